@@ -1,0 +1,31 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13 and a C library.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test soak lint clean
+
+demo: .venv/.installed
+	$(BIN)/ulmfit run recipes/toy/sentiment.py
+
+test: .venv/.installed-dev lint
+	$(BIN)/python -m pytest
+
+soak: .venv/.installed-dev
+	$(BIN)/python -m pytest -m "soak or not soak"
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,34 @@
+"""GermEval 2018, task 1: offensive language in German tweets (Wiegand et al. 2018), coarse labels."""
+
+from pathlib import Path
+
+from ulmfit.assets import Catalogue, File
+from ulmfit.corpus.stages import ExtractedCorpus
+from ulmfit.datasets.stages import DataScript
+from ulmfit.presets import SMALL, ULMFIT
+from ulmfit.recipe import Recipe
+
+scripts = Path(__file__).parents[2] / "data_scripts"
+assets = Catalogue(scripts / "assets.toml")
+
+recipe = Recipe(
+    name="de/germeval2018",
+    title="GermEval 2018, offensive language, coarse",
+    language="de",
+    corpus=ExtractedCorpus(archive=assets["dewiki-extracted"]),
+    dataset=DataScript(
+        name="germeval2018-coarse",
+        language="de",
+        script=File(path=scripts / "germeval2018.py"),
+        files={"train": assets["germeval2018/train"], "test": assets["germeval2018/test"]},
+        options={"task": "coarse"},
+        metric="germeval_f",
+        source="GermEval 2018 shared task",
+        licence="CC BY 4.0",
+    ),
+    presets={"paper": ULMFIT, "small": SMALL.changed(max_documents=6_000)},
+    notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),
+)
+
+if __name__ == "__main__":
+    recipe.main()

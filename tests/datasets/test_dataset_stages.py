@@ -1,0 +1,279 @@
+"""Labelled files and data scripts, as stages."""
+
+import json
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+
+from ulmfit.assets import Catalogue, File, fetch
+from ulmfit.corpus.dataset_texts import DatasetTexts
+from ulmfit.datasets.stages import DataScript, DatasetStage, LabelledFiles, write_dataset
+from ulmfit.errors import InputError
+from ulmfit.stage import Runner
+
+SCRIPTS = Path(__file__).parents[2] / "data_scripts"
+
+
+def described(folder: Path) -> dict:
+    return json.loads((folder / "dataset.json").read_text("utf-8"))
+
+
+def texts(folder: Path, split: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / f"{split}.parquet")
+
+
+class Tables(DatasetStage):
+    """A data set of given rows: split -> columns -> values."""
+
+    stage_name: ClassVar[str] = "tables"
+    content: str
+
+    def build(self, work):
+        """Write what `content` holds as JSON."""
+        splits = {split: pd.DataFrame(table) for split, table in json.loads(self.content).items()}
+        write_dataset(work, self, splits)
+
+
+def tables(**splits: dict) -> Tables:
+    return Tables(content=json.dumps(splits))
+
+
+def files(tmp_path: Path, **content: bytes | str) -> dict[str, File]:
+    result = {}
+    for name, data in content.items():
+        split, suffix = name.rsplit("_", 1)
+        path = tmp_path / f"{split}.{suffix}"
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        result[split] = File(path=path)
+    return result
+
+
+TRAIN = "text,label\n" + "".join(f"text {n},{'pos' if n % 2 else 'neg'}\n" for n in range(40))
+TEST = 'label,text\npos,"a, ""quoted""\ntext"\nneg,NA\n'
+
+
+def test_labelled_files(tmp_path):
+    stage = LabelledFiles(**files(tmp_path, train_csv=TRAIN, test_csv=TEST), name="mine", language="en")
+    folder = Runner(tmp_path / "runs").build(stage)
+    train, valid, test = (texts(folder, split) for split in ("train", "valid", "test"))
+    assert (len(train), len(valid)) == (36, 4)
+    assert valid["label"].value_counts().to_dict() == {"pos": 2, "neg": 2}
+    assert test.to_dict("list") == {
+        "id": ["test-000001", "test-000002"],
+        "text": ['a, "quoted"\ntext', "NA"],
+        "label": ["pos", "neg"],
+    }
+    content = described(folder)
+    assert (content["name"], content["language"], content["labels"]) == ("mine", "en", ["neg", "pos"])
+    assert content["rows"] == {"train": 36, "valid": 4, "test": 2}
+    assert set(content["files"]) == {"train.parquet", "valid.parquet", "test.parquet"}
+
+
+def test_other_formats_and_columns(tmp_path):
+    given = files(
+        tmp_path,
+        train_tsv='klass\tsatz\n1\tein "Zitat\n2\tzwei\n1\tdrei\n2\tvier\n',
+        valid_tsv="klass\tsatz\n1\tfünf\n",
+    )
+    pd.DataFrame({"satz": ["sechs"], "klass": [2], "id": [7]}).to_parquet(tmp_path / "test.parquet")
+    pd.DataFrame({"satz": ["sieben"]}).to_parquet(tmp_path / "more.parquet")
+    stage = LabelledFiles(
+        **given,
+        test=File(path=tmp_path / "test.parquet"),
+        unlabelled=File(path=tmp_path / "more.parquet"),
+        text_column="satz",
+        label_column="klass",
+    )
+    folder = Runner(tmp_path / "runs").build(stage)
+    assert texts(folder, "train")["text"][0] == 'ein "Zitat'
+    assert texts(folder, "test").iloc[0].to_dict() == {"id": "7", "text": "sechs", "label": "2"}
+    assert list(texts(folder, "unlabelled").columns) == ["id", "text"]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("text,klass\na,b\n", r"train.csv has no column 'label', only text, klass"),
+        (
+            "text,label\nMünchen,x\n".encode("latin1"),
+            r"csv: byte 0xfc at offset 12 \(line 2\) is not UTF-8.*iconv",
+        ),
+        ("text,label\na,b,c\n", r"line 2: 3 fields, but the header has 2"),
+        ('text,label\n"a,b\n', r"train.csv, line 2: unexpected end of data"),
+        ("", "first line has to name the columns"),
+        ("text,label\n", "train holds no text"),
+        ("text,label\na,b\nc,\n", "id 'train-000002': the label is missing"),
+        ("text,label\na,pos\nb,pos\n", "label 'neg' in test .* does not occur in train, which has pos"),
+        ("text,label,id\na,pos,1\nb,neg,1\n", "id '1' stands twice"),
+        ("text,label\na,pos\nb,neg\n", "too small to make a validation split"),
+    ],
+)
+def test_wrong_files_are_refused_in_one_line(tmp_path, train, message):
+    stage = LabelledFiles(**files(tmp_path, train_csv=train, test_csv=TEST))
+    with pytest.raises(InputError, match=message) as error:
+        Runner(tmp_path / "runs").build(stage)
+    assert "\n" not in str(error.value)
+
+
+def test_damaged_and_unknown_files_are_refused(tmp_path):
+    given = files(tmp_path, train_parquet="PAR1 garbage", test_xlsx="x")
+    with pytest.raises(InputError, match=r"train.parquet cannot be read as Parquet"):
+        Runner(tmp_path / "runs").build(LabelledFiles(**given))
+    with pytest.raises(InputError, match=r"test.xlsx is of no known kind"):
+        Runner(tmp_path / "runs").build(LabelledFiles(train=given["test"], test=given["test"]))
+
+
+def test_positive_label_is_checked(tmp_path):
+    with pytest.raises(ValueError, match="binary_f1 needs positive_label"):
+        Tables(content="{}", metric="binary_f1")
+    stage = tables(train=ROWS, valid=ROWS, test=ROWS).changed(metric="binary_f1", positive_label="z")
+    with pytest.raises(InputError, match="positive_label 'z' is no label"):
+        Runner(tmp_path).build(stage)
+
+
+ROWS = {"text": ["e\u0301", "b", " "], "label": [1, 2, 1]}
+
+
+def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
+    folder = Runner(tmp_path).build(tables(train=ROWS, valid=ROWS, test=ROWS))
+    assert texts(folder, "train").to_dict("list") == {
+        "id": ["train-000001", "train-000002"],
+        "text": ["é", "b"],
+        "label": ["1", "2"],
+    }
+    warnings = described(folder)["warnings"]
+    assert "train: 1 of 3 rows dropped, their text is empty" in warnings
+    assert "test: 2 of 2 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
+
+
+SCRIPT = """
+import pandas as pd
+
+def convert(files, twice="no"):
+    text = files["all"].read_text()
+    rows = pd.DataFrame({"text": text.split() * (2 if twice == "yes" else 1)})
+    rows["label"] = rows["text"].str.len()
+    return {"train": rows, "test": rows}
+"""
+
+
+def script_stage(tmp_path: Path, script: str = SCRIPT, **options: str) -> DataScript:
+    (tmp_path / "odd-name 1.py").write_text(script, "utf-8")
+    (tmp_path / "all.txt").write_text("a bb cc d", "utf-8")
+    return DataScript(
+        script=File(path=tmp_path / "odd-name 1.py"),
+        files={"all": File(path=tmp_path / "all.txt")},
+        options=options,
+    )
+
+
+def test_data_script(tmp_path):
+    before = set(sys.modules)
+    runner = Runner(tmp_path / "runs")
+    once, twice = runner.build(script_stage(tmp_path)), runner.build(script_stage(tmp_path, twice="yes"))
+    assert described(once)["rows"]["test"] == 4
+    assert described(twice)["rows"]["test"] == 8
+    assert described(once)["labels"] == ["1", "2"]
+    assert not [name for name in set(sys.modules) - before if "data_script" in name or "odd" in name]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        (SCRIPT, {"thrice": "yes"}, "no option 'thrice'; it has twice"),
+        ("x = 1", {}, "no function convert"),
+        ("x = ", {}, "odd-name 1.py failed: SyntaxError"),
+        ("def convert(files): return {'train': files['no']}", {}, "failed: KeyError: 'no'"),
+        ("import pandas\ndef convert(files): return {'dev': pandas.DataFrame()}", {}, "no split 'dev'"),
+        ("def convert(files): return {}", {}, "no train split"),
+        ("def convert(files): return {'train': 5}", {}, "has to return a pandas table"),
+    ],
+)
+def test_wrong_scripts_are_refused_in_one_line(tmp_path, script, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        Runner(tmp_path / "runs").build(script_stage(tmp_path, script, **options))
+    assert "\n" not in str(error.value)
+
+
+DATASET = tables(
+    train={"text": ["a1", "a2", "a3", "a4"], "label": ["x", "y", "x", "y"]},
+    valid={"text": ["b1"], "label": ["x"]},
+    test={"text": ["c1", "c2"], "label": ["x", "y"]},
+    unlabelled={"text": ["d1", "d2"]},
+)
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+def test_dataset_texts(tmp_path, transductive):
+    folder = Runner(tmp_path).build(DatasetTexts(dataset=DATASET, transductive=transductive))
+    documents = pd.read_parquet(folder / "documents.parquet")
+    train = ["a1", "a2", "a3", "a4", "d1", "d2", *(["c1", "c2"] if transductive else [])]
+    assert documents[documents["split"] == "train"]["text"].tolist() == train
+    assert documents[documents["split"] == "valid"]["text"].tolist() == ["b1"]
+    assert len(documents) == len(train) + 1 and documents["id"].is_unique
+    assert list(documents.columns) == ["id", "title", "text", "split"]
+    account = json.loads((folder / "account.json").read_text("utf-8"))
+    assert account["pages_read"] == account["documents_written"] == len(documents)
+
+
+def test_dataset_texts_sampled(tmp_path):
+    folder = Runner(tmp_path).build(DatasetTexts(dataset=DATASET, max_documents=2))
+    documents = pd.read_parquet(folder / "documents.parquet")
+    account = json.loads((folder / "account.json").read_text("utf-8"))
+    assert documents["split"].tolist() == ["train", "train", "valid"]
+    assert account["pages_read"] == 7 == account["documents_written"] + 4
+    assert account["left_out"]["outside the sample"]["count"] == 4
+    with pytest.raises(ValueError, match="valid_fraction cannot be set"):
+        DatasetTexts(dataset=DATASET, valid_fraction=0.2)
+
+
+def published(name: str, assets: tuple[str, ...], **options: str) -> DataScript:
+    catalogue = Catalogue(SCRIPTS / "assets.toml")
+    given = {key.split("/")[1]: catalogue[key] for key in assets}
+    return DataScript(script=File(path=SCRIPTS / f"{name}.py"), files=given, options=options)
+
+
+def test_every_catalogued_file_is_the_published_one(shared_data, tmp_path):
+    catalogue = Catalogue(SCRIPTS / "assets.toml")
+    for key in catalogue:
+        file = catalogue[key]
+        assert fetch(file, tmp_path, shared_data, print).is_relative_to(shared_data)
+        assert file.licence and file.source
+        assert not file.url or file.url.endswith(f"/{file.name}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_germeval2018(tmp_path, shared_data):
+    assets = ("germeval2018/train", "germeval2018/test")
+    runner = Runner(tmp_path, mirror=shared_data)
+    coarse = runner.build(published("germeval2018", assets))
+    fine = runner.build(published("germeval2018", assets, task="fine"))
+    assert described(coarse)["rows"] == described(fine)["rows"] == {"train": 4508, "valid": 501, "test": 3532}
+    assert described(coarse)["labels"] == ["OFFENSE", "OTHER"]
+    assert described(fine)["labels"] == ["ABUSE", "INSULT", "OTHER", "PROFANITY"]
+    assert described(coarse)["licence"] == "CC BY 4.0"
+    every = pd.concat([texts(coarse, split) for split in ("train", "valid", "test")])
+    assert every["text"].str.contains("\n").sum() > 500
+    assert not every["text"].str.contains("|LBR|", regex=False).any()
+    assert every["id"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "labels"),
+    [
+        ("wccrs_hotels", {"train": 12435, "valid": 1555, "test": 1554}, 4),
+        ("8tags", {"train": 40001, "valid": 5000, "test": 4372}, 8),
+    ],
+)
+def test_polish_sets(tmp_path, shared_data, name, rows, labels):
+    key = name.replace("_", "-")
+    stage = published(name, (f"{key}/train", f"{key}/valid", f"{key}/test"))
+    folder = Runner(tmp_path, mirror=shared_data).build(stage)
+    assert described(folder)["rows"] == rows
+    assert described(folder)["labels"] == [str(label) for label in range(labels)]
+    if name == "wccrs_hotels":
+        test = "test: 1 of 1554 texts stand in train as well, 13 when case and punctuation are ignored"
+        assert test in described(folder)["warnings"]

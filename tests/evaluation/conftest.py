@@ -1,0 +1,27 @@
+"""The made-up record and its trainings, as fixtures."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluation.samples import made_up_account, made_up_histories, made_up_record
+from ulmfit.evaluation.record import Record
+from ulmfit.evaluation.report import History, render_html
+
+
+@pytest.fixture
+def record() -> Record:
+    """A record with every part filled."""
+    return made_up_record()
+
+
+@pytest.fixture
+def histories() -> list[History]:
+    """A language model's and a classifier's training."""
+    return made_up_histories()
+
+
+@pytest.fixture
+def page(record: Record, histories: list[History]) -> str:
+    """The whole page of the record."""
+    return render_html(record, histories, [made_up_account()])

@@ -1,0 +1,147 @@
+"""Made-up predictions, trainings and records for the tests of tables and pages."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+
+from ulmfit.classifier.predictions import Predictions
+from ulmfit.evaluation.record import (
+    DatasetSummary,
+    Record,
+    StageTime,
+    corpus_account,
+    language_model_result,
+    row_result,
+)
+from ulmfit.evaluation.report import History
+
+LABELS = ["negative", "neutral", "positive"]
+ROWS = 200
+
+
+def made_up_predictions(
+    accuracy: float, seed: int, labels: list[str] | None = None, rows: int = ROWS
+) -> Predictions:
+    """Predictions that are right with the given probability."""
+    labels = labels or LABELS
+    source = random.Random(f"{accuracy} {seed}")
+    gold = [labels[int(index % 10 > 5) + int(index % 10 > 8)] for index in range(rows)]
+    predicted = [label if source.random() < accuracy else source.choice(labels) for label in gold]
+    probabilities = np.full((rows, len(labels)), 0.3 / (len(labels) - 1), dtype=np.float32)
+    probabilities[np.arange(rows), [labels.index(label) for label in predicted]] = 0.7
+    return Predictions([f"id{index}" for index in range(rows)], gold, predicted, probabilities, labels)
+
+
+def made_up_history(name: str, phases: int = 1, epochs: int = 4, groups: int = 1) -> History:
+    """A training with one cycle a phase, later phases training more groups."""
+    source = random.Random(name)
+    steps, rows = [], []
+    per_phase = 240 // phases
+    for phase in range(phases):
+        for index in range(per_phase):
+            step = phase * per_phase + index + 1
+            part = index / per_phase
+            shape = (1 - math.cos(math.pi * min(part / 0.3, 1))) / 2
+            shape *= (1 + math.cos(math.pi * max(part - 0.3, 0) / 0.7)) / 2 + 1e-5
+            peak = 0.02 / (phase + 1)
+            rates = [(peak * (0.04 + 0.96 * shape)) / 2.6 ** (groups - 1 - group) for group in range(groups)]
+            loss = 3.2 + 4 * math.exp(-step / 60) + source.gauss(0, 0.18)
+            steps.append(
+                {
+                    "step": step * 10,
+                    "phase": phase,
+                    "epoch": part * epochs,
+                    "loss": loss,
+                    "learning_rates": rates,
+                    "momentum": 0.8 - 0.1 * shape,
+                }
+            )
+        for epoch in range(epochs):
+            at = (phase + (epoch + 1) / epochs) * per_phase
+            valid = 3.35 + 3.7 * math.exp(-at / 60)
+            rows.append(
+                {"phase": phase, "epoch": epoch, "train_loss": valid, "valid_loss": valid, "metrics": {}}
+            )
+    return History(name, {"steps": steps, "epochs": rows})
+
+
+def made_up_histories() -> list[History]:
+    """A language model's and a classifier's training."""
+    return [
+        made_up_history("language model, forward"),
+        made_up_history("classifier, forward, seed 0", phases=3, epochs=2, groups=5),
+    ]
+
+
+def made_up_account() -> dict:
+    """The content of an account.json."""
+    return {
+        "source": "xxwiki-20240101-pages-articles.xml.bz2",
+        "pages_read": 2004,
+        "documents_written": 1730,
+        "left_out": {
+            "redirect": {"count": 214, "pages": ["12", "13"]},
+            "too short": {"count": 48, "pages": ["99"]},
+            "other namespace": {"count": 12, "pages": []},
+        },
+    }
+
+
+def made_up_record() -> Record:
+    """A record with every part filled."""
+    account = made_up_account()
+
+    def runs(accuracy: float, seeds: int) -> list[tuple[int, Predictions]]:
+        return [(seed, made_up_predictions(accuracy, seed)) for seed in range(seeds)]
+
+    counts = {"documents": 90, "tokens": 41_230, "words": 25_770, "characters": 181_020}
+    return Record(
+        recipe="xx/reviews",
+        title="Reviews in a made-up language",
+        language="xx",
+        preset="multifit",
+        labels=("transductive", "small", "invented language"),
+        dataset=DatasetSummary(
+            name="reviews",
+            source="written by a grammar",
+            licence="CC0-1.0",
+            rows={"train": 1600, "valid": 200, "test": ROWS},
+            labels=tuple(LABELS),
+            metric="macro_f1",
+        ),
+        rows=(
+            row_result("TF-IDF, words", runs(0.7, 1), kind="baseline"),
+            row_result("TF-IDF, characters", runs(0.8, 1), kind="baseline"),
+            row_result("from scratch", runs(0.5, 3), notes=["no pretraining"]),
+            row_result("ULMFiT, forward", runs(0.86, 3), valid_runs=runs(0.9, 3)),
+            row_result("ULMFiT, forward + backward", runs(0.9, 3), kind="ensemble"),
+        ),
+        language_models=(
+            language_model_result(
+                "Wikipedia",
+                "forward",
+                "test",
+                {"loss": 3.161, "unknown": 0, **counts},
+                parameters=24_200_000,
+                training_tokens=98_000_000,
+                seconds=30_120.0,
+                tokens_per_second=3254.0,
+            ),
+            language_model_result("fine-tuned", "forward", "valid", {"loss": 2.9, "unknown": 7, **counts}),
+        ),
+        seeds=(0, 1, 2),
+        stages=(
+            StageTime(name="extract", key="0" * 16, seconds=18.2),
+            StageTime(name="pretrain", key="1" * 16, seconds=30_120.0, tokens_per_second=3254.0),
+            StageTime(name="classifier", key="2" * 16, seconds=1210.4),
+        ),
+        corpora=(corpus_account(account),),
+        inputs={"xxwiki.xml.bz2": "ab" * 32, "train.csv": "cd" * 32},
+        configuration={"pretrain": {"epochs": 10, "learning_rate": 0.005}, "seeds": [0, 1, 2]},
+        commit="0123456789abcdef0123456789abcdef01234567",
+        versions={"python": "3.12.1", "torch": "2.13.0"},
+        hardware={"device": "cpu", "cores": 2, "memory_gib": 15.5, "gpu": None},
+    )

@@ -1,0 +1,173 @@
+"""The record: numbers that agree with each other, and a file that refuses what it does not know."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from evaluation.samples import LABELS, ROWS, made_up_account, made_up_predictions
+from ulmfit.errors import InputError
+from ulmfit.evaluation.metrics import score
+from ulmfit.evaluation.record import (
+    CorpusAccount,
+    MetricValues,
+    corpus_account,
+    language_model_result,
+    read_record,
+    row_result,
+    write_record,
+)
+
+
+def test_round_trip(tmp_path, record):
+    write_record(tmp_path / "record.json", record)
+    first = (tmp_path / "record.json").read_bytes()
+    again = read_record(tmp_path / "record.json")
+    assert again == record
+    write_record(tmp_path / "record.json", again)
+    assert (tmp_path / "record.json").read_bytes() == first
+    assert json.loads(first)["format_version"] == 1
+
+
+def test_record_holds_no_text_and_no_ids_of_rows(tmp_path, record):
+    write_record(tmp_path / "record.json", record)
+    assert "id17" not in (tmp_path / "record.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(surprise=1), "surprise"),
+        (lambda content: content["rows"][0].update(colour="red"), "rows.0.colour"),
+        (lambda content: content.pop("commit"), "commit"),
+        (lambda content: content.update(format_version=2), "format_version"),
+        (lambda content: content["inputs"].update({"x": "no hash"}), "inputs.x"),
+        (lambda content: content["rows"][2]["metrics"]["accuracy"].update(mean=0.99), "mean does not agree"),
+        (lambda content: content["rows"][2]["metrics"]["accuracy"].update(sd=None), "sd does not agree"),
+        (lambda content: content["rows"][2].update(seeds=[0]), "3 values for 1 seeds"),
+        (lambda content: content["rows"][2]["confusion"][0].pop(), "3 x 3"),
+        (lambda content: content["rows"][2]["metrics"].pop("macro_f1"), "main metric"),
+        (lambda content: content["corpora"][0].update(pages_read=1), "accounted for"),
+    ],
+)
+def test_altered_file(tmp_path, record, change, message):
+    path = tmp_path / "record.json"
+    write_record(path, record)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        read_record(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"format_version": NaN}', b"\xff\xfe"])
+def test_file_that_is_no_record(tmp_path, content):
+    path = tmp_path / "record.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be used"):
+        read_record(path)
+
+
+def test_record_is_frozen(record):
+    with pytest.raises(ValidationError):
+        record.title = "another"
+
+
+def test_mean_and_standard_deviation_worked_out_by_hand():
+    metric = MetricValues.of([0.90, 0.92, 0.97])
+    assert metric.mean == pytest.approx(0.93)
+    assert metric.sd == pytest.approx(math.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert MetricValues.of([0.9]).sd is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_any_values_make_a_valid_metric(values):
+    metric = MetricValues.of(values)
+    assert MetricValues.model_validate_json(metric.model_dump_json()) == metric
+    assert (metric.sd is None) == (len(values) == 1)
+
+
+def test_row_result_scores_every_seed():
+    runs = [(seed, made_up_predictions(0.8, seed)) for seed in (3, 1)]
+    row = row_result("model", runs, positive_label="positive", valid_runs=runs, notes=["a note"])
+    assert row.seeds == (3, 1)
+    for index, (_, run) in enumerate(runs):
+        expected = score(run.gold, run.predicted, LABELS, "positive")
+        assert {name: metric.values[index] for name, metric in row.metrics.items()} == expected
+    accuracies = row.metrics["accuracy"].values
+    assert row.metrics["accuracy"].sd == pytest.approx(statistics.stdev(accuracies))
+    assert row.valid_metrics == row.metrics
+    assert sum(map(sum, row.total_confusion)) == 2 * ROWS
+    assert row.total_confusion[0][1] == row.confusion[0][0][1] + row.confusion[1][0][1]
+
+
+def test_row_result_refuses_runs_that_do_not_fit():
+    one, short = made_up_predictions(0.8, 0), made_up_predictions(0.8, 1, rows=50)
+    with pytest.raises(InputError, match="no runs"):
+        row_result("model", [])
+    with pytest.raises(InputError, match="seed occurs twice"):
+        row_result("model", [(0, one), (0, one)])
+    with pytest.raises(InputError, match="ids of predictions 2"):
+        row_result("model", [(0, one), (1, short)])
+    with pytest.raises(InputError, match="different seeds"):
+        row_result("model", [(0, one)], valid_runs=[(1, one)])
+
+
+COUNTS = {"documents": 3, "tokens": 160, "words": 100, "characters": 700, "unknown": 0}
+
+
+def test_language_model_figures_worked_out_by_hand():
+    # The published German model: 1.5995 tokens a word, subword perplexity 23.6, word perplexity 156.6.
+    counts = {**COUNTS, "tokens": 15_995, "words": 10_000, "characters": 70_000}
+    result = language_model_result("lm", "forward", "test", {"loss": math.log(23.6), **counts})
+    assert result.token_perplexity == pytest.approx(23.6)
+    assert result.word_perplexity == pytest.approx(156.6, rel=0.01)
+    assert result.bits_per_character == pytest.approx(math.log2(23.6) * 1.5995 / 7)
+    assert result.comparable
+
+
+def test_unknown_tokens_are_marked():
+    result = language_model_result("lm", "backward", "valid", {"loss": 3.0, **COUNTS, "unknown": 1})
+    assert not result.comparable
+
+
+def test_perplexity_beyond_a_float():
+    result = language_model_result("lm", "forward", "test", {"loss": 600.0, **COUNTS})
+    assert result.token_perplexity == pytest.approx(math.exp(600))
+    assert result.word_perplexity is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"loss": None}, {"loss": float("nan")}, {"words": 0}, {"tokens": 0}, {"loss": -1.0}]
+)
+def test_impossible_language_model_figures(change):
+    with pytest.raises(InputError, match="language model 'lm', test"):
+        language_model_result("lm", "forward", "test", {"loss": 3.0, **COUNTS, **change})
+
+
+def test_missing_language_model_figure():
+    with pytest.raises(InputError, match="'loss' is missing"):
+        language_model_result("lm", "forward", "test", COUNTS)
+
+
+def test_account_keeps_counts_only():
+    summary = corpus_account(made_up_account())
+    assert summary.left_out == {"redirect": 214, "too short": 48, "other namespace": 12}
+    assert summary.pages_read == 2004
+
+
+def test_account_that_does_not_close():
+    with pytest.raises(InputError, match="2005 pages read but 2004 accounted for"):
+        corpus_account({**made_up_account(), "pages_read": 2005})
+    with pytest.raises(InputError, match="'left_out' is missing"):
+        corpus_account({"source": "x", "pages_read": 1, "documents_written": 1})
+    with pytest.raises(ValidationError):
+        CorpusAccount(source="x", pages_read=3, documents_written=1, left_out={"short": 1})

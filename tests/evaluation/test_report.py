@@ -1,0 +1,248 @@
+"""The page: it loads nothing, shows hostile names as text, and has the same bytes every time."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluation.samples import made_up_account, made_up_histories, made_up_history, made_up_record
+from ulmfit.errors import InputError
+from ulmfit.evaluation.charts import Series, line_chart, logarithmic_ticks, short_number, strip_chart, ticks
+from ulmfit.evaluation.curves import smoothed
+from ulmfit.evaluation.record import Record
+from ulmfit.evaluation.report import History, duration, render_html
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "background", "formaction"}
+FORBIDDEN = {"script", "iframe", "object", "embed", "link", "img", "base", "form", "video", "audio", "use"}
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; checks that tags are closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def hostile_record() -> Record:
+    """The made-up record with a hostile text wherever a text can stand."""
+    record = made_up_record()
+    labels = (HOSTILE, "]]>", "}}{{ 7*7 }}")
+    dataset = record.dataset.changed(name=HOSTILE, source=HOSTILE, licence=HOSTILE, labels=labels)
+    return record.changed(
+        recipe=HOSTILE,
+        title=HOSTILE,
+        language=HOSTILE,
+        preset=HOSTILE,
+        labels=(HOSTILE,),
+        command=HOSTILE,
+        commit=HOSTILE,
+        dataset=dataset,
+        rows=tuple(row.changed(name=HOSTILE, notes=(HOSTILE,)) for row in record.rows),
+        language_models=tuple(model.changed(name=HOSTILE) for model in record.language_models),
+        stages=tuple(stage.changed(name=HOSTILE, key=HOSTILE) for stage in record.stages),
+        inputs={HOSTILE: "ab" * 32},
+        configuration={HOSTILE: [HOSTILE]},
+        versions={HOSTILE: HOSTILE},
+        hardware={HOSTILE: HOSTILE},
+    )
+
+
+def test_page_loads_nothing(page):
+    for tag, attributes in Page(page).elements:
+        assert tag not in FORBIDDEN
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name not in LOADING or (value or "").startswith("#")
+    assert not re.search(r"url\(|@import|https?://|javascript:", page)
+
+
+def test_policy_forbids_loading(page):
+    policies = [a for tag, a in Page(page).elements if tag == "meta" and "http-equiv" in a]
+    assert policies[0]["content"] == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_links_lead_to_sections(page):
+    elements = Page(page).elements
+    ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
+    targets = {attributes["href"] for tag, attributes in elements if tag == "a"}
+    assert {target.removeprefix("#") for target in targets} == ids
+    assert len(ids) == 7
+
+
+def test_same_input_same_bytes(record, histories, page):
+    assert render_html(record, histories, [made_up_account()]) == page
+    assert render_html(made_up_record(), made_up_histories(), [made_up_account()]) == page
+
+
+def test_hostile_names_are_text():
+    account = {**made_up_account(), "source": HOSTILE}
+    account["left_out"] = {HOSTILE: {"count": 274, "pages": []}}
+    html = render_html(hostile_record(), [made_up_history(HOSTILE)], [account])
+    parsed = Page(html)
+    assert not {tag for tag, _ in parsed.elements} & FORBIDDEN
+    assert all(not name.startswith("on") for _, attributes in parsed.elements for name in attributes)
+    assert "<script>alert(1)</script>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "{{ 7*7 }}" in "".join(parsed.text)
+
+
+def test_every_number_of_the_table_is_on_the_page(page):
+    text = " ".join(" ".join(Page(page).text).split())
+    for shown in ("89.24 ± 0.28", "80.26", "157.17", "103.52*", "8 h 22 min", "1,730", "10.7 %"):
+        assert shown in text
+    assert "ulmfit run recipes/xx/reviews.py --seeds 0,1,2" in text
+    assert "transductive: the language model has seen the texts of the test split" in text
+
+
+def test_charts_are_xml_with_a_name(page):
+    charts = re.findall(r'<svg class="(?:chart|strip)".*?</svg>(?=\n|</td>)', page, flags=re.S)
+    assert len(charts) == 4 + 5
+    for chart in charts:
+        assert ElementTree.fromstring(chart).get("aria-label")
+
+
+def test_record_with_nothing_but_its_rows(record):
+    bare = record.changed(
+        labels=(), language_models=(), stages=(), corpora=(), inputs={}, configuration={}, hardware={}
+    )
+    ids = [attributes.get("id") for tag, attributes in Page(render_html(bare)).elements if tag == "section"]
+    assert ids == ["results", "confusion", "repeat"]
+
+
+def test_record_without_rows(record):
+    html = render_html(record.changed(rows=()))
+    assert "No row has been scored yet." in html
+
+
+def test_accounts_of_the_record_are_shown_when_no_file_is_given(record):
+    assert "Of 2,004 pages read" in render_html(record)
+
+
+def test_changed_tree_is_told(record):
+    html = render_html(record.changed(commit="abc+changes"))
+    assert "git checkout abc\n" in html
+    assert "may not give the same numbers" in html
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"steps": [{"step": 1}], "epochs": []}, {"steps": 3, "epochs": []}, {"steps": ["x"], "epochs": []}],
+)
+def test_malformed_history(record, data):
+    with pytest.raises(InputError, match="history of 'lm' is malformed"):
+        render_html(record, [History("lm", data)])
+
+
+def test_history_without_steps(record):
+    assert "Nothing was written down." in render_html(record, [History("lm", {"steps": [], "epochs": []})])
+
+
+def test_epochs_without_validation_draw_no_validation_line(record):
+    history = made_up_history("lm")
+    for epoch in history.data["epochs"]:
+        epoch["valid_loss"] = None
+    assert ">validation<" not in render_html(record, [history]).replace("\n", "")
+
+
+def test_equal_learning_rates_share_a_line(record):
+    history = made_up_history("lm", groups=3)
+    for step in history.data["steps"]:
+        step["learning_rates"] = [0.1, 0.1, 0.2]
+    html = render_html(record, [history])
+    assert "layer groups 1–2 (lowest)" in html
+    assert "layer group 3 (head)" in html
+
+
+def test_learning_rates_far_apart_get_a_logarithmic_axis(record):
+    html = render_html(record, [made_up_history("classifier", groups=5)])
+    assert all(f">{label}</text>" in html for label in ("0.01", "0.001", "0.0001"))
+
+
+def path_of(chart: str) -> str:
+    return re.findall(r'class="line x" d="([^"]*)"', chart)[0]
+
+
+def test_lines_break_where_there_is_no_number():
+    points = [(0.0, 1.0), (1.0, float("nan")), (2.0, 3.0), (3.0, 4.0)]
+    chart = line_chart([Series("s", "x", points)], title="t", x_title="x", y_title="y")
+    assert path_of(chart).count("M") == 2
+
+
+def test_logarithmic_axis_leaves_out_zero_and_clips_at_the_floor():
+    points = [(0.0, 0.0), (1.0, 1e-9), (2.0, 1.0), (3.0, 0.1)]
+    chart = line_chart(
+        [Series("s", "x", points)], title="t", x_title="x", y_title="y", logarithmic=True, floor=0.01
+    )
+    assert path_of(chart).count("L") == 2
+    assert ">1e-09<" not in chart
+    assert ">0.01<" in chart
+
+
+def test_chart_of_nothing_is_empty():
+    assert line_chart([Series("s", "x", [])], title="t", x_title="x", y_title="y") == ""
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_chart_of_a_constant(value):
+    chart = line_chart([Series("s", "x", [(5.0, value)], markers=True)], title="t", x_title="x", y_title="y")
+    assert "nan" not in chart
+    assert "nan" not in strip_chart([value], value, value, value, "t")
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_few_and_inside(low, width):
+    high = low + width
+    if high - low < 1e-6:
+        return
+    found = ticks(low, high)
+    assert 1 <= len(found) <= 7
+    assert all(low - width * 1e-6 <= tick <= high + width * 1e-6 for tick in found)
+
+
+def test_logarithmic_ticks():
+    assert logarithmic_ticks(0.0005, 0.02) == [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
+    assert logarithmic_ticks(1e-6, 0.02) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+
+
+def test_short_numbers():
+    shown = [short_number(value) for value in (0, 0.002, 1e-5, 9500, 20_000, 1_500_000, 2e9)]
+    assert shown == ["0", "0.002", "1e-05", "9500", "20k", "1.5M", "2G"]
+
+
+def test_smoothed():
+    assert smoothed([1, 2, 3, 4], 0) == [1, 2, 3, 4]
+    assert smoothed([1, 2, 3, 4], 2) == [1.5, 2, 3, 3.5]
+    assert smoothed([1, float("nan"), 3], 2) == [1, 2, 3]
+
+
+def test_durations():
+    shown = [duration(seconds) for seconds in (0.41, 9.96, 12, 200, 3599.6, 7500, 86_400 * 2)]
+    assert shown == ["0.4 s", "10.0 s", "12 s", "3 min 20 s", "1 h 00 min", "2 h 05 min", "48 h 00 min"]

@@ -1,0 +1,101 @@
+"""The tables, letter by letter."""
+
+from __future__ import annotations
+
+from evaluation.samples import made_up_predictions
+from ulmfit.evaluation.record import MetricValues, Record, row_result
+from ulmfit.evaluation.table import markdown_table, percent, shown_metrics, text_table
+
+MARKDOWN = r"""
+**transductive: the language model has seen the texts of the test split, without their labels**
+**small: a reduced model, corpus or training; not comparable with published figures**
+**invented language: a made-up language; the figures say nothing about a real one**
+
+reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample standard deviation over the seeds (no ± for one seed).
+
+| model | macro F1 | accuracy | macro F1 (validation) | seeds |
+| :-- | --: | --: | --: | --: |
+| TF-IDF, words | 80.26 | 84.00 | – | 1 |
+| TF-IDF, characters | 85.62 | 88.50 | – | 1 |
+| from scratch | 59.11 ± 6.01 | 66.33 ± 5.58 | – | 3 |
+| ULMFiT, forward | 89.24 ± 0.28 | 92.67 ± 1.04 | 90.36 ± 0.44 | 3 |
+| ULMFiT, forward + backward | 90.36 ± 0.44 | 93.17 ± 0.76 | – | 3 |
+
+| language model | direction | split | documents | tokens | token perplexity | word perplexity | bits per character |
+| :-- | :-- | :-- | --: | --: | --: | --: | --: |
+| Wikipedia | forward | test | 90 | 41,230 | 23.59 | 157.17 | 1.039 |
+| fine-tuned | forward | valid | 90 | 41,230 | 18.17\* | 103.52\* | 0.953\* |
+
+- from scratch: no pretraining
+- \* not comparable: unknown tokens make perplexity and bits per character look too good
+""".lstrip()  # noqa: E501  # a golden text
+
+TEXT_ROWS = """
+model                           macro F1      accuracy  macro F1 (validation)  seeds
+--------------------------  ------------  ------------  ---------------------  -----
+TF-IDF, words               80.26         84.00                      –             1
+TF-IDF, characters          85.62         88.50                      –             1
+from scratch                59.11 ± 6.01  66.33 ± 5.58               –             3
+ULMFiT, forward             89.24 ± 0.28  92.67 ± 1.04           90.36 ± 0.44      3
+ULMFiT, forward + backward  90.36 ± 0.44  93.17 ± 0.76               –             3
+"""
+
+
+def test_markdown(record):
+    assert [line.rstrip() for line in markdown_table(record).split("\n")] == MARKDOWN.split("\n")
+
+
+def test_terminal(record):
+    text = text_table(record)
+    assert TEXT_ROWS in text
+    assert "[transductive: " in text
+    assert "18.17*" in text
+
+
+def test_row_below_a_baseline_looks_like_the_others(record):
+    """The model trained from scratch loses against both baselines, and is shown in its place."""
+    lines = markdown_table(record).split("\n")
+    assert lines.index("| from scratch | 59.11 ± 6.01 | 66.33 ± 5.58 | – | 3 |") == 10
+
+
+def test_percent():
+    assert percent(MetricValues.of([0.12345])) == "12.35"
+    assert percent(MetricValues.of([0.5, 0.6])) == "55.00 ± 7.07"
+    assert percent(MetricValues.of([0.5, 0.5])) == "50.00 ± 0.00"
+    assert percent(None) == "–"
+
+
+def with_metric(record: Record, metric: str, positive: str | None = None) -> Record:
+    rows = (row_result("one", [(0, made_up_predictions(0.8, 0))], positive_label=positive),)
+    dataset = record.dataset.changed(metric=metric, positive_label=positive)
+    return record.changed(dataset=dataset, rows=rows)
+
+
+def test_main_metric_stands_first(record):
+    assert shown_metrics(with_metric(record, "accuracy")) == ["accuracy", "macro_f1"]
+    assert shown_metrics(with_metric(record, "micro_f1")) == ["micro_f1", "macro_f1"]
+    germeval = shown_metrics(with_metric(record, "germeval_f"))
+    assert germeval == ["germeval_f", "accuracy", "macro_f1", "macro_precision", "macro_recall"]
+
+
+def test_binary_metrics_name_their_label(record):
+    changed = with_metric(record, "binary_f1", "positive")
+    assert shown_metrics(changed)[0] == "binary_f1"
+    assert "| model | F1 of positive | accuracy |" in markdown_table(changed)
+
+
+def test_hostile_names_stay_text(record):
+    name = "a|b <script>\n\x1b[31m`*x*`"
+    hostile = record.changed(rows=(row_result(name, [(0, made_up_predictions(0.8, 0))]),))
+    line = next(line for line in markdown_table(hostile).split("\n") if line.startswith("| a"))
+    assert r"a\|b \<script\> " in line
+    assert r"\`\*x\*\`" in line
+    text = text_table(hostile)
+    assert "\x1b" not in text
+    assert all(character.isprintable() for character in text.replace("\n", ""))
+
+
+def test_record_without_rows(record):
+    empty = record.changed(rows=(), language_models=(), labels=())
+    assert "| model | macro F1 | seeds |" in markdown_table(empty)
+    assert "model  macro F1  seeds" in text_table(empty)

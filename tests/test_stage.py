@@ -1,0 +1,220 @@
+"""The stage contract: keys, manifests, locks, rebuilding, and what a killed or failed build leaves."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from ulmfit.assets import File
+from ulmfit.errors import InputError
+from ulmfit.files import atomic_path, read_json, write_json, write_text
+from ulmfit.settings import NOT_IN_KEY, Settings
+from ulmfit.stage import Runner, Stage, Work
+
+
+class Options(Settings):
+    """Nested settings."""
+
+    depth: int = 1
+    rates: tuple[float, ...] = (0.1, 0.2)
+
+
+class Numbers(Stage):
+    """Writes a number to a file, and how often it was built to another place."""
+
+    stage_name: ClassVar[str] = "numbers"
+    number: int = 3
+    options: Options = Options()
+    workers: Annotated[int, NOT_IN_KEY] = 2
+    file: File | None = None
+    seconds: Annotated[float, NOT_IN_KEY] = 0.0
+    fails: Annotated[bool, NOT_IN_KEY] = False
+
+    def build(self, work: Work) -> None:
+        """Write `number.txt`."""
+        counter = work.folder.parent.parent.parent / "builds.log"
+        with counter.open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        time.sleep(self.seconds)
+        if self.fails:
+            raise InputError("it was told to fail")
+        write_text(work.folder / "number.txt", f"{self.number}\n")
+
+
+class Doubled(Stage):
+    """Doubles the number of another stage."""
+
+    stage_name: ClassVar[str] = "doubled"
+    numbers: Numbers
+
+    def build(self, work: Work) -> None:
+        """Write `doubled.txt`."""
+        number = int((work.input(self.numbers) / "number.txt").read_text())
+        write_text(work.folder / "doubled.txt", f"{2 * number}\n")
+
+
+def builds(runs: Path) -> int:
+    path = runs / "builds.log"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def key(stage: Stage, runs: Path) -> str:
+    return Runner(runs).keys.key(stage)
+
+
+def test_upstream_is_built_first_and_nothing_twice(tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Doubled(numbers=Numbers(number=4)))
+    assert (folder / "doubled.txt").read_text() == "8\n"
+    assert Runner(tmp_path).build(Doubled(numbers=Numbers(number=4))) == folder
+    assert builds(tmp_path) == 1
+    manifest = read_json(folder / "manifest.json")
+    assert set(manifest["files"]) == {"config.json", "doubled.txt"}
+    assert list(manifest["upstream"]) == [f"numbers/{key(Numbers(number=4), tmp_path)}"]
+
+
+def test_key_depends_on_what_can_change_the_result_and_on_nothing_else(tmp_path: Path) -> None:
+    plain = key(Numbers(), tmp_path)
+    assert key(Numbers(number=3, workers=9), tmp_path) == plain
+    others = [Numbers(number=4), Numbers(options=Options(depth=2)), Numbers(options=Options(rates=(0.1,)))]
+    keys = {key(stage, tmp_path) for stage in others}
+    assert len(keys | {plain}) == 4
+    assert key(Doubled(numbers=Numbers()), tmp_path) != key(Doubled(numbers=Numbers(number=4)), tmp_path)
+
+
+def test_key_depends_on_a_files_content_not_on_its_path(tmp_path: Path) -> None:
+    for name, content in (("a.txt", "same"), ("b.txt", "same"), ("c.txt", "other")):
+        (tmp_path / name).write_text(content)
+    a, b, c = (
+        key(Numbers(file=File(path=tmp_path / name)), tmp_path) for name in ("a.txt", "b.txt", "c.txt")
+    )
+    assert a == b != c
+    catalogued = File(name="z", sha256=Runner(tmp_path).keys.file_hash(File(path=tmp_path / "a.txt")))
+    assert key(Numbers(file=catalogued), tmp_path) == a
+    (tmp_path / "a.txt").write_text("changed")
+    assert key(Numbers(file=File(path=tmp_path / "a.txt")), tmp_path) != b
+
+
+def test_version_changes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(Numbers(), tmp_path)
+    monkeypatch.setattr(Numbers, "stage_version", 2)
+    assert key(Numbers(), tmp_path) != before
+
+
+def test_a_changed_default_is_an_error_that_names_the_field(tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Numbers())
+    config = read_json(folder / "config.json")
+    config["options"]["depth"] = 7
+    write_json(folder / "config.json", config)
+    with pytest.raises(InputError, match=r"options\.depth = 7 \(now 1\)"):
+        Runner(tmp_path).build(Numbers())
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "no manifest"])
+def test_damaged_results_are_built_again(damage: str, tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Numbers())
+    if damage == "missing":
+        (folder / "number.txt").unlink()
+    elif damage == "truncated":
+        (folder / "number.txt").write_text("")
+    else:
+        (folder / "manifest.json").unlink()
+    Runner(tmp_path).build(Numbers())
+    assert builds(tmp_path) == 2
+    assert (folder / "number.txt").read_text() == "3\n"
+
+
+def test_altered_bytes_of_the_same_size_and_time_are_found_before_they_are_used(tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Numbers())
+    status = (folder / "number.txt").stat()
+    (folder / "number.txt").write_text("9\n")
+    os.utime(folder / "number.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
+    doubled = Runner(tmp_path).build(Doubled(numbers=Numbers()))
+    assert (doubled / "doubled.txt").read_text() == "6\n"
+
+
+def test_a_copied_folder_is_still_good(tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Numbers())
+    os.utime(folder / "number.txt", (1, 1))
+    Runner(tmp_path).build(Numbers())
+    assert builds(tmp_path) == 1
+
+
+def test_a_rebuilt_upstream_with_another_result_rebuilds_what_depends_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Doubled(numbers=Numbers())
+    runner = Runner(tmp_path)
+    runner.build(stage)
+    (runner.folder(stage.numbers) / "number.txt").unlink()
+
+    def another(self: Numbers, work: Work) -> None:
+        write_text(work.folder / "number.txt", "50\n")
+
+    monkeypatch.setattr(Numbers, "build", another)
+    assert (Runner(tmp_path).build(stage) / "doubled.txt").read_text() == "100\n"
+
+
+def test_a_failed_build_leaves_no_manifest_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        Runner(tmp_path).build(Numbers(fails=True))
+    folder = Runner(tmp_path).folder(Numbers())
+    assert not (folder / "manifest.json").exists()
+    assert "it was told to fail" in (folder / "failed.txt").read_text()
+    Runner(tmp_path).build(Numbers())
+    assert not (folder / "failed.txt").exists()
+
+
+def _build(runs: Path, seconds: float) -> None:
+    Runner(runs).build(Numbers(seconds=seconds))
+
+
+def test_two_processes_build_one_stage_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_build, args=(tmp_path, 0.5)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert builds(tmp_path) == 1
+
+
+def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=_build, args=(tmp_path, 60))
+    process.start()
+    deadline = time.monotonic() + 20
+    while builds(tmp_path) == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    Runner(tmp_path).build(Numbers())
+    assert builds(tmp_path) == 2
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(ValidationError, match="batchsize"):
+        Numbers(batchsize=3)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "x.json") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "x.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_keys_are_stable_between_releases(tmp_path: Path) -> None:
+    """A change here throws away everybody's finished stages: it has to be meant."""
+    assert key(Numbers(), tmp_path) == "d97ef3453ff613b1"
+    assert json.loads(json.dumps(Runner(tmp_path).keys.config(Numbers())))["number"] == 3

@@ -1,0 +1,55 @@
+"""Schedules by hand-computed points, and what the optimizer really used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import pytest
+from stages_for_tests import tiny_classifier, tiny_pretrain
+
+from ulmfit.files import read_json
+from ulmfit.stage import Runner
+from ulmfit.training.schedules import phase_schedules, slanted_triangular
+from ulmfit.training.settings import Phase
+
+
+def test_slanted_triangular_follows_equation_3() -> None:
+    rate = slanted_triangular(numpy.array([0.01]), 0.1)
+    assert rate(0.0) == pytest.approx(0.01 / 32)
+    assert rate(0.05) == pytest.approx(0.01 * (1 + 0.5 * 31) / 32)
+    assert rate(0.1) == pytest.approx(0.01)
+    assert rate(0.55) == pytest.approx(0.01 * (1 + 0.5 * 31) / 32)
+    assert rate(1.0) == pytest.approx(0.01 / 32)
+
+
+def test_one_cycle_begins_peaks_and_ends_where_fastai_says() -> None:
+    schedules = phase_schedules(Phase(learning_rate=2.6, warm_up=0.25), 2)
+    numpy.testing.assert_allclose(schedules["lr"](0.0), [1 / 25, 2.6 / 25])
+    numpy.testing.assert_allclose(schedules["lr"](0.25), [1, 2.6])
+    numpy.testing.assert_allclose(schedules["lr"](1.0), [1e-5, 2.6e-5])
+    assert schedules["mom"](0.25) == pytest.approx(0.85)
+
+
+def test_history_holds_the_rates_of_every_group_and_frozen_groups_do_not_move(tmp_path: Path) -> None:
+    history = read_json(Runner(tmp_path).build(tiny_classifier()) / "history.json")
+    steps = history["steps"]
+    assert {step["phase"] for step in steps} == {0, 1}
+    for step in steps:
+        rates = step["learning_rates"]
+        assert rates[-1] == pytest.approx(2.6 * rates[-2]) == pytest.approx(2.6**3 * rates[0])
+    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+    assert max(step["learning_rates"][-1] for step in steps) == pytest.approx(1e-2, rel=0.05)
+
+
+def test_golden_losses_of_a_tiny_language_model(tmp_path: Path) -> None:
+    """These numbers change only when what is computed changes; then `stage_version` has to change too."""
+    folder = Runner(tmp_path).build(tiny_pretrain())
+    epochs = read_json(folder / "history.json")["epochs"]
+    metrics = read_json(folder / "metrics.json")
+    assert [epoch["valid_loss"] for epoch in epochs] == pytest.approx(GOLDEN_VALID_LOSSES, rel=1e-4)
+    assert metrics["test"]["loss"] == pytest.approx(GOLDEN_TEST_LOSS, rel=1e-4)
+
+
+GOLDEN_VALID_LOSSES = [3.6604550938, 3.5462798407]
+GOLDEN_TEST_LOSS = 3.5560466296

@@ -1,0 +1,3 @@
+"""ULMFiT for morphologically rich languages: from a Wikipedia dump to a results table."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,101 @@
+"""Input files: local ones by path, catalogued ones by name and hash (downloaded, or taken from a mirror)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from ulmfit.errors import InputError
+from ulmfit.files import sha256_of
+from ulmfit.settings import Settings
+
+
+class File(Settings):
+    """One input file: either a local `path`, or a catalogued file with its SHA-256."""
+
+    path: Path | None = Field(None, description="local file or folder; None for a catalogued file")
+    name: str = Field("", description="file name of a catalogued file")
+    url: str = Field("", description="where a catalogued file is downloaded from; empty: from a mirror only")
+    sha256: str = Field("", description="SHA-256 of a catalogued file, hexadecimal")
+    size: int = Field(0, description="bytes of a catalogued file")
+    licence: str = Field("", description="licence of the data")
+    source: str = Field("", description="where the data comes from, in words")
+
+    @model_validator(mode="after")
+    def _either_local_or_catalogued(self) -> Self:
+        if self.path is None and not (self.name and self.sha256):
+            raise ValueError("a File needs a path, or a name and a sha256")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The name shown to people and written to records; never a path."""
+        return self.path.name if self.path else self.name
+
+
+class Catalogue:
+    """The downloads listed in an `assets.toml`: `Catalogue(path)["germeval2018/train"]` is a `File`."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`; raises InputError when it is not a catalogue."""
+        self.path = path
+        try:
+            entries = tomllib.loads(path.read_text(encoding="utf-8"))
+            self._files = {key: self._file(entry) for key, entry in entries.items()}
+        except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as error:
+            raise InputError(f"catalogue {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+    @staticmethod
+    def _file(entry: dict) -> File:
+        return File(
+            name=entry["file"],
+            url=entry.get("url", ""),
+            sha256=entry["sha256"],
+            size=entry["bytes"],
+            licence=entry.get("licence", ""),
+            source=entry.get("source", ""),
+        )
+
+    def __getitem__(self, key: str) -> File:
+        """Return the file listed under `key`."""
+        if key not in self._files:
+            raise InputError(f"asset {key!r} is not in {self.path.name}; it lists {', '.join(self._files)}")
+        return self._files[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys."""
+        return iter(self._files)
+
+
+def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], None]) -> Path:
+    """Return a verified local path of `file`: itself, a mirror's copy, or a download kept in `cache`."""
+    if file.path is not None:
+        if not file.path.exists():
+            raise InputError(f"input file {file.path} does not exist")
+        return file.path
+    if mirror is not None and (found := _in_mirror(file, mirror)):
+        return found
+    target = cache / file.sha256[:16] / file.name
+    if target.exists() and sha256_of(target) == file.sha256:
+        return target
+    if not file.url:
+        raise InputError(
+            f"{file.name} cannot be downloaded ({file.source or 'no address is known'}): "
+            f"put it into a folder and name that with --mirror"
+        )
+    from ulmfit.download import download
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    download(file.url, target, sha256=file.sha256, size=file.size, log=log)
+    return target
+
+
+def _in_mirror(file: File, mirror: Path) -> Path | None:
+    if not mirror.is_dir():
+        raise InputError(f"mirror {mirror} is not a folder")
+    candidates = sorted(path for path in mirror.rglob(file.name) if path.stat().st_size == file.size)
+    return next((path for path in candidates if sha256_of(path) == file.sha256), None)

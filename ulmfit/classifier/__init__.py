@@ -1,0 +1,1 @@
+"""Step 4: a language model and labelled texts become a classifier and its predictions."""

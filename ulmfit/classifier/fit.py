@@ -1,0 +1,152 @@
+"""Trains a classifier with fastai's Learner and writes its predictions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import pandas
+import torch
+from torch import Tensor
+
+from ulmfit.classifier.loader import DocumentLoader
+from ulmfit.classifier.model import TextClassifier, layer_groups
+from ulmfit.classifier.predictions import Predictions, write_predictions
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.errors import InputError
+from ulmfit.files import read_json, write_json
+from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
+from ulmfit.language_model.fit import HISTORY, MODEL, WEIGHTS, load_language_model
+from ulmfit.language_model.loader import reading_order
+from ulmfit.stage import Work
+from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.training.learner import train
+from ulmfit.training.weights import save_weights
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """One split of a data set, encoded: a token array a document, its label's number and its id."""
+
+    ids: list[str]
+    labels: list[int]
+    documents: list[numpy.ndarray]
+    cut: int
+
+
+def build(stage: TrainClassifier, work: Work) -> None:
+    """Build a `TrainClassifier` stage."""
+    settings = stage.settings
+    torch.manual_seed(stage.seed)
+    tokenizer = Tokenizer.load(work.input(stage.tokenizer))
+    dataset = work.input(stage.dataset)
+    labels: list[str] = read_json(dataset / "dataset.json")["labels"]
+    splits = {
+        split: _encode(dataset, split, labels, tokenizer, stage) for split in ("train", "valid", "test")
+    }
+    if cut := sum(split.cut for split in splits.values()):
+        work.warn(
+            f"{cut} texts are longer than {settings.maximum_tokens} tokens; the rest of them is not read"
+        )
+    model = TextClassifier(_encoder(stage, tokenizer, work), len(labels), settings)
+    train_split, valid_split = splits["train"], splits["valid"]
+    loader = DocumentLoader(train_split.documents, train_split.labels, settings.batch_size, seed=stage.seed)
+    valid_loader = DocumentLoader(
+        valid_split.documents, valid_split.labels, settings.evaluation_batch, shuffled=False
+    )
+    size = f"{len(train_split.ids):,} texts, {len(loader):,} steps an epoch"
+    work.log(f"{size}, {stage.direction}, seed {stage.seed}")
+    loss = torch.nn.CrossEntropyLoss(
+        weight=_class_weights(train_split.labels, len(labels), settings),
+        label_smoothing=settings.label_smoothing,
+    )
+    history = train(model, loader, valid_loader, loss, layer_groups, settings, work)
+    tokens = int(loader.lengths.sum()) * sum(phase.epochs for phase in settings.phases)
+    work.measure("tokens_per_second", tokens / max(work.measures["training_seconds"], 1e-9))
+    save_weights(model, work.folder / WEIGHTS)
+    write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
+    write_json(work.folder / MODEL, _description(stage, tokenizer, labels))
+    for name in ("valid", "test"):
+        predictions = _predict(model, splits[name], labels, settings, work)
+        write_predictions(work.folder / f"predictions-{name}.parquet", predictions)
+
+
+def predict_probabilities(
+    model: TextClassifier, documents: Sequence[numpy.ndarray], batch_size: int
+) -> numpy.ndarray:
+    """Return the probabilities (documents, K), in the order of `documents`."""
+    loader = DocumentLoader(documents, [0] * len(documents), batch_size, shuffled=False)
+    device = next(model.parameters()).device
+    model.eval()
+    result: numpy.ndarray | None = None
+    with torch.inference_mode():
+        for chosen, (ids, lengths, _) in zip(loader.order(0), loader.batches(0), strict=True):
+            logits: Tensor = model(ids.to(device), lengths.to(device))
+            probabilities = logits.double().softmax(1).cpu().numpy()
+            if result is None:
+                result = numpy.empty((len(documents), probabilities.shape[1]))
+            result[chosen] = probabilities
+    if result is None:
+        raise InputError("there are no texts to predict")
+    return result
+
+
+def _encode(
+    dataset: Path, split: str, labels: list[str], tokenizer: Tokenizer, stage: TrainClassifier
+) -> EncodedSplit:
+    table = pandas.read_parquet(dataset / f"{split}.parquet")
+    maximum = stage.settings.maximum_tokens
+    encoded = tokenizer.encode(table["text"].tolist())
+    documents = [document[:maximum] for document in encoded]
+    if stage.direction == "backward":
+        documents = [reading_order(document, tokenizer.bos_id, backward=True) for document in documents]
+    numbers = {label: number for number, label in enumerate(labels)}
+    return EncodedSplit(
+        ids=table["id"].tolist(),
+        labels=[numbers[label] for label in table["label"]],
+        documents=documents,
+        cut=sum(len(document) > maximum for document in encoded),
+    )
+
+
+def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> AWDLSTMEncoder:
+    """Return the language model's encoder with the classifier's dropouts, or one with random weights."""
+    dropouts = stage.settings.dropouts
+    if stage.language_model is None:
+        return AWDLSTMEncoder(tokenizer.size, stage.architecture, dropouts)
+    model = load_language_model(work.input(stage.language_model), dropouts)
+    return model.encoder
+
+
+def _class_weights(labels: list[int], classes: int, settings: ClassifierSettings) -> Tensor | None:
+    if settings.class_weights == "none":
+        return None
+    counts = numpy.bincount(labels, minlength=classes)
+    return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
+
+
+def _predict(
+    model: TextClassifier, split: EncodedSplit, labels: list[str], settings: ClassifierSettings, work: Work
+) -> Predictions:
+    started = time.monotonic()
+    probabilities = predict_probabilities(model, split.documents, settings.evaluation_batch)
+    work.measure("predicted_documents_per_second", len(split.ids) / (time.monotonic() - started))
+    gold = [labels[number] for number in split.labels]
+    return Predictions.from_probabilities(split.ids, gold, probabilities, labels)
+
+
+def _description(stage: TrainClassifier, tokenizer: Tokenizer, labels: list[str]) -> dict[str, object]:
+    return {
+        "kind": "awd_lstm_classifier",
+        "vocabulary_size": tokenizer.size,
+        "architecture": stage.architecture.model_dump(),
+        "direction": stage.direction,
+        "labels": labels,
+        "bptt": stage.settings.bptt,
+        "maximum_tokens": stage.settings.maximum_tokens,
+        "head_units": stage.settings.head_units,
+    }

@@ -1,0 +1,73 @@
+"""Batches of documents of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy
+import torch
+from torch import Tensor
+
+from ulmfit.language_model.awd_lstm import PAD_ID
+
+POOL_BATCHES = 50
+"""Documents are sorted by length within pools of this many batches, so that order stays random."""
+
+
+class DocumentLoader:
+    """Batches (ids, lengths, labels), padded at the end, each sorted by falling length.
+
+    Training batches are a function of seed and epoch alone; `shuffled=False` sorts all documents by length.
+    """
+
+    n_inp = 2
+
+    def __init__(
+        self,
+        documents: Sequence[numpy.ndarray],
+        labels: Sequence[int],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffled: bool = True,
+    ) -> None:
+        self.documents, self.labels = documents, labels
+        self.batch_size, self.seed, self.shuffled = batch_size, seed, shuffled
+        self.lengths = numpy.array([len(document) for document in documents])
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch."""
+        return len(self._split(numpy.arange(len(self.documents))))
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield ids (B, T), lengths (B,) and labels (B,) from batch `first` of `epoch` on."""
+        for chosen in self.order(epoch)[first:]:
+            yield self._batch(chosen)
+
+    def order(self, epoch: int) -> list[numpy.ndarray]:
+        """Return the documents' numbers, batch by batch."""
+        if not self.shuffled:
+            return self._split(numpy.argsort(-self.lengths, kind="stable"))
+        random = numpy.random.default_rng([self.seed, epoch])
+        shuffled = random.permutation(len(self.documents))
+        pool = POOL_BATCHES * self.batch_size
+        pools = [shuffled[start : start + pool] for start in range(0, len(shuffled), pool)]
+        by_length = [part[numpy.argsort(-self.lengths[part], kind="stable")] for part in pools]
+        batches = self._split(numpy.concatenate(by_length))
+        return [batches[index] for index in random.permutation(len(batches))]
+
+    def _split(self, order: numpy.ndarray) -> list[numpy.ndarray]:
+        """Cut into batches; a last one of one document, which batch norm cannot take, joins its neighbour."""
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        if self.shuffled and len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [numpy.concatenate(batches[-2:])]
+        return batches
+
+    def _batch(self, chosen: numpy.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = chosen[numpy.argsort(-self.lengths[chosen], kind="stable")]
+        lengths = self.lengths[chosen]
+        ids = numpy.full((len(chosen), lengths.max()), PAD_ID, dtype=numpy.int64)
+        for row, index in enumerate(chosen):
+            ids[row, : lengths[row]] = self.documents[index]
+        labels = numpy.array([self.labels[index] for index in chosen], dtype=numpy.int64)
+        return torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(labels)

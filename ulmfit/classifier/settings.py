@@ -1,0 +1,26 @@
+"""Settings of a classifier and its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ulmfit.language_model.settings import Dropouts, Probability
+from ulmfit.settings import NOT_IN_KEY
+from ulmfit.training.settings import TrainingSettings
+
+
+class ClassifierSettings(TrainingSettings):
+    """The head, the dropouts, the loss, and the phases of gradual unfreezing."""
+
+    bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
+    maximum_tokens: int = Field(1400, ge=2, description="tokens of a document that are read; the rest is cut")
+    head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
+    head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
+    dropouts: Dropouts = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: rare labels weigh more, n / (classes x count)"
+    )
+    label_smoothing: Probability = Field(0.0, description="share of probability spread over labels; 0: off")
+    evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(64, ge=1, description="documents predicted at once")

@@ -1,0 +1,39 @@
+"""The stage of step 4: training of a classifier and its predictions."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.language_model.settings import Architecture
+from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.stage import Stage, Work
+from ulmfit.tokens.stages import TrainTokenizer
+
+
+class TrainClassifier(Stage):
+    """A classifier on top of a language model's encoder (ULMFiT, section 3.3), or from scratch.
+
+    Files: `model.safetensors`, `model.json`, `history.json`, `predictions-valid.parquet`,
+    `predictions-test.parquet`.
+    """
+
+    stage_name: ClassVar[str] = "classifier"
+    dataset: DatasetStage = Field(description="the labelled texts")
+    tokenizer: TrainTokenizer = Field(description="the language model's tokenizer")
+    language_model: FineTune | Pretrain | None = Field(
+        None, description="whose encoder it begins with; None: random weights (from scratch)"
+    )
+    architecture: Architecture = Field(Architecture(), description="size of the encoder")
+    direction: Direction = "forward"
+    settings: ClassifierSettings = ClassifierSettings()
+    seed: int = Field(0, description="seed of initialization, dropout and batches")
+
+    def build(self, work: Work) -> None:
+        """Train, and predict validation and test texts."""
+        from ulmfit.classifier.fit import build
+
+        build(self, work)

@@ -1,0 +1,233 @@
+"""The command line: parses, calls, prints.
+
+Exit status: 0 done, 2 wrong input, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from ulmfit.errors import InputError, StageFailed
+
+if TYPE_CHECKING:
+    from ulmfit.recipe import Recipe
+
+app = typer.Typer(
+    help="ULMFiT for morphologically rich languages: from a Wikipedia dump to a results table.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
+PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
+SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
+RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
+MirrorOption = Annotated[Path | None, typer.Option(help="folder that is searched before downloading")]
+
+
+def _load(recipe: Recipe, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
+    from ulmfit.recipe import validated
+
+    if preset is not None:
+        recipe = validated(lambda: recipe.changed(preset=preset), f"--preset {preset}")
+    if seeds is not None:
+        try:
+            numbers = tuple(int(seed) for seed in seeds.split(","))
+        except ValueError as error:
+            raise InputError(f"--seeds {seeds}: expected numbers with commas, such as 0,1,2") from error
+        recipe = validated(lambda: recipe.changed(seeds=numbers), f"--seeds {seeds}")
+    return recipe.with_overrides(overrides or [])
+
+
+def _recipe(reference: str, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
+    from ulmfit.recipe import load_recipe
+
+    return _load(load_recipe(reference), preset, overrides, seeds)
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
+    runs: RunsOption = Path("runs"),
+    mirror: MirrorOption = None,
+) -> None:
+    """Build what is missing of a recipe, then its record and report."""
+    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until)
+
+
+def _run(recipe: Recipe, runs: Path, mirror: Path | None, until: str | None) -> None:
+    from ulmfit import driver
+
+    folder = driver.run(recipe, runs, mirror, until)
+    if folder is not None:
+        print(f"\n{(folder / driver.TABLE).read_text(encoding='utf-8')}\nreport: {folder / driver.REPORT}")
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Show the stages, their keys, what is done and what would run; runs nothing."""
+    from ulmfit import driver
+
+    earlier = driver.earlier_seconds(runs)
+    for state in driver.states(_recipe(recipe, preset, overrides, seeds), runs):
+        if state.state == "done":
+            remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
+        elif state.stage in earlier:
+            remark = f"would run; the median of such stages here took {earlier[state.stage]:.0f} s"
+        else:
+            remark = "would run; no such stage has been built here yet"
+        print(f"{state.stage:<16} {state.key}  {remark}")
+
+
+@app.command()
+def status(
+    recipe: RecipeArgument,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Show which stages are done, running, failed or missing, with the last line of their logs."""
+    from ulmfit import driver
+
+    for state in driver.states(_recipe(recipe, preset, overrides, seeds), runs):
+        seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
+        print(f"{state.stage:<16} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
+
+
+@app.command()
+def report(
+    recipe: RecipeArgument,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    runs: RunsOption = Path("runs"),
+    publish: Annotated[
+        Path | None, typer.Option(help="folder recipes/LANGUAGE: copy record and logs there, renew its table")
+    ] = None,
+) -> None:
+    """Write a recipe's Markdown table and HTML page again from its finished stages."""
+    from ulmfit import driver, results
+    from ulmfit.stage import Runner
+
+    chosen = _recipe(recipe, preset, overrides, seeds)
+    folder = runs / chosen.run_name
+    results.rewrite(chosen, Runner(runs), folder)
+    print(f"{(folder / driver.TABLE).read_text(encoding='utf-8')}\nreport: {folder / driver.REPORT}")
+    if publish is not None:
+        for path in results.publish(chosen, Runner(runs), folder, publish):
+            print(f"wrote {path}")
+
+
+@app.command()
+def clean(
+    older: Annotated[str, typer.Option(help="unchanged for this many days, such as 30d")] = "0d",
+    runs: RunsOption = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
+) -> None:
+    """List, then remove, stage folders that no recipe's list names."""
+    from ulmfit import driver
+
+    if not older.removesuffix("d").isdigit():
+        raise InputError(f"--older {older}: expected a number of days, such as 30d")
+    folders = driver.unused(runs, float(older.removesuffix("d")))
+    for folder, size in folders:
+        print(f"{size / 1e6:10.1f} MB  {folder}")
+    if not folders:
+        print("nothing to remove")
+    elif yes or typer.confirm(f"remove these {len(folders)} folders?"):
+        driver.remove([folder for folder, _ in folders])
+
+
+@app.command()
+def extract(
+    dump: Annotated[Path, typer.Argument(help="a pages-articles dump, .xml.bz2 or .xml")],
+    out: Annotated[Path, typer.Argument(help="folder for documents.parquet and account.json")],
+    language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 2,
+) -> None:
+    """Turn a dump into documents.parquet and account.json, without a recipe."""
+    from ulmfit.corpus.extract import extract as extract_dump
+    from ulmfit.progress import say
+
+    extract_dump(dump, out, language=language, workers=workers, log=say)
+
+
+def run_recipe_as_program(recipe: Recipe) -> NoReturn:
+    """Run a recipe file as a program, with the options of `ulmfit run`."""
+    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @program.command(help=f"Run {recipe.name}: {recipe.title}.")
+    def command(
+        preset: PresetOption = None,
+        overrides: SetOption = None,
+        seeds: SeedsOption = None,
+        until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
+        runs: RunsOption = Path("runs"),
+        mirror: MirrorOption = None,
+    ) -> None:
+        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until)
+
+    guarded(program)
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    guarded(app)
+
+
+def guarded(program: typer.Typer) -> NoReturn:
+    """Run `program`; every error is one line and an exit status, `--debug` anywhere shows its traceback."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        program(arguments)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        print(f"ulmfit: {describe(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    sys.exit(0)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error on one line, with what to do where that is known."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f" ({error.filename})" if error.filename else ""
+        return f"the disk is full{place}: free some space and run the same command again"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"out of memory: try a smaller batch_size ({str(error).splitlines()[0] if str(error) else ''})"
+    lines = str(error).splitlines() or [""]
+    if isinstance(error, (InputError, StageFailed)):
+        return lines[0]
+    return f"{type(error).__name__}: {lines[0]} (--debug shows where)"
+
+
+def _stop(signal_number: int, frame: object) -> NoReturn:
+    print("\nulmfit: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+    sys.exit(128 + signal_number)
+
+
+if __name__ == "__main__":
+    main()

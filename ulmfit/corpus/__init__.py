@@ -1,0 +1,1 @@
+"""Step 1: a Wikipedia dump or text files -> `documents.parquet` and `account.json`."""

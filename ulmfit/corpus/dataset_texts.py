@@ -1,0 +1,75 @@
+"""The texts of a data set as documents, for fine-tuning a language model."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from ulmfit.corpus.stages import CorpusStage
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.stage import Work
+
+
+class DatasetTexts(CorpusStage):
+    """Train and unlabelled texts of a data set as training documents, its valid texts as validation.
+
+    Labels are never read. The test split is empty; `transductive` adds the test texts to the training
+    documents, as MultiFiT's first version did. `max_documents` samples the training documents alone.
+    """
+
+    stage_name: ClassVar[str] = "dataset-texts"
+
+    dataset: DatasetStage = Field(description="the data set")
+    transductive: bool = Field(
+        False, description="train the language model on the test texts too; results have to say so"
+    )
+
+    @model_validator(mode="after")
+    def _keeps_the_splits(self) -> Self:
+        for name in ("valid_fraction", "test_fraction"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} cannot be set: the texts keep the splits of their data set")
+        return self
+
+    def build(self, work: Work) -> None:
+        """Write `documents.parquet` and `account.json`."""
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from ulmfit.corpus.documents import (
+            ACCOUNT,
+            DOCUMENTS,
+            OUTSIDE_SAMPLE,
+            SAMPLE_SALT,
+            SCHEMA,
+            Account,
+            salted_hash,
+        )
+        from ulmfit.files import atomic_path, read_json, write_json
+
+        folder = work.input(self.dataset)
+        account = Account(source=f"texts of the data set {read_json(folder / 'dataset.json')['name']}")
+        tables = []
+        for name in ("train", "unlabelled", *(["test"] if self.transductive else []), "valid"):
+            path = folder / f"{name}.parquet"
+            if name == "unlabelled" and not path.exists():
+                continue
+            table = pd.read_parquet(path, columns=["id", "text"])
+            table = table.assign(id=f"{name}/" + table["id"], title="", split="train")
+            tables.append(table.assign(split="valid") if name == "valid" else table)
+        documents = pd.concat(tables, ignore_index=True)
+        account.pages_read = len(documents)
+        if self.max_documents is not None:
+            hashes = documents["id"].map(lambda name: salted_hash(SAMPLE_SALT, name))
+            ranks = hashes.where(documents["split"] == "train").rank(method="first")
+            outside = ranks > self.max_documents
+            for name in documents["id"][outside]:
+                account.leave_out(OUTSIDE_SAMPLE, name)
+            documents = documents[~outside]
+        with atomic_path(work.folder / DOCUMENTS) as path:
+            table = pa.Table.from_pandas(documents[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+            pq.write_table(table, path, compression="zstd", row_group_size=10_000)
+        write_json(work.folder / ACCOUNT, account.as_json(len(documents)))
+        work.log(f"{len(documents):,} documents, left out: {account.counts()}")

@@ -1,0 +1,188 @@
+"""The stages of step 1. Light: what does the work is imported inside `build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ulmfit.assets import File
+from ulmfit.settings import NOT_IN_KEY
+from ulmfit.stage import Stage, Work
+
+if TYPE_CHECKING:
+    from ulmfit.corpus.documents import Selection
+
+
+class DumpStage(Stage):
+    """A stage whose folder holds one or more `*.xml.bz2`: the parts of one MediaWiki dump."""
+
+
+class CorpusStage(Stage):
+    """A stage whose folder holds `documents.parquet` and `account.json`.
+
+    `documents.parquet` has the columns id, title, text and split (train, valid or test). The account always
+    closes: `pages_read == documents_written + sum of the counts in left_out`.
+    """
+
+    max_documents: int | None = Field(
+        None, ge=1, description="documents kept, an unbiased sample by a hash of the id; None keeps all"
+    )
+    valid_fraction: float = Field(
+        0.01, gt=0, lt=1, description="share of the documents for validation, chosen by a salted hash"
+    )
+    test_fraction: float = Field(
+        0.01, gt=0, lt=1, description="share of the documents for testing, chosen by a salted hash"
+    )
+
+    @model_validator(mode="after")
+    def _leave_something_to_train(self) -> Self:
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError("valid_fraction + test_fraction must be below 1: the rest is for training")
+        return self
+
+    def selection(self) -> Selection:
+        """Return the sample and the splits that the fields ask for."""
+        from ulmfit.corpus.documents import Selection
+
+        return Selection(self.max_documents, self.valid_fraction, self.test_fraction)
+
+
+class Wikipedia(DumpStage):
+    """The article dump of one Wikipedia and one date, downloaded and checked against its published sha1."""
+
+    stage_name: ClassVar[str] = "dump"
+
+    language: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="language code as in xx.wikipedia.org")
+    date: str = Field(pattern=r"^\d{8}$", description="day of the dump, YYYYMMDD; dumps vanish after months")
+    base_url: Annotated[str, NOT_IN_KEY] = Field(
+        "https://dumps.wikimedia.org", description="server of the dumps, or a mirror with the same layout"
+    )
+
+    def build(self, work: Work) -> None:
+        """Download what is missing."""
+        from ulmfit.corpus.wikipedia_download import download_dump
+
+        download_dump(self.language, self.date, self.base_url, work.folder, work.log)
+
+
+class WikipediaCorpus(CorpusStage):
+    """The articles of a Wikipedia dump, extracted with wikiextractor."""
+
+    stage_name: ClassVar[str] = "corpus"
+
+    dump: DumpStage | File = Field(description="stage that provides a dump, or its file (.xml.bz2 or .xml)")
+    language: str = Field(description="language code of the texts, for the record")
+    templates: bool = Field(
+        True, description="expand templates, as far as wikiextractor can; False drops them"
+    )
+    workers: Annotated[int, NOT_IN_KEY] = Field(
+        0, ge=0, description="wikiextractors at a time; 0: one a core"
+    )
+    page_seconds: Annotated[float, NOT_IN_KEY] = Field(
+        30.0, gt=0, description="CPU seconds for one page, after which its extraction counts as failed"
+    )
+    idle_seconds: Annotated[float, NOT_IN_KEY] = Field(
+        20.0,
+        gt=0,
+        description="seconds without output and CPU use, after which wikiextractor is started again",
+    )
+    memory_megabytes: Annotated[int, NOT_IN_KEY] = Field(
+        2048, ge=256, description="MiB of address space of each wikiextractor process, the templates apart"
+    )
+    shard_megabytes: Annotated[int, NOT_IN_KEY] = Field(
+        32, ge=1, description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much"
+    )
+
+    def build(self, work: Work) -> None:
+        """Extract the dump; go on with what a killed run has left."""
+        from ulmfit.corpus.extraction import Limits
+        from ulmfit.corpus.wikipedia import dump_files, extract_dumps
+
+        source = work.file(self.dump) if isinstance(self.dump, File) else work.input(self.dump)
+        limits = Limits(
+            workers=self.workers,
+            page_seconds=self.page_seconds,
+            idle_seconds=self.idle_seconds,
+            memory_megabytes=self.memory_megabytes,
+        )
+        extract_dumps(
+            dump_files(source),
+            work.folder,
+            work.scratch(),
+            language=self.language,
+            selection=self.selection(),
+            templates=self.templates,
+            limits=limits,
+            shard_bytes=self.shard_megabytes << 20,
+            log=work.log,
+            warn=work.warn,
+        )
+
+
+class ExtractedCorpus(CorpusStage):
+    """What WikiExtractor wrote earlier: `<doc>` blocks or JSON lines, in a folder or a tar archive."""
+
+    stage_name: ClassVar[str] = "corpus"
+
+    archive: File = Field(
+        description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
+    )
+
+    def build(self, work: Work) -> None:
+        """Read the archive once, without unpacking it."""
+        from ulmfit.corpus.documents import Account, write_corpus
+        from ulmfit.corpus.extracted import extracted_documents
+
+        account = Account(self.archive.label)
+        documents = extracted_documents(work.file(self.archive), account)
+        write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
+
+
+class TextFiles(CorpusStage):
+    """Plain text files, a folder or tar archive of them, CSV, TSV or Parquet."""
+
+    stage_name: ClassVar[str] = "corpus"
+
+    files: File | tuple[File, ...] = Field(description="file, folder or tar archive, or several of them")
+    document: Literal["file", "line", "paragraphs"] = Field(
+        "file",
+        description="what becomes a document of a text file: all of it, a line, or lines up to a blank one",
+    )
+    max_words: int | None = Field(
+        None, ge=1, description="words at which a longer text is cut, at the end of a line; None never cuts"
+    )
+    text_column: str = Field("text", description="column of the texts in CSV, TSV and Parquet")
+    id_column: str | None = Field(None, description="column of the ids in tables; None numbers the rows")
+
+    def build(self, work: Work) -> None:
+        """Read the files once."""
+        from ulmfit.corpus.documents import Account, write_corpus
+        from ulmfit.corpus.text_files import Form, text_documents
+
+        files = self.files if isinstance(self.files, tuple) else (self.files,)
+        inputs: list[tuple[str, Path]] = [(file.label, work.file(file)) for file in files]
+        form = Form(self.document, self.max_words, self.text_column, self.id_column)
+        account = Account(" + ".join(file.label for file in files))
+        documents = text_documents(inputs, form, account, work.warn)
+        write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
+
+
+class JoinedCorpus(CorpusStage):
+    """Several corpora as one; every document keeps the split that it has, so the fractions have no effect."""
+
+    stage_name: ClassVar[str] = "corpus"
+
+    parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
+
+    def build(self, work: Work) -> None:
+        """Put the parts together; ids get the number of their part as a prefix."""
+        from ulmfit.corpus.documents import write_corpus
+        from ulmfit.corpus.joined import joined_account, joined_documents
+
+        folders = [work.input(part) for part in self.parts]
+        account = joined_account(folders)
+        write_corpus(
+            joined_documents(folders), work.folder, work.scratch(), account, self.selection(), work.log
+        )

@@ -1,0 +1,1 @@
+"""Step 0: labelled files -> checked train/valid/test tables."""

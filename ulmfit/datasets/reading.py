@@ -1,0 +1,91 @@
+"""Reading the files of users: what is wrong with one is said in a line that names the place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ulmfit.errors import InputError
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 file, without a byte order mark; InputError names the first bad byte."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}: byte 0x{content[error.start]:02x} at offset {error.start} (line {line}) is not UTF-8; "
+            f"if the file is in Latin-1, convert it: iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file; only line feeds end a line, and an empty last line is none."""
+    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str] = ()) -> pd.DataFrame:
+    """Read a CSV, TSV (no quoting) or Parquet file.
+
+    `columns` maps the names of the result to the columns of the file; those in `optional` may be missing.
+    Raises InputError naming the file and the place.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path} is of no known kind: expected a name that ends in {', '.join(SUFFIXES)}")
+    table = _parquet(path) if path.suffix == ".parquet" else _separated(path)
+    found = {name: column for name, column in columns.items() if column in table.columns}
+    for name, column in columns.items():
+        if name not in found and name not in optional:
+            listed = ", ".join(map(str, table.columns))
+            raise InputError(
+                f"{path} has no column {column!r}, only {listed}: name the right one in {name}_column"
+            )
+    return pd.DataFrame({name: table[column] for name, column in found.items()})
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _separated(path: Path) -> pd.DataFrame:
+    text = io.StringIO(read_text(path), newline="")
+    quoting = {"quoting": csv.QUOTE_NONE, "delimiter": "\t"} if path.suffix == ".tsv" else {}
+    reader = csv.reader(text, strict=True, **quoting)  # type: ignore[arg-type]  # the stubs ask for literals
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        header = next(reader, [])
+        rows = []
+        for row in reader:
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: {len(row)} fields, but the header has {len(header)}; "
+                    f"quote fields that contain the separator"
+                )
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}; check the quotes of this line and the ones before it"
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
+    if len(set(header)) < len(header) or not header:
+        raise InputError(f"{path}: the first line has to name the columns, each once; it is {header}")
+    return pd.DataFrame(rows, columns=header, dtype=object)

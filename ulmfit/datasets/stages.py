@@ -1,0 +1,118 @@
+"""The stages that turn labelled files into checked train/valid/test tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ulmfit.assets import File
+from ulmfit.stage import Stage, Work
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "binary_f1", "germeval_f"]
+
+
+class DatasetStage(Stage):
+    """Base of every stage whose folder holds `train/valid/test.parquet` and `dataset.json`.
+
+    The tables have the columns id, text and label, all strings; `unlabelled.parquet` (id and text) is
+    optional. `dataset.json` says where the data comes from and which labels it has.
+    """
+
+    name: str = Field("", description="name of the data set, for tables; empty: the stage's name")
+    language: str = Field("", description="language code, e.g. `de`; empty: not stated")
+    source: str = Field("", description="where the data comes from, in words; empty: what its files say")
+    licence: str = Field("", description="licence of the data; empty: what its files say")
+    metric: Metric = Field("accuracy", description="headline metric, a name of ulmfit/evaluation/metrics.py")
+    positive_label: str | None = Field(
+        None, description="label that binary_f1 counts as positive; None: the metric needs none"
+    )
+    valid_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share of train that becomes valid where none is published"
+    )
+
+    @model_validator(mode="after")
+    def _binary_f1_has_a_positive_label(self) -> Self:
+        if self.metric == "binary_f1" and self.positive_label is None:
+            raise ValueError("metric binary_f1 needs positive_label: name the label that it counts")
+        return self
+
+
+def write_dataset(work: Work, stage: DatasetStage, splits: Mapping[str, DataFrame]) -> None:
+    """Check the tables of `splits` and write the files of a data set stage.
+
+    `splits` has train and test, and optionally valid (else made from train) and unlabelled. Raises InputError
+    when they are no data set; warns of what was dropped.
+    """
+    from ulmfit.datasets.tables import Description, check_splits, write_tables
+
+    checked = check_splits(splits, stage.valid_fraction, work.warn)
+    description = Description(
+        name=stage.name or stage.stage_name,
+        language=stage.language,
+        source=stage.source or _joined(file.source for file in stage.input_files()),
+        licence=stage.licence or _joined(file.licence for file in stage.input_files()),
+        metric=stage.metric,
+        positive_label=stage.positive_label,
+        warnings=tuple(work.warnings),
+    )
+    rows = write_tables(work.folder, checked, description)
+    work.log(", ".join(f"{split} {count:,}" for split, count in rows.items()))
+
+
+def _joined(values) -> str:
+    return "; ".join(dict.fromkeys(value for value in values if value))
+
+
+class LabelledFiles(DatasetStage):
+    """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header."""
+
+    stage_name: ClassVar[str] = "labelled-files"
+
+    train: File = Field(description="labelled texts to train on")
+    valid: File | None = Field(None, description="labelled texts for validation; None: made from train")
+    test: File = Field(description="labelled texts for testing")
+    unlabelled: File | None = Field(None, description="texts for the language model alone; None: none")
+    text_column: str = Field("text", description="column of the texts")
+    label_column: str = Field("label", description="column of the labels")
+    id_column: str = Field("id", description="column of the ids; they are made where a file has none")
+
+    def build(self, work: Work) -> None:
+        """Read the files and write the tables; InputError names what is wrong in which file."""
+        from ulmfit.datasets.reading import read_table
+
+        files = {"train": self.train, "valid": self.valid, "test": self.test, "unlabelled": self.unlabelled}
+        splits = {}
+        for split, file in files.items():
+            if file is not None:
+                columns = {"text": self.text_column, "label": self.label_column, "id": self.id_column}
+                if split == "unlabelled":
+                    del columns["label"]
+                splits[split] = read_table(work.file(file), columns, optional=("id",))
+        write_dataset(work, self, splits)
+
+
+class DataScript(DatasetStage):
+    """A published data set, read by a data script.
+
+    The script is a Python file with `convert(files: Mapping[str, Path], **options: str)`, which returns a
+    table (id optional, text, label) for each of train, test, and where published valid and unlabelled.
+    """
+
+    stage_name: ClassVar[str] = "data-script"
+
+    script: File = Field(description="the Python file")
+    files: dict[str, File] = Field(description="the published files, under the names that the script uses")
+    options: dict[str, str] = Field({}, description="options of the script's `convert`")
+
+    def build(self, work: Work) -> None:
+        """Run the script and write the tables."""
+        from ulmfit.datasets.script import load_convert, run_convert
+
+        path = work.file(self.script)
+        files = {name: work.file(file) for name, file in self.files.items()}
+        write_dataset(work, self, run_convert(load_convert(path), path.name, files, self.options))

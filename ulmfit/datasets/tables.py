@@ -1,0 +1,192 @@
+"""Checks on labelled tables, and the files they are written to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ulmfit.errors import InputError
+from ulmfit.files import atomic_path, sha256_of, write_json
+
+SPLITS = ("train", "valid", "test", "unlabelled")
+_VALIDATION_SALT = b"validation rows\0"
+_NOT_A_WORD = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.json` says beside what the tables tell."""
+
+    name: str
+    language: str = ""
+    source: str = ""
+    licence: str = ""
+    metric: str = "accuracy"
+    positive_label: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def check_splits(
+    splits: Mapping[str, pd.DataFrame], valid_fraction: float, warn: Callable[[str], None]
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of a data set, checked: columns id, text (NFC), label, all strings.
+
+    Texts without content are dropped and counted in a warning; a missing valid is made from train. Raises
+    InputError for missing splits or columns, missing labels, repeated ids, labels that train lacks, and fewer
+    than two labels.
+    """
+    if unknown := sorted(set(splits) - set(SPLITS)):
+        raise InputError(f"a data set has no split {unknown[0]!r}: expected {', '.join(SPLITS)}")
+    if missing := [split for split in ("train", "test") if split not in splits]:
+        raise InputError(f"the data set has no {missing[0]} split: expected train and test")
+    tables = {split: _checked(splits[split], split, warn) for split in SPLITS if split in splits}
+    if "valid" not in tables:
+        tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction)
+        if tables["valid"].empty:
+            raise InputError("train is too small to make a validation split: no label has two texts")
+    tables = {split: tables[split] for split in SPLITS if split in tables}
+    _check_labels(tables)
+    _warn_of_repeated_texts(tables, warn)
+    return tables
+
+
+def _checked(table: pd.DataFrame, split: str, warn: Callable[[str], None]) -> pd.DataFrame:
+    columns = ["text"] if split == "unlabelled" else ["text", "label"]
+    for column in columns:
+        if column not in table.columns:
+            raise InputError(
+                f"{split} has no column {column!r}; it has {', '.join(map(str, table.columns)) or 'none'}"
+            )
+    result = pd.DataFrame({"id": _ids(table, split)})
+    result["text"] = [_text(value) for value in table["text"]]
+    if "label" in columns:
+        result["label"] = [_label(value) for value in table["label"]]
+    kept = result[[text.strip() != "" for text in result["text"]]].reset_index(drop=True)
+    if len(kept) < len(result):
+        warn(f"{split}: {len(result) - len(kept)} of {len(result)} rows dropped, their text is empty")
+    if kept.empty and split != "unlabelled":
+        raise InputError(f"{split} holds no text: expected at least one row")
+    if "label" in columns and (kept["label"] == "").any():
+        row = kept[kept["label"] == ""].iloc[0]
+        raise InputError(f"{split}, id {row['id']!r}: the label is missing; give every row one label")
+    return kept
+
+
+def _ids(table: pd.DataFrame, split: str) -> list[str]:
+    """Return the ids as strings, made from the row numbers where there are none."""
+    if "id" not in table.columns:
+        return [f"{split}-{number:06d}" for number in range(1, len(table) + 1)]
+    ids = table["id"].astype(str)
+    if ids.duplicated().any():
+        raise InputError(f"{split}: id {ids[ids.duplicated()].iloc[0]!r} stands twice; ids have to be unique")
+    return ids.tolist()
+
+
+def _text(value: Any) -> str:
+    return "" if _is_missing(value) else unicodedata.normalize("NFC", str(value))
+
+
+def _label(value: Any) -> str:
+    if _is_missing(value):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _is_missing(value: Any) -> bool:
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+
+
+def _check_labels(tables: Mapping[str, pd.DataFrame]) -> None:
+    known = set(tables["train"]["label"])
+    for split in ("valid", "test"):
+        strange = tables[split][~tables[split]["label"].isin(known)]
+        if not strange.empty:
+            row = strange.iloc[0]
+            raise InputError(
+                f"label {row['label']!r} in {split} (id {row['id']!r}) does not occur in train, "
+                f"which has {_some(sorted(known))}: correct the label, or move texts with it into train"
+            )
+    if len(known) < 2:
+        raise InputError(f"train has one label only, {_some(sorted(known))}: expected two or more")
+
+
+def _some(labels: list[str]) -> str:
+    return ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
+
+
+def split_off_validation(train: pd.DataFrame, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train and validation rows: of each label the `fraction` with the smallest hash of their text.
+
+    Depends on nothing but the rows, whatever their order; equal texts of a label stay together. Every label
+    with two rows or more is in both.
+    """
+    hashes = train["text"].map(_text_hash)
+    chosen = pd.Series(False, index=train.index)
+    for _, rows in train.groupby("label", sort=True):
+        if len(rows) < 2:
+            continue
+        count = min(max(1, round(len(rows) * fraction)), len(rows) - 1)
+        order = pd.DataFrame({"hash": hashes[rows.index], "id": rows["id"]}).sort_values(["hash", "id"])
+        together = order["hash"] <= order["hash"].iloc[count - 1]
+        chosen[order.index[together if not together.all() else range(count)]] = True
+    return train[~chosen].reset_index(drop=True), train[chosen].reset_index(drop=True)
+
+
+def _text_hash(text: str) -> str:
+    content = " ".join(text.split()).encode(errors="surrogatepass")
+    return hashlib.sha256(_VALIDATION_SALT + content).hexdigest()
+
+
+def _warn_of_repeated_texts(tables: Mapping[str, pd.DataFrame], warn: Callable[[str], None]) -> None:
+    exact, loose = set(tables["train"]["text"]), set(tables["train"]["text"].map(_loose))
+    for split in ("valid", "test"):
+        texts = tables[split]["text"]
+        same, similar = int(texts.isin(exact).sum()), int(texts.map(_loose).isin(loose).sum())
+        if similar:
+            warn(
+                f"{split}: {same} of {len(texts)} texts stand in train as well, "
+                f"{similar} when case and punctuation are ignored"
+            )
+
+
+def _loose(text: str) -> str:
+    return _NOT_A_WORD.sub(" ", text.casefold()).strip() or text
+
+
+def write_tables(
+    folder: Path, tables: Mapping[str, pd.DataFrame], description: Description
+) -> dict[str, int]:
+    """Write checked tables and `dataset.json` into `folder`; return the number of rows of each split."""
+    labels = sorted(set(tables["train"]["label"]))
+    if description.positive_label is not None and description.positive_label not in labels:
+        raise InputError(
+            f"positive_label {description.positive_label!r} is no label of the data set: {_some(labels)}"
+        )
+    hashes = {}
+    for split, table in tables.items():
+        path = folder / f"{split}.parquet"
+        with atomic_path(path) as temporary:
+            table.to_parquet(temporary, index=False, compression="zstd")
+        hashes[path.name] = sha256_of(path)
+    rows = {split: len(table) for split, table in tables.items()}
+    content = {
+        "name": description.name,
+        "language": description.language,
+        "source": description.source,
+        "licence": description.licence,
+        "labels": labels,
+        "metric": description.metric,
+        "positive_label": description.positive_label,
+        "files": hashes,
+        "rows": rows,
+        "warnings": list(description.warnings),
+    }
+    write_json(folder / "dataset.json", content)
+    return rows

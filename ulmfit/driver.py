@@ -1,0 +1,166 @@
+"""Runs a recipe's stages and tells how they stand; what `ulmfit run`, `plan`, `status` and `clean` call."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ulmfit.errors import InputError
+from ulmfit.files import read_json, write_json
+from ulmfit.progress import say
+from ulmfit.recipe import Recipe
+from ulmfit.stage import FAILURE, LOG, MANIFEST, Runner, Stage
+
+STAGE_LIST, RECORD, REPORT, TABLE = "stages.json", "record.json", "report.html", "report.md"
+
+
+@dataclass(frozen=True)
+class StageState:
+    """How one stage of a recipe stands."""
+
+    stage: str
+    key: str
+    state: Literal["done", "running", "failed", "missing"]
+    seconds: float | None
+    bytes: int
+    last_line: str
+
+
+def run(recipe: Recipe, runs: Path, mirror: Path | None = None, until: str | None = None) -> Path | None:
+    """Build what is missing of a recipe and write its record and report; return the folder of both.
+
+    `until` is the name of the last kind of stage to build; then there is no record, and None is returned.
+    """
+    runner = Runner(runs, mirror)
+    stages = runner.order(*recipe.stages().all())
+    folder = runs / recipe.run_name
+    if until is not None:
+        for stage in _up_to(runner, stages, until):
+            runner.ensure(stage)
+        say(f"{recipe.run_name}: done up to {until}")
+        return None
+    keys = [[stage.stage_name, runner.keys.key(stage)] for stage in stages]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / STAGE_LIST, keys)
+    built = [runner.ensure(stage) for stage in stages]
+    if not any(built) and _has_record(folder, keys):
+        say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
+        return folder
+    from ulmfit.results import write_results
+
+    write_results(recipe, runner, folder)
+    return folder
+
+
+def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
+    """Return the stages of the kind `until` and all that they need."""
+    last = [stage for stage in stages if stage.stage_name == until]
+    if not last:
+        names = ", ".join(dict.fromkeys(stage.stage_name for stage in stages))
+        raise InputError(f"--until {until}: the recipe has no such stage; it has {names}")
+    return runner.order(*last)
+
+
+def _has_record(folder: Path, keys: list[list[str]]) -> bool:
+    try:
+        recorded = [[stage["name"], stage["key"]] for stage in read_json(folder / RECORD)["stages"]]
+    except (OSError, ValueError, KeyError):
+        return False
+    return recorded == keys and (folder / REPORT).exists()
+
+
+def states(recipe: Recipe, runs: Path, mirror: Path | None = None) -> list[StageState]:
+    """Return how every stage of a recipe stands, upstream first; builds nothing."""
+    runner = Runner(runs, mirror)
+    return [_state(runner, stage) for stage in runner.order(*recipe.stages().all())]
+
+
+def _state(runner: Runner, stage: Stage) -> StageState:
+    folder = runner.folder(stage)
+    manifest = runner.manifest(stage) if runner.is_done(stage) else None
+    state: Literal["done", "running", "failed", "missing"] = "missing"
+    if manifest:
+        state = "done"
+    elif folder.exists():
+        state = (
+            "running" if _is_locked(runner, stage) else "failed" if (folder / FAILURE).exists() else "missing"
+        )
+    return StageState(
+        stage=stage.stage_name,
+        key=folder.name,
+        state=state,
+        seconds=manifest["seconds"] if manifest else None,
+        bytes=_size(folder),
+        last_line=_last_line(folder / LOG),
+    )
+
+
+def _is_locked(runner: Runner, stage: Stage) -> bool:
+    from filelock import Timeout
+
+    lock = runner.lock(stage)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+def earlier_seconds(runs: Path) -> dict[str, float]:
+    """Return, for every kind of stage, the median seconds of the finished ones under `runs`."""
+    seconds: dict[str, list[float]] = {}
+    for path in (runs / "stages").glob(f"*/*/{MANIFEST}"):
+        manifest = read_json(path)
+        seconds.setdefault(manifest["stage"], []).append(manifest["seconds"])
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
+    """Return stage folders that no recipe's list names, unchanged for some days, with their bytes."""
+    named = {tuple(pair) for path in _stage_lists(runs) for pair in read_json(path)}
+    oldest = time.time() - older_than_days * 86_400
+    return [
+        (folder, _size(folder))
+        for folder in sorted((runs / "stages").glob("*/*"))
+        if (folder.parent.name, folder.name) not in named and folder.stat().st_mtime <= oldest
+    ]
+
+
+def _stage_lists(runs: Path) -> Iterator[Path]:
+    reserved = {runs / "stages", runs / "assets", runs / "locks"}
+    for path in sorted(runs.rglob(STAGE_LIST)):
+        if not reserved & set(path.parents):
+            yield path
+
+
+def remove(folders: list[Path]) -> None:
+    """Remove stage folders; the manifest goes first, so that a killed removal leaves no half of one."""
+    for folder in folders:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's whole configuration, for its record."""
+    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets"}) | {
+        "preset": recipe.preset_name,
+        "settings": recipe.settings.model_dump(mode="json"),
+    }

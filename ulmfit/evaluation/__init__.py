@@ -1,0 +1,1 @@
+"""Step 5: predictions -> metrics, baselines, record, report."""

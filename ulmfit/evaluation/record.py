@@ -1,0 +1,304 @@
+"""The record of a run: everything that its table was made from. It holds ids and numbers, never texts."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from ulmfit.classifier.predictions import Predictions, check_same_rows
+from ulmfit.errors import InputError
+from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.files import write_json
+from ulmfit.settings import Settings
+
+Split = Literal["train", "valid", "test"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Matrix = tuple[tuple[int, ...], ...]
+
+
+class RecordPart(Settings):
+    """A part of a record: frozen, closed to unknown fields, and free of NaN and infinity."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class MetricValues(RecordPart):
+    """One metric of one row of the table."""
+
+    values: tuple[float, ...] = Field(description="one value a seed, in the order of the row's seeds; 0 to 1")
+    mean: float = Field(description="arithmetic mean of the values")
+    sd: float | None = Field(description="sample standard deviation (n - 1); None for a single seed")
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Compute mean and standard deviation of at least one value."""
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(values=tuple(values), mean=statistics.fmean(values), sd=sd)
+
+    @model_validator(mode="after")
+    def _agrees_with_values(self) -> Self:
+        if not self.values:
+            raise ValueError("a metric needs at least one value")
+        if not math.isclose(self.mean, statistics.fmean(self.values), abs_tol=1e-9):
+            raise ValueError("mean does not agree with values")
+        sd = statistics.stdev(self.values) if len(self.values) > 1 else None
+        if (sd is None) != (self.sd is None) or not math.isclose(sd or 0, self.sd or 0, abs_tol=1e-9):
+            raise ValueError("sd does not agree with values")
+        return self
+
+
+class RowResult(RecordPart):
+    """One row of the results table: a model (or a baseline) over its seeds, on the test split."""
+
+    name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
+    kind: Literal["model", "ensemble", "baseline", "comparison"] = Field(
+        description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
+        "comparison: another library's model"
+    )
+    seeds: tuple[int, ...] = Field(description="seed of each run")
+    metrics: dict[str, MetricValues] = Field(description="metric name -> its values on the test split")
+    valid_metrics: dict[str, MetricValues] = Field({}, description="the same on validation; empty if unknown")
+    confusion: tuple[Matrix, ...] = Field(
+        description="one matrix a seed on the test split; rows are gold, columns predicted labels"
+    )
+    notes: tuple[str, ...] = Field((), description="remarks shown below the table")
+
+    @model_validator(mode="after")
+    def _one_value_a_seed(self) -> Self:
+        for name, metric in {**self.metrics, **self.valid_metrics}.items():
+            if len(metric.values) != len(self.seeds):
+                raise ValueError(f"{name} has {len(metric.values)} values for {len(self.seeds)} seeds")
+        if len(self.confusion) != len(self.seeds):
+            raise ValueError(f"{len(self.confusion)} confusion matrices for {len(self.seeds)} seeds")
+        return self
+
+    @property
+    def total_confusion(self) -> Matrix:
+        """The confusion matrix summed over the seeds."""
+        return tuple(
+            tuple(sum(cells) for cells in zip(*rows, strict=True))
+            for rows in zip(*self.confusion, strict=True)
+        )
+
+
+class LanguageModelResult(RecordPart):
+    """A language model's quality on one split, every document scored from its own beginning."""
+
+    name: str = Field(description="what the reader sees, such as 'Wikipedia' or 'fine-tuned'")
+    direction: Literal["forward", "backward"] = Field(description="reading direction")
+    split: Split = Field(description="the split that was scored")
+    documents: int = Field(ge=0, description="documents scored")
+    tokens: int = Field(ge=1, description="tokens scored")
+    words: int = Field(ge=1, description="whitespace words of the raw text")
+    characters: int = Field(ge=1, description="characters of the raw text")
+    unknown_tokens: int = Field(ge=0, description="unknown tokens among those scored")
+    loss: float = Field(ge=0, description="mean negative log-likelihood, nats a token")
+    token_perplexity: float | None = Field(description="exp(loss); None when it is beyond a float")
+    word_perplexity: float | None = Field(description="exp(loss x tokens / words); None as above")
+    bits_per_character: float = Field(description="loss x tokens / characters / ln 2")
+    parameters: int | None = Field(None, description="trainable numbers of the model; None if unknown")
+    training_tokens: int | None = Field(None, description="tokens trained on, all epochs; None if unknown")
+    seconds: float | None = Field(None, description="training time in seconds; None if unknown")
+    tokens_per_second: float | None = Field(None, description="training speed; None if unknown")
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the figures can be held against other tokenizers': not if tokens were unknown."""
+        return self.unknown_tokens == 0
+
+
+class StageTime(RecordPart):
+    """What one stage cost."""
+
+    name: str = Field(description="stage name")
+    key: str = Field(description="key of the stage's folder")
+    seconds: float = Field(ge=0, description="wall-clock seconds of the build")
+    tokens_per_second: float | None = Field(None, description="training speed; None for other stages")
+
+
+class DatasetSummary(RecordPart):
+    """The labelled data behind the table."""
+
+    name: str
+    source: str = Field(description="where it comes from, in words")
+    licence: str
+    rows: dict[str, int] = Field(description="rows of each split")
+    labels: tuple[str, ...] = Field(description="label names, in the order of the confusion matrices")
+    metric: MainMetric = Field(description="the metric of the first column")
+    positive_label: str | None = Field(None, description="what binary_f1 is about; None without it")
+
+
+class CorpusAccount(RecordPart):
+    """Where the pages of a corpus went; the sum closes."""
+
+    source: str = Field(description="the dump or files, in words")
+    pages_read: int = Field(ge=0)
+    documents_written: int = Field(ge=0)
+    left_out: dict[str, int] = Field(description="reason -> number of pages")
+
+    @model_validator(mode="after")
+    def _sum_closes(self) -> Self:
+        accounted = self.documents_written + sum(self.left_out.values())
+        if accounted != self.pages_read:
+            raise ValueError(f"{self.pages_read} pages read but {accounted} accounted for")
+        return self
+
+
+class Record(RecordPart):
+    """One run of one recipe."""
+
+    format_version: Literal[1] = 1
+    recipe: str = Field(description="name of the recipe, such as 'de/germeval2018'")
+    title: str
+    language: str = Field(description="language code")
+    preset: str
+    labels: tuple[str, ...] = Field((), description="such as 'transductive', 'small', 'invented language'")
+    command: str = Field("", description="the command that repeats the run; empty if unknown")
+    dataset: DatasetSummary
+    rows: tuple[RowResult, ...]
+    language_models: tuple[LanguageModelResult, ...] = ()
+    seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
+    stages: tuple[StageTime, ...] = ()
+    corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")
+    configuration: dict[str, Any] = Field(description="the whole configuration, as JSON")
+    commit: str = Field(description="commit of the code, with a mark when the tree was changed")
+    versions: dict[str, str] = Field(description="library -> version")
+    hardware: dict[str, str | int | float | None] = Field(description="device, cores, memory and so on")
+
+    @model_validator(mode="after")
+    def _rows_fit_the_data(self) -> Self:
+        size = len(self.dataset.labels)
+        for row in self.rows:
+            if self.dataset.metric not in row.metrics:
+                raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
+            if any(
+                len(matrix) != size or any(len(line) != size for line in matrix) for matrix in row.confusion
+            ):
+                raise ValueError(f"row {row.name!r}: confusion matrices have to be {size} x {size}")
+        return self
+
+
+def row_result(
+    name: str,
+    runs: Sequence[tuple[int, Predictions]],
+    *,
+    kind: Literal["model", "ensemble", "baseline", "comparison"] = "model",
+    positive_label: str | None = None,
+    valid_runs: Sequence[tuple[int, Predictions]] = (),
+    notes: Sequence[str] = (),
+) -> RowResult:
+    """Score one row of the table: `runs` are (seed, test predictions), `valid_runs` the same on validation.
+
+    Raises InputError without runs, for a seed that occurs twice, for runs on different rows, and when the
+    seeds of `valid_runs` are others.
+    """
+    seeds = _checked_seeds(name, runs)
+    if valid_runs and _checked_seeds(name, valid_runs) != seeds:
+        raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
+    return RowResult(
+        name=name,
+        kind=kind,
+        seeds=seeds,
+        metrics=_metric_values(runs, positive_label),
+        valid_metrics=_metric_values(valid_runs, positive_label) if valid_runs else {},
+        confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for _, run in runs),
+        notes=tuple(notes),
+    )
+
+
+def language_model_result(
+    name: str,
+    direction: Literal["forward", "backward"],
+    split: Split,
+    metrics: Mapping[str, Any],
+    **costs: float | None,
+) -> LanguageModelResult:
+    """Make a row of the language models' table from what evaluation measured on one split.
+
+    `metrics` has loss, documents, tokens, words, characters and unknown; the perplexities and bits per
+    character follow from these. `costs` are the optional fields of `LanguageModelResult`: parameters,
+    training_tokens, seconds, tokens_per_second. Raises InputError when a number is missing or impossible.
+    """
+    try:
+        nats = metrics["loss"] * metrics["tokens"]
+        return LanguageModelResult.model_validate(
+            {
+                "name": name,
+                "direction": direction,
+                "split": split,
+                **{field: metrics[field] for field in ("documents", "tokens", "words", "characters", "loss")},
+                "unknown_tokens": metrics["unknown"],
+                "token_perplexity": _exp(metrics["loss"]),
+                "word_perplexity": _exp(nats / metrics["words"]),
+                "bits_per_character": nats / metrics["characters"] / math.log(2),
+                **costs,
+            }
+        )
+    except (KeyError, TypeError, ZeroDivisionError, ValidationError) as error:
+        raise InputError(f"language model {name!r}, {split}: {_first_fault(error)}") from error
+
+
+def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
+    """Summarise the content of an `account.json`: counts only. Raises InputError when it is malformed."""
+    try:
+        return CorpusAccount(
+            source=account["source"],
+            pages_read=account["pages_read"],
+            documents_written=account["documents_written"],
+            left_out={reason: entry["count"] for reason, entry in account["left_out"].items()},
+        )
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise InputError(f"account of the corpus: {_first_fault(error)}") from error
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write `record.json`."""
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path) -> Record:
+    """Read `record.json`; raises InputError for a missing or malformed file and for unknown fields."""
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"record {path} cannot be used: {_first_fault(error)}") from error
+
+
+def _checked_seeds(name: str, runs: Sequence[tuple[int, Predictions]]) -> tuple[int, ...]:
+    if not runs:
+        raise InputError(f"row {name!r}: there are no runs; expected the predictions of at least one seed")
+    seeds = tuple(seed for seed, _ in runs)
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"row {name!r}: a seed occurs twice in {seeds}; expected distinct seeds")
+    check_same_rows([run for _, run in runs], f"row {name!r}")
+    return seeds
+
+
+def _metric_values(
+    runs: Sequence[tuple[int, Predictions]], positive_label: str | None
+) -> dict[str, MetricValues]:
+    scores = [score(run.gold, run.predicted, run.labels, positive_label) for _, run in runs]
+    return {metric: MetricValues.of([one[metric] for one in scores]) for metric in scores[0]}
+
+
+def _exp(exponent: float) -> float | None:
+    try:
+        return math.exp(exponent)
+    except OverflowError:
+        return None
+
+
+def _first_fault(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        return f"{place}: {fault['msg']}" if place else fault["msg"]
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
+    return str(error).splitlines()[0]

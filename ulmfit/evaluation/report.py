@@ -1,0 +1,242 @@
+"""A record as one HTML page that needs nothing else: no script, no network, light and dark."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ulmfit.evaluation import table
+from ulmfit.evaluation.charts import strip_chart
+from ulmfit.evaluation.curves import History, draw
+from ulmfit.evaluation.record import CorpusAccount, MetricValues, Record, RowResult, corpus_account
+
+TEMPLATE = "template.html.j2"
+
+__all__ = ["History", "render_html"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's cell: mean and standard deviation in percent, as text."""
+
+    mean: str
+    sd: str
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One row of the results table."""
+
+    name: str
+    kind: str
+    values: list[Value]
+    seeds: int
+    strip: Markup
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results table, with the scale of its strips of dots."""
+
+    header: list[str]
+    rows: list[ResultRow]
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a confusion matrix; `share` is that of its gold label's texts, 0 to 1."""
+
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One row's confusion matrix, summed over its seeds."""
+
+    name: str
+    seeds: int
+    lines: list[tuple[str, list[Cell], str]]
+    """Gold label, cells, recall."""
+    precisions: list[str]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a bar chart; `width` is relative to the longest, 0 to 100."""
+
+    name: str
+    value: str
+    width: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the pages of a corpus went."""
+
+    account: CorpusAccount
+    kept: float
+    bars: list[Bar]
+
+
+def render_html(
+    record: Record, histories: Sequence[History] = (), accounts: Sequence[dict[str, Any]] = ()
+) -> str:
+    """Return the page of `record`; the same input gives the same bytes.
+
+    `histories` are drawn as learning curves and schedules. `accounts` are contents of account.json; without
+    them, the record's own summaries are shown. Raises InputError for malformed histories and accounts.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    corpora = [corpus_account(account) for account in accounts] or list(record.corpora)
+    return environment.get_template(TEMPLATE).render(
+        record=record,
+        meanings=table.label_lines(record),
+        metric=table.metric_title(record.dataset.metric, record.dataset.positive_label),
+        caption=table.caption(record),
+        notes=table.notes(record),
+        results=_results(record),
+        language_models=table.language_model_table(record),
+        model_costs=_model_costs(record),
+        curves=[draw(history) for history in histories],
+        confusions=[_confusion(row, record.dataset.labels) for row in record.rows],
+        stages=_stage_bars(record),
+        total_time=duration(sum(stage.seconds for stage in record.stages)),
+        corpora=[_corpus(account) for account in corpora],
+        configuration=json.dumps(record.configuration, indent=2, ensure_ascii=False),
+        commands=_commands(record),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def _results(record: Record) -> Results:
+    metrics = table.shown_metrics(record)
+    main = [row.metrics[record.dataset.metric] for row in record.rows]
+    every = [value for metric in main for value in metric.values]
+    low, high = (min(every), max(every)) if every else (0.0, 1.0)
+    with_valid = any(row.valid_metrics for row in record.rows)
+
+    def row_of(row: RowResult) -> ResultRow:
+        values = [row.metrics.get(name) for name in metrics]
+        values += [row.valid_metrics.get(metrics[0])] if with_valid else []
+        seen = row.metrics[metrics[0]]
+        title = f"{row.name}: " + ", ".join(f"{100 * value:.2f}" for value in seen.values)
+        strip = strip_chart(seen.values, seen.mean, low, high, title)
+        return ResultRow(row.name, row.kind, [_value(value) for value in values], len(row.seeds), strip)
+
+    return Results(
+        header=table.result_table(record).header[1:-1],
+        rows=[row_of(row) for row in record.rows],
+        low=f"{100 * low:.1f}",
+        high=f"{100 * high:.1f}",
+    )
+
+
+def _value(metric: MetricValues | None) -> Value:
+    if metric is None:
+        return Value("–", "")
+    return Value(f"{100 * metric.mean:.2f}", "" if metric.sd is None else f"± {100 * metric.sd:.2f}")
+
+
+def _model_costs(record: Record) -> list[str]:
+    """Return one line a language model whose cost is known."""
+    lines = []
+    for model in record.language_models:
+        parts = []
+        if model.parameters is not None:
+            parts.append(f"{model.parameters:,} parameters")
+        if model.training_tokens is not None:
+            parts.append(f"{model.training_tokens:,} tokens trained on")
+        if model.seconds is not None:
+            parts.append(duration(model.seconds))
+        if model.tokens_per_second is not None:
+            parts.append(f"{model.tokens_per_second:,.0f} tokens/s")
+        if parts:
+            lines.append(f"{model.name}, {model.direction}: {', '.join(parts)}")
+    return list(dict.fromkeys(lines))
+
+
+def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
+    matrix = row.total_confusion
+    lines = []
+    for index, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
+        total = sum(counts)
+        cells = [Cell(count, count / total if total else 0.0) for count in counts]
+        lines.append((label, cells, _share(counts[index], total)))
+    columns = [sum(line) for line in zip(*matrix, strict=True)]
+    precisions = [_share(matrix[index][index], total) for index, total in enumerate(columns)]
+    return Confusion(row.name, len(row.seeds), lines, precisions)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "–"
+
+
+def _stage_bars(record: Record) -> list[Bar]:
+    longest = max((stage.seconds for stage in record.stages), default=0.0)
+    return [
+        Bar(
+            name=stage.name,
+            value=duration(stage.seconds),
+            width=_width(stage.seconds, longest),
+            note="" if stage.tokens_per_second is None else f"{stage.tokens_per_second:,.0f} tokens/s",
+        )
+        for stage in record.stages
+    ]
+
+
+def _corpus(account: CorpusAccount) -> Corpus:
+    reasons = sorted(account.left_out.items(), key=lambda item: (-item[1], item[0]))
+    most = max([account.documents_written, *account.left_out.values()])
+    bars = [
+        Bar(reason, f"{count:,}", _width(count, most), f"{_share(count, account.pages_read)} %")
+        for reason, count in [("documents written", account.documents_written), *reasons]
+    ]
+    return Corpus(account, _width(account.documents_written, account.pages_read), bars)
+
+
+def _width(part: float, whole: float) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+def _commands(record: Record) -> str:
+    """Return the shell lines that repeat the run."""
+    commit = record.commit.removesuffix("+changes")
+    lines = [f"git checkout {shlex.quote(commit)}"] if commit else []
+    lines.append("python -m pip install -c constraints.txt .")
+    if record.command:
+        lines.append(record.command)
+    else:
+        seeds = ",".join(str(seed) for seed in record.seeds)
+        lines.append(f"ulmfit run {shlex.quote(f'recipes/{record.recipe}.py')} --seeds {seeds}")
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""Settings of a language model: its size, its dropouts, its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from ulmfit.settings import NOT_IN_KEY, Settings
+from ulmfit.training.settings import TrainingSettings
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Architecture(Settings):
+    """Size of an AWD-LSTM."""
+
+    embedding_size: int = Field(400, ge=1, description="units of the embedding and of the last layer")
+    hidden_size: int = Field(1152, ge=1, description="units of the layers before the last")
+    layers: int = Field(3, ge=1, description="LSTM layers")
+
+
+class Dropouts(Settings):
+    """The five dropouts of AWD-LSTM; 0 turns one off."""
+
+    output: Probability = Field(0.1, description="on the last layer's outputs (classifier: in the head)")
+    hidden: Probability = Field(0.15, description="between layers")
+    input: Probability = Field(0.25, description="on the embedded inputs")
+    embedding: Probability = Field(0.02, description="whole words of the embedding")
+    weight: Probability = Field(0.2, description="hidden-to-hidden weights")
+    multiplier: float = Field(1.0, ge=0, description="scales all five; 0: no dropout")
+
+    def scaled(self) -> Self:
+        """Return the probabilities after the multiplier."""
+        names = ("output", "hidden", "input", "embedding", "weight")
+        values = {name: getattr(self, name) * self.multiplier for name in names}
+        return type(self)(**values, multiplier=1.0)
+
+
+class LanguageModelSettings(TrainingSettings):
+    """Training of a language model on streams of tokens."""
+
+    bptt: int = Field(70, ge=2, description="tokens of a chunk: the length of truncated back-propagation")
+    ar: float = Field(2.0, ge=0, description="activation regularization (alpha); 0: off")
+    tar: float = Field(1.0, ge=0, description="temporal activation regularization (beta); 0: off")
+    dropouts: Dropouts = Dropouts()
+    evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(32, ge=1, description="documents scored at once")
+
+
+class PretrainSettings(LanguageModelSettings):
+    """Pretraining on a large corpus."""
+
+    architecture: Architecture = Architecture()
+    seed: int = Field(0, description="seed of initialization and dropout; shared by all seeds of a recipe")
+
+
+class FineTuneSettings(LanguageModelSettings):
+    """Adaptation of a pretrained language model to the target texts."""

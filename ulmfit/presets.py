@@ -1,0 +1,133 @@
+"""The papers' hyper-parameters, each once, each with its source; and smaller sets for smaller machines."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings, PretrainSettings
+from ulmfit.language_model.stages import Direction
+from ulmfit.settings import Settings
+from ulmfit.training.settings import Phase
+
+
+class VocabularySettings(Settings):
+    """What kind of vocabulary is trained."""
+
+    size: int = Field(
+        15_000, ge=32, description="pieces; lowered with a warning when the text cannot carry it"
+    )
+    exact: bool = Field(False, description="true: a text that cannot carry the size is an error")
+    kind: Literal["unigram", "bpe"] = Field("unigram", description="SentencePiece's model type")
+
+
+class Preset(Settings):
+    """Everything of an experiment that does not depend on language and data."""
+
+    note: str = Field("", description="one line for the table, such as the size; empty: none")
+    vocabulary: VocabularySettings = VocabularySettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    finetune: FineTuneSettings = FineTuneSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    directions: tuple[Direction, ...] = Field(
+        ("forward", "backward"), min_length=1, description="with both, their average is a row of the table"
+    )
+    max_documents: int | None = Field(
+        None, ge=3, description="documents of the corpus, an unbiased sample; None: all of them"
+    )
+
+
+def gradual_unfreezing(groups: int, rate: float, last_epochs: int) -> tuple[Phase, ...]:
+    """Return ULMFiT's phases: one layer group more every epoch, then all of them (section 3.3)."""
+    opening = [
+        Phase(epochs=1, learning_rate=rate, trainable_groups=k, schedule="stlr", warm_up=0.1)
+        for k in range(1, groups)
+    ]
+    return (*opening, Phase(epochs=last_epochs, learning_rate=rate, schedule="stlr", warm_up=0.1))
+
+
+def head_then_all(head_rate: float, rate: float, epochs: int) -> tuple[Phase, ...]:
+    """Return one epoch of the top group alone, then `epochs` of all groups at discriminative rates."""
+    return (
+        Phase(epochs=1, learning_rate=head_rate, trainable_groups=1),
+        Phase(epochs=epochs, learning_rate=rate),
+    )
+
+
+ULMFIT_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)
+"""Howard & Ruder 2018 (arXiv 1801.06146), section 4.1."""
+
+ULMFIT = Preset(
+    note="ULMFiT (Howard & Ruder 2018), 3 layers of 1152 units, subword vocabulary",
+    vocabulary=VocabularySettings(size=15_000),
+    # Section 4.1: embedding 400, 3 layers (1150 there; 1152 is fastai's multiple of 8), bptt 70, batch 64.
+    pretrain=PretrainSettings(
+        # Epochs and rate as in MultiFiT (Eisenschlos et al. 2019, arXiv 1909.04761); ULMFiT states none.
+        phases=(Phase(epochs=10, learning_rate=5e-3, discriminative=1),),
+        batch_size=64,
+        bptt=70,
+        dropouts=Dropouts(output=0.1, hidden=0.15, input=0.25, embedding=0.02, weight=0.2),
+        gradient_clip=0.12,
+    ),
+    finetune=FineTuneSettings(
+        phases=head_then_all(1e-2, 4e-3, 10),
+        batch_size=64,
+        bptt=70,
+        dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
+        gradient_clip=0.12,
+    ),
+    classifier=ClassifierSettings(
+        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=6),
+        batch_size=64,
+        dropouts=ULMFIT_DROPOUTS,
+        select="last",
+    ),
+)
+
+SMALL = Preset(
+    note="small: 3 layers of 400 units, 8k pieces, a CPU's half hour",
+    vocabulary=VocabularySettings(size=8_000),
+    pretrain=PretrainSettings(
+        architecture=Architecture(embedding_size=200, hidden_size=400, layers=3),
+        phases=(Phase(epochs=1, learning_rate=5e-3, discriminative=1),),
+        batch_size=32,
+        dropouts=Dropouts(multiplier=0.2),
+        gradient_clip=0.25,
+    ),
+    finetune=FineTuneSettings(
+        phases=head_then_all(5e-3, 4e-3, 3),
+        batch_size=16,
+        dropouts=Dropouts(multiplier=0.3),
+        gradient_clip=0.25,
+    ),
+    classifier=ClassifierSettings(
+        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=3),
+        batch_size=64,
+        dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
+    ),
+    directions=("forward",),
+)
+
+TOY = Preset(
+    note="toy size: 2 layers of 128 units",
+    vocabulary=VocabularySettings(size=1_500),
+    pretrain=PretrainSettings(
+        architecture=Architecture(embedding_size=64, hidden_size=128, layers=2),
+        phases=(Phase(epochs=3, learning_rate=1e-2, discriminative=1),),
+        batch_size=32,
+        bptt=50,
+        dropouts=Dropouts(multiplier=0.3),
+        gradient_clip=0.25,
+    ),
+    finetune=FineTuneSettings(
+        phases=head_then_all(1e-2, 5e-3, 3), batch_size=16, bptt=50, dropouts=Dropouts(multiplier=0.5)
+    ),
+    classifier=ClassifierSettings(
+        phases=gradual_unfreezing(groups=4, rate=1e-2, last_epochs=6),
+        batch_size=32,
+        dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
+    ),
+    directions=("forward",),
+)

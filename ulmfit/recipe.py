@@ -1,0 +1,239 @@
+"""A recipe: what one experiment is made of, and the stages that follow from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.corpus.dataset_texts import DatasetTexts
+from ulmfit.corpus.stages import CorpusStage
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.errors import InputError
+from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.presets import Preset
+from ulmfit.settings import Settings
+from ulmfit.stage import Stage
+from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
+
+
+class Recipe(Settings):
+    """One experiment: a language, a corpus, a data set, and presets for everything else.
+
+    The first preset is the default. Without a data set the recipe ends with the language model.
+    """
+
+    name: str = Field(
+        pattern=r"^[\w.-]+(/[\w.-]+)*$", description="as under recipes/, such as de/germeval2018"
+    )
+    title: str = Field(description="one line for tables")
+    language: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", description="language code")
+    corpus: CorpusStage = Field(description="what the language model is pretrained on")
+    dataset: DatasetStage | None = Field(None, description="labelled texts; None: language model only")
+    presets: dict[str, Preset] = Field(min_length=1, description="named settings; the first is the default")
+    preset: str = Field("", description="name of the chosen preset; empty: the first")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier")
+    transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
+    notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.preset and self.preset not in self.presets:
+            raise ValueError(f"preset {self.preset!r} is not one of {', '.join(self.presets)}")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds}: a seed occurs twice")
+        return self
+
+    @property
+    def preset_name(self) -> str:
+        """The chosen preset's name."""
+        return self.preset or next(iter(self.presets))
+
+    @property
+    def settings(self) -> Preset:
+        """The chosen preset."""
+        return self.presets[self.preset_name]
+
+    @property
+    def run_name(self) -> str:
+        """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one."""
+        default = next(iter(self.presets))
+        return self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+
+    def with_overrides(self, overrides: Iterable[str]) -> Recipe:
+        """Return a copy changed by `field.path=value`; a path begins in the recipe or its chosen preset."""
+        recipe = self
+        for override in overrides:
+            path, separator, text = override.partition("=")
+            if not separator:
+                raise InputError(f"--set {override}: expected FIELD=VALUE, such as pretrain.batch_size=32")
+            names = path.strip().split(".")
+            if names[0] in Preset.model_fields:
+                names = ["presets", recipe.preset_name, *names]
+            recipe = _replaced(recipe, names, text.strip(), override)
+        return recipe
+
+    def stages(self) -> Experiment:
+        """Return the stages of this experiment."""
+        return Experiment(self)
+
+    def main(self) -> None:
+        """Run this recipe with the options of `ulmfit run`."""
+        from ulmfit.cli import run_recipe_as_program
+
+        run_recipe_as_program(self)
+
+
+class Experiment:
+    """The stages that follow from a recipe; equal stages of two recipes have one key and are shared."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        settings = recipe.settings
+        self.corpus = (
+            recipe.corpus.changed(max_documents=settings.max_documents)
+            if settings.max_documents
+            else recipe.corpus
+        )
+        self.tokenizer = TrainTokenizer(
+            corpus=self.corpus,
+            language=recipe.language,
+            vocab_size=settings.vocabulary.size,
+            exact=settings.vocabulary.exact,
+            model_type=settings.vocabulary.kind,
+        )
+        tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
+        self.pretrained: dict[Direction, Pretrain] = {
+            direction: Pretrain(tokens=tokens, settings=settings.pretrain, direction=direction)
+            for direction in settings.directions
+        }
+        self.finetuned: dict[tuple[Direction, int], FineTune] = {}
+        self.classifiers: dict[tuple[Direction, int], TrainClassifier] = {}
+        self.from_scratch: dict[int, TrainClassifier] = {}
+        self.baselines: dict[str, TfidfBaseline] = {}
+        if recipe.dataset is not None:
+            self._add_classification(recipe.dataset)
+
+    def _add_classification(self, dataset: DatasetStage) -> None:
+        recipe, settings = self.recipe, self.recipe.settings
+        texts = DatasetTexts(dataset=dataset, transductive=recipe.transductive)
+        target = EncodeTokens(documents=texts, tokenizer=self.tokenizer)
+        for direction, pretrained in self.pretrained.items():
+            for seed in recipe.seeds:
+                finetuned = FineTune(
+                    pretrained=pretrained, tokens=target, settings=settings.finetune, seed=seed
+                )
+                self.finetuned[direction, seed] = finetuned
+                self.classifiers[direction, seed] = self._classifier(dataset, direction, seed, finetuned)
+        first = settings.directions[0]
+        self.from_scratch = {seed: self._classifier(dataset, first, seed, None) for seed in recipe.seeds}
+        self.baselines = {
+            analyzer: TfidfBaseline(dataset=dataset, analyzer=analyzer) for analyzer in ("word", "char")
+        }
+
+    def _classifier(
+        self, dataset: DatasetStage, direction: Direction, seed: int, language_model: FineTune | None
+    ) -> TrainClassifier:
+        settings = self.recipe.settings
+        return TrainClassifier(
+            dataset=dataset,
+            tokenizer=self.tokenizer,
+            language_model=language_model,
+            architecture=settings.pretrain.architecture,
+            direction=direction,
+            settings=settings.classifier,
+            seed=seed,
+        )
+
+    def all(self) -> list[Stage]:
+        """Return the final stages in the order in which they are built; their upstreams are implied."""
+        return [
+            *self.baselines.values(),
+            *self.pretrained.values(),
+            *self.finetuned.values(),
+            *self.classifiers.values(),
+            *self.from_scratch.values(),
+        ]
+
+
+def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
+    """Return a copy of `value` in which the field at the path `names` is read from `text`."""
+    name, rest = names[0], names[1:]
+    if isinstance(value, Settings):
+        if name not in type(value).model_fields:
+            known = ", ".join(type(value).model_fields)
+            raise InputError(
+                f"--set {override}: {type(value).__name__} has no field {name!r}; it has {known}"
+            )
+        old = getattr(value, name)
+        new = _replaced(old, rest, text, override) if rest else _parsed(text)
+        return validated(lambda: value.changed(**{name: new}), f"--set {override}")
+    if isinstance(value, dict) and name in value:
+        return {**value, name: _replaced(value[name], rest, text, override) if rest else _parsed(text)}
+    if isinstance(value, tuple) and name.isdigit() and int(name) < len(value):
+        index = int(name)
+        item = _replaced(value[index], rest, text, override) if rest else _parsed(text)
+        return (*value[:index], item, *value[index + 1 :])
+    raise InputError(f"--set {override}: there is no {name!r} in a value of type {type(value).__name__}")
+
+
+def _parsed(text: str) -> Any:
+    """Read JSON where it is JSON, else the text itself; the field's type has the last word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def validated(make: Any, where: str) -> Any:
+    """Call `make`, turning a validation error into one line that names the field."""
+    try:
+        return make()
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_fault(error)}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return field and message of the first fault, on one line."""
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def load_recipe(reference: str) -> Recipe:
+    """Load a recipe from a file, or by name (`toy/sentiment`) from the ones that came with the package."""
+    path = _find(reference)
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ValidationError as error:
+        raise InputError(f"recipe {path}: {error.title}: {first_fault(error)}") from error
+    except SyntaxError as error:
+        raise InputError(f"recipe {path} is not valid Python: {error.msg}, line {error.lineno}") from error
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
+    return recipe
+
+
+def _find(reference: str) -> Path:
+    path = Path(reference)
+    if path.is_file():
+        return path
+    package = Path(__file__).parent
+    for folder in (package / "recipes", package.parent / "recipes"):
+        candidate = folder / f"{reference.removesuffix('.py').removeprefix('recipes/')}.py"
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")

@@ -1,0 +1,1 @@
+"""Step 2: documents -> SentencePiece model and token arrays."""

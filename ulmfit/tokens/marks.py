@@ -1,0 +1,140 @@
+"""Normal form of a text, and marks that stand for capitals.
+
+A word with a capital first letter becomes a mark and the word in small letters, and so does a word in
+capitals; `Berlin`, `BERLIN` and `berlin` then share their pieces. A word that could not be restored exactly
+(`McDonald`, `STRAßE`, titlecase digraphs) keeps its letters and gets no mark. The mark stands before the
+space, so that the piece with the space in front is shared too: `in Berlin` -> `in⟨maj⟩ berlin`.
+
+The marks are private-use characters that `normalize` takes out of texts, so a text can never write one; a
+literal `xxmaj` is text like any other.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from functools import lru_cache
+
+MAJ = "\ue0f1"
+"""Stands before a word whose first letter is a capital and whose other letters are small."""
+UP = "\ue0f2"
+"""Stands before a word of two letters or more that is written in capitals."""
+MARK_NAMES = {MAJ: "xxmaj", UP: "xxup"}
+"""The names under which people see the marks; fastai's."""
+WORD_BOUNDARY = "\u2581"
+"""SentencePiece's sign for a space."""
+REPLACEMENT = "\ufffd"
+"""Replaces what no text may hold: the marks, and halves of surrogate pairs."""
+
+DOTLESS_I_LANGUAGES = frozenset({"tr", "az", "crh", "gag", "tt"})
+"""Languages in which I is the capital of ı, and İ that of i."""
+
+_FOREIGN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u2581\ue0f1\ue0f2\ud800-\udfff]")
+_REPLACED = {WORD_BOUNDARY: "_", MAJ: REPLACEMENT, UP: REPLACEMENT}
+_LETTERS = r"[^\W\d_]"
+_WORD = re.compile(f"{_LETTERS}+")
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_MARKED = re.compile(f"([{MAJ}{UP}])( ?)({_LETTERS}*)")
+_CACHED_WORD = 40
+_CACHED_WORDS = 200_000
+
+
+def normalize(text: str) -> str:
+    """Return the normal form of `text`, which the tokenizer keeps exactly.
+
+    Composed characters (NFC); every run of Unicode white space or control characters is one space, with none
+    at either end; U+2581 is an underscore; the private-use characters of the marks and halves of surrogate
+    pairs are U+FFFD. Nothing else changes: ligatures, superscripts and zero-width characters stay.
+    `normalize(normalize(x)) == normalize(x)`.
+    """
+    if _FOREIGN.search(text):
+        text = _FOREIGN.sub(_replacement, text)
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _replacement(match: re.Match[str]) -> str:
+    character = match[0]
+    if "\ud800" <= character <= "\udfff":
+        return REPLACEMENT
+    return _REPLACED.get(character, " ")
+
+
+class Marker:
+    """Marks capitals in normalised texts of one language, and restores them."""
+
+    def __init__(self, language: str) -> None:
+        """`language` is a code such as `de` or `tr-TR`; it decides only about the dotless i."""
+        self.dotless_i = re.split("[-_]", language.lower())[0] in DOTLESS_I_LANGUAGES
+        self._capitalised = _capitalised_words(0xFFFF)
+        self._capitalised_astral = _capitalised_words(sys.maxunicode)
+        self._marked_words = _WordCache(self)
+
+    def mark(self, text: str) -> str:
+        """Return the normalised `text` with marks in place of capitals."""
+        words = self._capitalised_astral if _ASTRAL.search(text) else self._capitalised
+        parts = words.split(text)
+        if len(parts) == 1:
+            return text
+        parts[1::2] = map(self._marked_words.__getitem__, parts[1::2])
+        return "".join(parts).replace(f" {MAJ}", f"{MAJ} ").replace(f" {UP}", f"{UP} ")
+
+    def unmark(self, text: str) -> str:
+        """Return `text` with the marks turned into capitals; a mark before no word is dropped."""
+        return _MARKED.sub(self._restore, text)
+
+    def mark_word(self, word: str) -> str:
+        """Return the marked form of a word that begins with a capital, or the word itself."""
+        small = self._lower(word)
+        if small == word or not (small.isalpha() or _WORD.fullmatch(small)):
+            return word
+        if self._capitalise(small) == word:
+            return MAJ + small
+        if len(word) > 1 and self._upper(small) == word:
+            return UP + small
+        return word
+
+    def _restore(self, match: re.Match[str]) -> str:
+        mark, space, word = match.groups()
+        return space + (self._capitalise(word) if mark == MAJ else self._upper(word))
+
+    def _lower(self, word: str) -> str:
+        return (word.replace("I", "ı").replace("İ", "i") if self.dotless_i else word).lower()
+
+    def _upper(self, word: str) -> str:
+        return (word.replace("i", "İ").replace("ı", "I") if self.dotless_i else word).upper()
+
+    def _capitalise(self, word: str) -> str:
+        return self._upper(word[:1]) + word[1:]
+
+
+class _WordCache(dict[str, str]):
+    """Remembers the marked forms of the first words it meets, which the frequent ones are among."""
+
+    def __init__(self, marker: Marker) -> None:
+        super().__init__()
+        self._marker = marker
+
+    def __missing__(self, word: str) -> str:
+        marked = self._marker.mark_word(word)
+        if len(word) <= _CACHED_WORD and len(self) < _CACHED_WORDS:
+            self[word] = marked
+        return marked
+
+
+@lru_cache(maxsize=2)
+def _capitalised_words(last: int) -> re.Pattern[str]:
+    """Return a pattern for the words that begin with one of the capitals up to code point `last`.
+
+    `re` has no name for capitals, so they are listed. It is several times slower once the list goes past
+    U+FFFF, hence the two patterns.
+    """
+    runs: list[list[int]] = []
+    for code in range(last + 1):
+        if chr(code).isupper():
+            if runs and runs[-1][1] == code - 1:
+                runs[-1][1] = code
+            else:
+                runs.append([code, code])
+    capitals = "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)
+    return re.compile(f"([{capitals}](?<!{_LETTERS}.){_LETTERS}*)")

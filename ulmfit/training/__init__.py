@@ -1,0 +1,1 @@
+"""What language models and classifiers share: phases, schedules, checkpoints, fastai's Learner."""

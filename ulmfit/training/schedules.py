@@ -1,0 +1,51 @@
+"""Learning rates: over the steps of a phase, and over the layer groups of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy
+
+from ulmfit.training.settings import Phase
+
+STLR_RATIO = 32
+"""How much smaller the lowest rate is than the peak (ULMFiT, section 3.2)."""
+
+ONE_CYCLE_DIVISION, ONE_CYCLE_FINAL_DIVISION = 25.0, 1e5
+
+
+def layer_rates(phase: Phase, groups: int) -> numpy.ndarray:
+    """Return the peak rate of each layer group, lowest layer first: rate / 2.6^(distance from the top)."""
+    distance = numpy.arange(groups - 1, -1, -1)
+    return phase.learning_rate / phase.discriminative**distance
+
+
+def slanted_triangular(peak: numpy.ndarray, cut_fraction: float) -> Callable[[float], numpy.ndarray]:
+    """Return the rate as a function of the share of steps done (ULMFiT, equation 3)."""
+
+    def rate(share: float) -> numpy.ndarray:
+        if share < cut_fraction:
+            height = share / cut_fraction
+        else:
+            height = 1 - (share - cut_fraction) / (1 - cut_fraction)
+        return peak * (1 + height * (STLR_RATIO - 1)) / STLR_RATIO
+
+    return rate
+
+
+def phase_schedules(phase: Phase, groups: int) -> dict[str, Callable[[float], object]]:
+    """Return fastai schedules for `lr` (one rate a group) and `mom`, as functions of the share of steps."""
+    from fastai.callback.schedule import combined_cos
+
+    peak = layer_rates(phase, groups)
+    if phase.schedule == "one_cycle":
+        return {
+            "lr": combined_cos(
+                phase.warm_up, peak / ONE_CYCLE_DIVISION, peak, peak / ONE_CYCLE_FINAL_DIVISION
+            ),
+            "mom": combined_cos(phase.warm_up, *phase.momentum),
+        }
+    momentum = phase.momentum[0]
+    if phase.schedule == "stlr":
+        return {"lr": slanted_triangular(peak, phase.warm_up), "mom": lambda share: momentum}
+    return {"lr": lambda share: peak, "mom": lambda share: momentum}

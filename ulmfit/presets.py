@@ -97,13 +97,13 @@ SMALL = Preset(
         gradient_clip=0.25,
     ),
     finetune=FineTuneSettings(
-        phases=head_then_all(5e-3, 4e-3, 3),
-        batch_size=16,
+        phases=head_then_all(5e-3, 4e-3, 2),
+        batch_size=32,
         dropouts=Dropouts(multiplier=0.3),
         gradient_clip=0.25,
     ),
     classifier=ClassifierSettings(
-        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=3),
+        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=2),
         batch_size=64,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),

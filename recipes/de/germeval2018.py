@@ -26,7 +26,7 @@ recipe = Recipe(
         source="GermEval 2018 shared task",
         licence="CC BY 4.0",
     ),
-    presets={"paper": ULMFIT, "small": SMALL.changed(max_documents=6_000)},
+    presets={"paper": ULMFIT, "small": SMALL.changed(max_documents=3_000)},
     notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),
 )
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.evaluation.record import (
     DatasetSummary,
+    LanguageModelResult,
     Record,
     StageTime,
     corpus_account,
-    language_model_result,
     row_result,
 )
 from ulmfit.evaluation.report import History
+from ulmfit.language_model.evaluate import perplexities
 
 LABELS = ["negative", "neutral", "positive"]
 ROWS = 200
@@ -76,6 +78,22 @@ def made_up_histories() -> list[History]:
     ]
 
 
+def made_up_language_model(
+    name: str, loss: float, *, split: Any, unknown: int = 0, **costs: float
+) -> LanguageModelResult:
+    """The figures of a language model whose mean loss is given, in nats a token."""
+    figures = perplexities(
+        loss_sum=loss * 41_230,
+        documents=90,
+        tokens=41_230,
+        words=25_770,
+        characters=181_020,
+        unknown_tokens=unknown,
+    )
+    fields = {"name": name, "direction": "forward", "split": split, **figures, **costs}
+    return LanguageModelResult.model_validate(fields)
+
+
 def made_up_account() -> dict:
     """The content of an account.json."""
     return {
@@ -97,7 +115,6 @@ def made_up_record() -> Record:
     def runs(accuracy: float, seeds: int) -> list[tuple[int, Predictions]]:
         return [(seed, made_up_predictions(accuracy, seed)) for seed in range(seeds)]
 
-    counts = {"documents": 90, "tokens": 41_230, "words": 25_770, "characters": 181_020}
     return Record(
         recipe="xx/reviews",
         title="Reviews in a made-up language",
@@ -120,17 +137,16 @@ def made_up_record() -> Record:
             row_result("ULMFiT, forward + backward", runs(0.9, 3), kind="ensemble"),
         ),
         language_models=(
-            language_model_result(
+            made_up_language_model(
                 "Wikipedia",
-                "forward",
-                "test",
-                {"loss": 3.161, "unknown": 0, **counts},
+                3.161,
+                split="test",
                 parameters=24_200_000,
                 training_tokens=98_000_000,
                 seconds=30_120.0,
                 tokens_per_second=3254.0,
             ),
-            language_model_result("fine-tuned", "forward", "valid", {"loss": 2.9, "unknown": 7, **counts}),
+            made_up_language_model("fine-tuned", 2.9, split="valid", unknown=7),
         ),
         seeds=(0, 1, 2),
         stages=(

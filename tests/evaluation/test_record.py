@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluation.samples import LABELS, ROWS, made_up_account, made_up_predictions
+from evaluation.samples import LABELS, ROWS, made_up_account, made_up_language_model, made_up_predictions
 from ulmfit.errors import InputError
 from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.record import (
     CorpusAccount,
+    LanguageModelResult,
     MetricValues,
     corpus_account,
-    language_model_result,
     read_record,
     row_result,
     write_record,
@@ -121,41 +121,49 @@ def test_row_result_refuses_runs_that_do_not_fit():
         row_result("model", [(0, one)], valid_runs=[(1, one)])
 
 
-COUNTS = {"documents": 3, "tokens": 160, "words": 100, "characters": 700, "unknown": 0}
-
-
-def test_language_model_figures_worked_out_by_hand():
-    # The published German model: 1.5995 tokens a word, subword perplexity 23.6, word perplexity 156.6.
-    counts = {**COUNTS, "tokens": 15_995, "words": 10_000, "characters": 70_000}
-    result = language_model_result("lm", "forward", "test", {"loss": math.log(23.6), **counts})
-    assert result.token_perplexity == pytest.approx(23.6)
+def test_language_model_figures_of_a_published_model():
+    """German: 1.5995 tokens a word, subword perplexity 23.6, word perplexity 156.6."""
+    result = LanguageModelResult(
+        name="lm",
+        direction="forward",
+        split="test",
+        documents=10,
+        tokens=15_995,
+        words=10_000,
+        characters=70_000,
+        unknown_tokens=0,
+        loss=math.log(23.6),
+        token_perplexity=23.6,
+        word_perplexity=23.6**1.5995,
+        bits_per_character=math.log2(23.6) * 1.5995 / 7,
+    )
     assert result.word_perplexity == pytest.approx(156.6, rel=0.01)
-    assert result.bits_per_character == pytest.approx(math.log2(23.6) * 1.5995 / 7)
     assert result.comparable
 
 
 def test_unknown_tokens_are_marked():
-    result = language_model_result("lm", "backward", "valid", {"loss": 3.0, **COUNTS, "unknown": 1})
-    assert not result.comparable
+    assert not made_up_language_model("lm", 3.0, split="test", unknown=1).comparable
 
 
 def test_perplexity_beyond_a_float():
-    result = language_model_result("lm", "forward", "test", {"loss": 600.0, **COUNTS})
+    result = made_up_language_model("lm", 600.0, split="test")
     assert result.token_perplexity == pytest.approx(math.exp(600))
     assert result.word_perplexity is None
+    assert LanguageModelResult.model_validate_json(result.model_dump_json()) == result
 
 
 @pytest.mark.parametrize(
-    "change", [{"loss": None}, {"loss": float("nan")}, {"words": 0}, {"tokens": 0}, {"loss": -1.0}]
+    ("field", "value"),
+    [("loss", 2.9), ("token_perplexity", 20.0), ("word_perplexity", 150.0), ("bits_per_character", 1.5)],
 )
-def test_impossible_language_model_figures(change):
-    with pytest.raises(InputError, match="language model 'lm', test"):
-        language_model_result("lm", "forward", "test", {"loss": 3.0, **COUNTS, **change})
+def test_language_model_figures_that_do_not_agree(field, value):
+    with pytest.raises(ValidationError, match="does not agree with loss"):
+        made_up_language_model("lm", 3.0, split="test").changed(**{field: value})
 
 
-def test_missing_language_model_figure():
-    with pytest.raises(InputError, match="'loss' is missing"):
-        language_model_result("lm", "forward", "test", COUNTS)
+def test_rows_need_a_data_set(record):
+    with pytest.raises(ValidationError, match="need a data set"):
+        record.changed(dataset=None)
 
 
 def test_account_keeps_counts_only():

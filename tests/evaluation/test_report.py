@@ -136,6 +136,13 @@ def test_record_with_nothing_but_its_rows(record):
     assert ids == ["results", "confusion", "repeat"]
 
 
+def test_language_models_without_a_data_set(record):
+    html = render_html(record.changed(dataset=None, rows=()))
+    ids = [attributes.get("id") for tag, attributes in Page(html).elements if tag == "section"]
+    assert ids == ["language-models", "time", "corpus", "repeat"]
+    assert "* not comparable" in html
+
+
 def test_record_without_rows(record):
     html = render_html(record.changed(rows=()))
     assert "No row has been scored yet." in html

@@ -95,6 +95,14 @@ def test_hostile_names_stay_text(record):
     assert all(character.isprintable() for character in text.replace("\n", ""))
 
 
+def test_language_models_without_a_data_set(record):
+    changed = record.changed(dataset=None, rows=())
+    for text in (markdown_table(changed), text_table(changed)):
+        assert "Language models only" in text
+        assert "157.17" in text
+        assert "seeds" not in text
+
+
 def test_record_without_rows(record):
     empty = record.changed(rows=(), language_models=(), labels=())
     assert "| model | macro F1 | seeds |" in markdown_table(empty)

@@ -174,7 +174,8 @@ class Extraction:
         self._store.write_export(shard, [], export, extra=page_element("Probe", 0, "0", "probe"))
         self._supervise(export, folder)
         if dict(_output(folder / "output.jsonl")) != {0: "probe"}:
-            lines = (folder / "errors.txt").read_text(errors="replace").strip().splitlines()
+            errors = folder / "errors.txt"
+            lines = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
             raise StageFailed(
                 f"wikiextractor does not work here ({verdict}): {lines[-1] if lines else 'it says nothing'}"
             )

@@ -92,7 +92,7 @@ class WikipediaCorpus(CorpusStage):
         2048, ge=256, description="MiB of address space of each wikiextractor process, the templates apart"
     )
     shard_megabytes: Annotated[int, NOT_IN_KEY] = Field(
-        32, ge=1, description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much"
+        8, ge=1, description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much"
     )
 
     def build(self, work: Work) -> None:

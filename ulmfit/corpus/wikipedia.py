@@ -12,10 +12,8 @@ from ulmfit.corpus.documents import OUTSIDE_SAMPLE, Document, Selection, write_c
 from ulmfit.corpus.extraction import Extraction, Limits, extractor_version
 from ulmfit.corpus.page_store import MIB, Store, fill_store, open_store
 from ulmfit.errors import InputError
-from ulmfit.progress import say
 
 EXTRACTION_FAILED, EMPTY_AFTER = "extraction failed", "empty after extraction"
-SCRATCH = ".extraction"
 Say = Callable[[str], None]
 
 
@@ -28,7 +26,7 @@ def extract_dumps(
     selection: Selection,
     templates: bool = True,
     limits: Limits,
-    shard_bytes: int = 32 * MIB,
+    shard_bytes: int = 8 * MIB,
     log: Say,
     warn: Say,
 ) -> int:
@@ -72,46 +70,6 @@ def extract_dumps(
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return written
-
-
-def extract(
-    dump: Path,
-    out: Path,
-    *,
-    language: str | None = None,
-    workers: int = 0,
-    log: Say = say,
-    limits: Limits | None = None,
-) -> int:
-    """Extract `dump` (a file, or a folder with the parts of one dump) into `out`, without a recipe.
-
-    Writes `out/documents.parquet` and `out/account.json`; `workers` is the number of processes (0: one a
-    core). Without `language` the dump's own database name decides. Returns the number of documents.
-    """
-    dumps = dump_files(dump)
-    existed = out.exists()
-    if existed and not out.is_dir():
-        raise InputError(
-            f"{out} is a file; expected a folder to write documents.parquet and account.json into"
-        )
-    scratch = out / SCRATCH
-    scratch.mkdir(parents=True, exist_ok=True)
-    try:
-        return extract_dumps(
-            dumps,
-            out,
-            scratch,
-            language=language,
-            selection=Selection(),
-            limits=limits or Limits(workers=workers),
-            log=log,
-            warn=lambda message: log(f"warning: {message}"),
-        )
-    finally:
-        if not (scratch / "store").exists():  # finished, or input that is no use: nothing to go on with
-            shutil.rmtree(scratch, ignore_errors=True)
-            if not existed and not any(out.iterdir()):
-                out.rmdir()
 
 
 def dump_files(path: Path) -> list[Path]:

@@ -23,6 +23,7 @@ _CLOCK = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
+_ONLY_INCLUDE = re.compile(r"</?onlyinclude\s*/?>", re.IGNORECASE)
 _MARKUP = set("[]{}|<>=*#:;&!\n\t ")
 EPOCH = "2000-01-01T00:00:00Z"
 
@@ -84,7 +85,8 @@ def _resolved(match: re.Match[str]) -> str:
 
 def prepared(text: str, timestamp: str) -> str:
     """Return an article's wikitext as wikiextractor should see it."""
-    return kept_items(fixed_clock(known_entities(unmarked(text)), timestamp or EPOCH))
+    text = _ONLY_INCLUDE.sub("", unmarked(text))
+    return kept_items(fixed_clock(known_entities(text), timestamp or EPOCH))
 
 
 def unmarked(text: str) -> str:

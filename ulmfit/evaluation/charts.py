@@ -170,7 +170,8 @@ def _draw_line(svg: Element, line: Series, x_axis: Axis, y_axis: Axis) -> None:
             pieces[-1].append(f"{x_axis.at(x):.1f} {y_axis.at(y):.1f}")
         elif pieces[-1]:
             pieces.append([])
-    path = "".join("M" + "L".join(piece) for piece in pieces if piece)
+    # A lone point becomes a line of no length, whose round ends show as a dot.
+    path = "".join("M" + "L".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece)
     SubElement(svg, "path", {"class": f"line {line.style}", "d": path})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
@@ -93,18 +93,38 @@ class LanguageModelResult(RecordPart):
     direction: Literal["forward", "backward"] = Field(description="reading direction")
     split: Split = Field(description="the split that was scored")
     documents: int = Field(ge=0, description="documents scored")
-    tokens: int = Field(ge=1, description="tokens scored")
-    words: int = Field(ge=1, description="whitespace words of the raw text")
-    characters: int = Field(ge=1, description="characters of the raw text")
+    tokens: int = Field(ge=0, description="tokens scored")
+    words: int = Field(ge=0, description="whitespace words of the raw text")
+    characters: int = Field(ge=0, description="characters of the raw text")
     unknown_tokens: int = Field(ge=0, description="unknown tokens among those scored")
     loss: float = Field(ge=0, description="mean negative log-likelihood, nats a token")
-    token_perplexity: float | None = Field(description="exp(loss); None when it is beyond a float")
-    word_perplexity: float | None = Field(description="exp(loss x tokens / words); None as above")
+    token_perplexity: float | None = Field(ge=1, description="exp(loss); None when it is beyond a float")
+    word_perplexity: float | None = Field(ge=1, description="exp(loss x tokens / words); None as above")
     bits_per_character: float = Field(description="loss x tokens / characters / ln 2")
     parameters: int | None = Field(None, description="trainable numbers of the model; None if unknown")
     training_tokens: int | None = Field(None, description="tokens trained on, all epochs; None if unknown")
     seconds: float | None = Field(None, description="training time in seconds; None if unknown")
     tokens_per_second: float | None = Field(None, description="training speed; None if unknown")
+
+    @field_validator("token_perplexity", "word_perplexity", mode="before")
+    @classmethod
+    def _infinity_is_none(cls, value: Any) -> Any:
+        return None if value == math.inf else value
+
+    @model_validator(mode="after")
+    def _agrees_with_loss(self) -> Self:
+        nats = self.loss * self.tokens
+        figures = {
+            "token_perplexity": (self.token_perplexity, self.loss),
+            "word_perplexity": (self.word_perplexity, nats / max(self.words, 1)),
+        }
+        for name, (perplexity, exponent) in figures.items():
+            if perplexity is not None and not math.isclose(math.log(perplexity), exponent, abs_tol=1e-6):
+                raise ValueError(f"{name} does not agree with loss")
+        bits = nats / max(self.characters, 1) / math.log(2)
+        if not math.isclose(self.bits_per_character, bits, rel_tol=1e-6, abs_tol=1e-9):
+            raise ValueError("bits_per_character does not agree with loss")
+        return self
 
     @property
     def comparable(self) -> bool:
@@ -159,7 +179,7 @@ class Record(RecordPart):
     preset: str
     labels: tuple[str, ...] = Field((), description="such as 'transductive', 'small', 'invented language'")
     command: str = Field("", description="the command that repeats the run; empty if unknown")
-    dataset: DatasetSummary
+    dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]
     language_models: tuple[LanguageModelResult, ...] = ()
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
@@ -173,6 +193,10 @@ class Record(RecordPart):
 
     @model_validator(mode="after")
     def _rows_fit_the_data(self) -> Self:
+        if self.dataset is None:
+            if self.rows:
+                raise ValueError("rows of results need a data set")
+            return self
         size = len(self.dataset.labels)
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
@@ -210,38 +234,6 @@ def row_result(
         confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for _, run in runs),
         notes=tuple(notes),
     )
-
-
-def language_model_result(
-    name: str,
-    direction: Literal["forward", "backward"],
-    split: Split,
-    metrics: Mapping[str, Any],
-    **costs: float | None,
-) -> LanguageModelResult:
-    """Make a row of the language models' table from what evaluation measured on one split.
-
-    `metrics` has loss, documents, tokens, words, characters and unknown; the perplexities and bits per
-    character follow from these. `costs` are the optional fields of `LanguageModelResult`: parameters,
-    training_tokens, seconds, tokens_per_second. Raises InputError when a number is missing or impossible.
-    """
-    try:
-        nats = metrics["loss"] * metrics["tokens"]
-        return LanguageModelResult.model_validate(
-            {
-                "name": name,
-                "direction": direction,
-                "split": split,
-                **{field: metrics[field] for field in ("documents", "tokens", "words", "characters", "loss")},
-                "unknown_tokens": metrics["unknown"],
-                "token_perplexity": _exp(metrics["loss"]),
-                "word_perplexity": _exp(nats / metrics["words"]),
-                "bits_per_character": nats / metrics["characters"] / math.log(2),
-                **costs,
-            }
-        )
-    except (KeyError, TypeError, ZeroDivisionError, ValidationError) as error:
-        raise InputError(f"language model {name!r}, {split}: {_first_fault(error)}") from error
 
 
 def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
@@ -285,13 +277,6 @@ def _metric_values(
 ) -> dict[str, MetricValues]:
     scores = [score(run.gold, run.predicted, run.labels, positive_label) for _, run in runs]
     return {metric: MetricValues.of([one[metric] for one in scores]) for metric in scores[0]}
-
-
-def _exp(exponent: float) -> float | None:
-    try:
-        return math.exp(exponent)
-    except OverflowError:
-        return None
 
 
 def _first_fault(error: Exception) -> str:

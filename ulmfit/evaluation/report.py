@@ -107,17 +107,17 @@ def render_html(
         keep_trailing_newline=True,
     )
     corpora = [corpus_account(account) for account in accounts] or list(record.corpora)
+    labels = record.dataset.labels if record.dataset else ()
     return environment.get_template(TEMPLATE).render(
         record=record,
         meanings=table.label_lines(record),
-        metric=table.metric_title(record.dataset.metric, record.dataset.positive_label),
         caption=table.caption(record),
-        notes=table.notes(record),
+        row_notes=table.row_notes(record),
         results=_results(record),
         language_models=table.language_model_table(record),
-        model_costs=_model_costs(record),
+        model_notes=table.language_model_notes(record) + _model_costs(record),
         curves=[draw(history) for history in histories],
-        confusions=[_confusion(row, record.dataset.labels) for row in record.rows],
+        confusions=[_confusion(row, labels) for row in record.rows],
         stages=_stage_bars(record),
         total_time=duration(sum(stage.seconds for stage in record.stages)),
         corpora=[_corpus(account) for account in corpora],
@@ -141,7 +141,7 @@ def duration(seconds: float) -> str:
 
 def _results(record: Record) -> Results:
     metrics = table.shown_metrics(record)
-    main = [row.metrics[record.dataset.metric] for row in record.rows]
+    main = [row.metrics[metrics[0]] for row in record.rows]
     every = [value for metric in main for value in metric.values]
     low, high = (min(every), max(every)) if every else (0.0, 1.0)
     with_valid = any(row.valid_metrics for row in record.rows)

@@ -42,7 +42,9 @@ class Table:
 
 
 def shown_metrics(record: Record) -> list[str]:
-    """Return the metrics that get a column, the main one first."""
+    """Return the metrics that get a column, the main one first; none without a data set."""
+    if record.dataset is None:
+        return []
     main = record.dataset.metric
     candidates = ["accuracy", "macro_f1", "binary_f1", "binary_precision", "binary_recall"]
     if main == "germeval_f":
@@ -53,10 +55,15 @@ def shown_metrics(record: Record) -> list[str]:
     return [main, *(name for name in present if name != main)]
 
 
-def metric_title(metric: str, positive_label: str | None) -> str:
-    """Return the metric's name for a reader; the binary ones name their label."""
-    title = METRIC_TITLES.get(metric, metric)
-    return f"{title} of {positive_label}" if metric.startswith("binary_") and positive_label else title
+def shown_titles(record: Record) -> list[str]:
+    """Return the names of `shown_metrics` for a reader; the binary ones name their label."""
+    positive_label = record.dataset.positive_label if record.dataset else None
+
+    def title(metric: str) -> str:
+        name = METRIC_TITLES.get(metric, metric)
+        return f"{name} of {positive_label}" if metric.startswith("binary_") and positive_label else name
+
+    return [title(metric) for metric in shown_metrics(record)]
 
 
 def percent(metric: MetricValues | None) -> str:
@@ -69,8 +76,7 @@ def percent(metric: MetricValues | None) -> str:
 
 def result_table(record: Record) -> Table:
     """Return the main table: one line a row of the record."""
-    metrics = shown_metrics(record)
-    titles = [metric_title(name, record.dataset.positive_label) for name in metrics]
+    metrics, titles = shown_metrics(record), shown_titles(record)
     with_valid = any(row.valid_metrics for row in record.rows)
     header = ["model", *titles, *([f"{titles[0]} (validation)"] if with_valid else []), "seeds"]
 
@@ -104,6 +110,8 @@ def _language_model_line(model: LanguageModelResult) -> list[str]:
 def caption(record: Record) -> str:
     """Return what the numbers of the main table are."""
     data = record.dataset
+    if data is None:
+        return "Language models only: no data set."
     rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
     return (
         f"{data.name} ({rows}), test split, percent; "
@@ -111,12 +119,15 @@ def caption(record: Record) -> str:
     )
 
 
-def notes(record: Record) -> list[str]:
-    """Return the remarks below the tables, each once."""
-    remarks = [f"{row.name}: {note}" for row in record.rows for note in row.notes]
-    if any(not model.comparable for model in record.language_models):
-        remarks.append(f"* {NOT_COMPARABLE}")
-    return list(dict.fromkeys(remarks))
+def row_notes(record: Record) -> list[str]:
+    """Return the remarks below the main table."""
+    return [f"{row.name}: {note}" for row in record.rows for note in row.notes]
+
+
+def language_model_notes(record: Record) -> list[str]:
+    """Return the remarks below the language models' table."""
+    comparable = all(model.comparable for model in record.language_models)
+    return [] if comparable else [f"* {NOT_COMPARABLE}"]
 
 
 def label_lines(record: Record) -> list[str]:
@@ -130,10 +141,12 @@ def markdown_table(record: Record) -> str:
     blocks = []
     if record.labels:
         blocks.append("\n".join(f"**{_escape(line)}**  " for line in label_lines(record)).rstrip())
-    blocks += [_escape(caption(record)), _markdown(result_table(record))]
+    blocks.append(_escape(caption(record)))
+    if record.dataset:
+        blocks.append(_markdown(result_table(record)))
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
-    if remarks := notes(record):
+    if remarks := row_notes(record) + language_model_notes(record):
         blocks.append("\n".join(f"- {_escape(remark)}" for remark in remarks))
     return "\n\n".join(blocks) + "\n"
 
@@ -143,10 +156,12 @@ def text_table(record: Record) -> str:
     blocks = []
     if record.labels:
         blocks.append("\n".join(f"[{line}]" for line in label_lines(record)))
-    blocks += [caption(record), _aligned(result_table(record))]
+    blocks.append(caption(record))
+    if record.dataset:
+        blocks.append(_aligned(result_table(record)))
     if record.language_models:
         blocks.append(_aligned(language_model_table(record)))
-    if remarks := notes(record):
+    if remarks := row_notes(record) + language_model_notes(record):
         blocks.append("\n".join(remarks))
     return "\n".join(_printable(line) for line in "\n\n".join(blocks).split("\n")) + "\n"
 

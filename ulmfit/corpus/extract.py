@@ -1,0 +1,55 @@
+"""`ulmfit extract`: a dump -> `documents.parquet` and `account.json`, without a recipe."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ulmfit.corpus.documents import Selection
+from ulmfit.corpus.extraction import Limits
+from ulmfit.corpus.wikipedia import dump_files, extract_dumps
+from ulmfit.errors import InputError
+from ulmfit.progress import say
+
+SCRATCH = ".extraction"
+
+
+def extract(
+    dump: Path,
+    out: Path,
+    *,
+    language: str | None = None,
+    workers: int = 0,
+    log: Callable[[str], None] = say,
+    limits: Limits | None = None,
+) -> int:
+    """Extract `dump` (a file, or a folder with the parts of one dump) into `out`, without a recipe.
+
+    Writes `out/documents.parquet` and `out/account.json`; `workers` is the number of processes (0: one a
+    core). Without `language` the dump's own database name decides. Returns the number of documents.
+    """
+    dumps = dump_files(dump)
+    existed = out.exists()
+    if existed and not out.is_dir():
+        raise InputError(
+            f"{out} is a file; expected a folder to write documents.parquet and account.json into"
+        )
+    scratch = out / SCRATCH
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        return extract_dumps(
+            dumps,
+            out,
+            scratch,
+            language=language,
+            selection=Selection(),
+            limits=limits or Limits(workers=workers),
+            log=log,
+            warn=lambda message: log(f"warning: {message}"),
+        )
+    finally:
+        if not (scratch / "store").exists():  # finished, or input that is no use: nothing to go on with
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not existed and not any(out.iterdir()):
+                out.rmdir()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ulmfit.errors import InputError
 from ulmfit.files import sha256_of
@@ -30,6 +30,11 @@ class File(Settings):
         if self.path is None and not (self.name and self.sha256):
             raise ValueError("a File needs a path, or a name and a sha256")
         return self
+
+    @field_serializer("path")
+    def _without_folder(self, path: Path | None) -> str | None:
+        """Records are published: they hold names of files, never paths of a machine."""
+        return path.name if path else None
 
     @property
     def label(self) -> str:

@@ -73,7 +73,13 @@ def _run(recipe: Recipe, runs: Path, mirror: Path | None, until: str | None) -> 
 
     folder = driver.run(recipe, runs, mirror, until)
     if folder is not None:
-        print(f"\n{(folder / driver.TABLE).read_text(encoding='utf-8')}\nreport: {folder / driver.REPORT}")
+        _print_results(folder)
+
+
+def _print_results(folder: Path) -> None:
+    from ulmfit.results import REPORT, TABLE
+
+    print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\nreport: {folder / REPORT}")
 
 
 @app.command()
@@ -126,13 +132,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a recipe's Markdown table and HTML page again from its finished stages."""
-    from ulmfit import driver, results
+    from ulmfit import results
     from ulmfit.stage import Runner
 
     chosen = _recipe(recipe, preset, overrides, seeds)
     folder = runs / chosen.run_name
     results.rewrite(chosen, Runner(runs), folder)
-    print(f"{(folder / driver.TABLE).read_text(encoding='utf-8')}\nreport: {folder / driver.REPORT}")
+    _print_results(folder)
     if publish is not None:
         for path in results.publish(chosen, Runner(runs), folder, publish):
             print(f"wrote {path}")
@@ -218,7 +224,8 @@ def describe(error: BaseException) -> str:
         return f"the disk is full{place}: free some space and run the same command again"
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return f"out of memory: try a smaller batch_size ({str(error).splitlines()[0] if str(error) else ''})"
-    lines = str(error).splitlines() or [""]
+    # fastai puts a line of its own before the message of an error in a callback.
+    lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
     if isinstance(error, (InputError, StageFailed)):
         return lines[0]
     return f"{type(error).__name__}: {lines[0]} (--debug shows where)"

@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
 from ulmfit.recipe import Recipe
+from ulmfit.results import RECORD, REPORT, write_results
 from ulmfit.stage import FAILURE, LOG, MANIFEST, Runner, Stage
 
-STAGE_LIST, RECORD, REPORT, TABLE = "stages.json", "record.json", "report.html", "report.md"
+STAGE_LIST = "stages.json"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ def run(recipe: Recipe, runs: Path, mirror: Path | None = None, until: str | Non
     if not any(built) and _has_record(folder, keys):
         say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
         return folder
-    from ulmfit.results import write_results
-
     write_results(recipe, runner, folder)
     return folder
 
@@ -156,11 +155,3 @@ def remove(folders: list[Path]) -> None:
     for folder in folders:
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder)
-
-
-def as_json(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe's whole configuration, for its record."""
-    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets"}) | {
-        "preset": recipe.preset_name,
-        "settings": recipe.settings.model_dump(mode="json"),
-    }

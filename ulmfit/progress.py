@@ -41,7 +41,8 @@ class Progress:
         rate = (self.done - self._first) / max(time.monotonic() - self._started, 1e-9)
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         share = 100 * self.done / max(self.total, 1)
-        text = f"{share:.0f}% of {self.total:,} {self.unit}, {rate:,.{0 if rate >= 10 else 1}f}/s, {_duration(left)} left"
+        shown_rate = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+        text = f"{share:.0f}% of {self.total:,} {self.unit}, {shown_rate}/s, {_duration(left)} left"
         return f"{text}, {note}" if note else text
 
     def close(self) -> None:

@@ -139,6 +139,7 @@ class StageTime(RecordPart):
     key: str = Field(description="key of the stage's folder")
     seconds: float = Field(ge=0, description="wall-clock seconds of the build")
     tokens_per_second: float | None = Field(None, description="training speed; None for other stages")
+    commit: str = Field("", description="commit of the code that built it; empty outside of a checkout")
 
 
 class DatasetSummary(RecordPart):

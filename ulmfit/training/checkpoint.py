@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_folder, read_json, remove_temporaries, sha256_of, write_json
-from ulmfit.training.weights import read_weights
+from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2
 
@@ -34,11 +34,9 @@ class CheckpointStore:
 
     def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write a checkpoint for `step`, then remove all but the last two."""
-        from safetensors.torch import save_file
-
         with atomic_folder(self.folder / f"step-{step:09}") as folder:
             path = folder / "tensors.safetensors"
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+            write_tensors(tensors, path)
             write_json(folder / "state.json", {"sha256": sha256_of(path), **state})
         for old in self._all()[:-KEPT]:
             shutil.rmtree(old)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,15 +26,23 @@ def own_tensors(model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the model's weights atomically."""
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file; a full disk is an OSError as anywhere else."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name) from error
+        raise
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the model's weights atomically."""
     with atomic_path(path) as temporary:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in own_tensors(model).items()},
-            temporary,
-        )
+        write_tensors(own_tensors(model), temporary)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

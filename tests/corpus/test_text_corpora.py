@@ -1,0 +1,218 @@
+"""Corpora from text files, tables, archives of extracted text, and several of them together."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from corpus.making import account, left_out, rows, texts
+from ulmfit.assets import File
+from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
+from ulmfit.errors import InputError
+from ulmfit.stage import Runner
+
+
+def build(tmp_path: Path, stage: CorpusStage) -> Path:
+    return Runner(runs=tmp_path / "runs").build(stage)
+
+
+def tar(path: Path, files: dict[str, str]) -> File:
+    with tarfile.open(path, "w:xz" if path.suffix == ".xz" else "w:gz") as archive:
+        for name, text in files.items():
+            data = text.encode("utf-8")
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return File(path=path)
+
+
+def text_file(tmp_path: Path, text: str, name: str = "a.txt") -> File:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return File(path=tmp_path / name)
+
+
+def test_a_file_is_a_document_cut_at_paragraphs(tmp_path: Path) -> None:
+    file = text_file(tmp_path, "\ufeffone two\n\nthree four five\nsix\n" + "long " * 9 + "\nend\n")
+    whole = build(tmp_path, TextFiles(files=file))
+    assert texts(whole) == {"a.txt": "one two\nthree four five\nsix\n" + ("long " * 9).strip() + "\nend"}
+    cut = build(tmp_path, TextFiles(files=file, max_words=5))
+    assert list(texts(cut).values()) == [
+        "one two\nthree four five",
+        "six",
+        ("long " * 9).strip(),
+        "end",
+    ]
+    assert account(cut)["pages_read"] == 4
+
+
+def test_lines_and_groups_of_lines(tmp_path: Path) -> None:
+    file = text_file(tmp_path, "one\n\ntwo\nthree\n\n \nfour")
+    lines = build(tmp_path, TextFiles(files=file, document="line"))
+    assert texts(lines) == {"a.txt:1": "one", "a.txt:3": "two", "a.txt:4": "three", "a.txt:7": "four"}
+    assert left_out(lines) == {"empty text": 3}
+    groups = build(tmp_path, TextFiles(files=file, document="paragraphs"))
+    assert texts(groups) == {"a.txt:1": "one", "a.txt:2": "two\nthree", "a.txt:3": "four"}
+
+
+def test_archive_folder_and_files_of_the_same_name(tmp_path: Path) -> None:
+    archive = tar(
+        tmp_path / "n.tar.xz", {"b.txt": "bee", "x/a.txt": "ay", "cover.png": "no", ".hidden.txt": "no"}
+    )
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    again = text_file(folder, "first", "a.txt")
+    stage = TextFiles(files=(archive, File(path=folder), again, text_file(tmp_path, "second", "a.txt")))
+    assert texts(build(tmp_path, stage)) == {
+        "n.tar.xz/b.txt": "bee",
+        "n.tar.xz/x/a.txt": "ay",
+        "folder/a.txt": "first",
+        "2-a.txt": "first",
+        "3-a.txt": "second",
+    }
+
+
+def test_tables(tmp_path: Path) -> None:
+    csv = text_file(tmp_path, 'key,body\n7,"two\nlines, quoted"\n8,\n9,plain\n', "t.csv")
+    found = build(tmp_path, TextFiles(files=csv, text_column="body", id_column="key"))
+    assert texts(found) == {"t.csv:7": "two\nlines, quoted", "t.csv:9": "plain"}
+    assert account(found)["left_out"] == {"empty text": {"count": 1, "pages": ["t.csv:8"]}}
+    manifest = json.loads((found / "manifest.json").read_text())
+    assert (
+        manifest["warnings"] == ["t.csv: 1 empty rows were left out"] or "1 empty" in manifest["warnings"][0]
+    )
+    pq.write_table(pa.table({"text": ["a", None, "c"]}), tmp_path / "t.parquet")
+    found = build(tmp_path, TextFiles(files=File(path=tmp_path / "t.parquet")))
+    assert texts(found) == {"t.parquet:1": "a", "t.parquet:3": "c"}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_missing_column_names_those_that_are_there(tmp_path: Path, name: str) -> None:
+    if name == "t.csv":
+        text_file(tmp_path, "id,tekst\n1,x\n", name)
+    else:
+        pq.write_table(pa.table({"id": [1], "tekst": ["x"]}), tmp_path / name)
+    with pytest.raises(InputError, match=f"{name} has no column 'text'; its columns are 'id', 'tekst'"):
+        build(tmp_path, TextFiles(files=File(path=tmp_path / name)))
+
+
+def test_another_encoding_names_file_and_offset(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_bytes("Zażółć\nM".encode() + b"\xfcnchen")
+    with pytest.raises(InputError, match=r"l\.txt is not UTF-8: byte 0xfc at offset 12"):
+        build(tmp_path, TextFiles(files=File(path=tmp_path / "l.txt")))
+
+
+@pytest.mark.parametrize("name", ["x.tar.xz", "x.tar.gz", "x.parquet", "empty.txt"])
+def test_files_that_are_not_what_their_name_says(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"" if name == "empty.txt" else b"nonsense" * 300)
+    with pytest.raises(InputError, match=name) as caught:
+        build(tmp_path, TextFiles(files=File(path=tmp_path / name)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_archive(tmp_path: Path) -> None:
+    file = tar(tmp_path / "n.tar.xz", {f"{n}.txt": f"text {n} " * 5000 for n in range(50)})
+    assert file.path
+    file.path.write_bytes(file.path.read_bytes()[:-400])
+    with pytest.raises(InputError, match=r"n\.tar\.xz.* is damaged"):
+        build(tmp_path, TextFiles(files=file))
+
+
+BLOCKS = """<doc id="1" url="https://de.wikipedia.org/wiki?curid=1" title="AT&amp;T &quot;x&quot;">
+AT&amp;T "x"
+
+Text of one (; ) &amp;amp; more.
+
+Second paragraph.
+
+</doc>
+<doc id="2" url="u" title="Empty">
+Empty
+
+</doc>
+<doc id="3" url="u" title="Open">
+Open
+never closed
+<doc id="4" url="u" title="Four">
+Four is the number.
+</doc>
+"""
+LINES = (
+    json.dumps({"id": "9", "revid": "", "url": "u", "title": "A&amp;B", "text": "Nine.\n&lt;b&gt; \ud800"})
+    + "\n"
+)
+
+
+def test_extracted_archive(tmp_path: Path) -> None:
+    archive = tar(tmp_path / "w.tar.gz", {"AA/wiki_01": BLOCKS, "AA/wiki_00": LINES})
+    folder = build(tmp_path, ExtractedCorpus(archive=archive))
+    assert [(row["id"], row["title"], row["text"]) for row in rows(folder)] == [
+        ("1", 'AT&T "x"', "Text of one &amp; more.\nSecond paragraph."),
+        ("4", "Four", "Four is the number."),
+        ("9", "A&B", "Nine.\n<b>"),
+    ]
+    assert account(folder)["left_out"] == {
+        "empty after extraction": {"count": 1, "pages": ["2"]},
+        "block not closed": {"count": 1, "pages": ["3"]},
+    }
+
+
+def test_extracted_folder_and_bad_lines(tmp_path: Path) -> None:
+    (tmp_path / "AA").mkdir()
+    text_file(tmp_path / "AA", BLOCKS, "wiki_00")
+    assert list(texts(build(tmp_path, ExtractedCorpus(archive=File(path=tmp_path / "AA"))))) == ["1", "4"]
+    with pytest.raises(InputError, match="wiki_01 line 2 is no JSON document"):
+        build(tmp_path, ExtractedCorpus(archive=text_file(tmp_path, LINES + '{"id": 1\n', "wiki_01")))
+    with pytest.raises(InputError, match="holds no <doc"):
+        build(tmp_path, ExtractedCorpus(archive=text_file(tmp_path, "just text\n", "wiki_02")))
+
+
+def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:
+    one = TextFiles(
+        files=text_file(tmp_path, "".join(f"line {n}\n" for n in range(20)) + "\n"), document="line"
+    )
+    two = ExtractedCorpus(archive=text_file(tmp_path, BLOCKS, "wiki_00"))
+    folder = build(tmp_path, JoinedCorpus(parts=(one, two, one)))
+    expected = {}
+    for place, part in enumerate((one, two, one)):
+        for row in rows(build(tmp_path, part)):
+            expected[f"{place}:{row['id']}"] = (row["text"], row["split"])
+    assert {row["id"]: (row["text"], row["split"]) for row in rows(folder)} == expected
+    assert account(folder)["left_out"]["empty text"]["pages"] == ["0:a.txt:21", "2:a.txt:21"]
+    assert len(account(folder)["parts"]) == 3
+    small = build(tmp_path, JoinedCorpus(parts=(one, two), max_documents=5))
+    assert len(rows(small)) == 5
+
+
+def test_fractions_that_leave_nothing_to_train() -> None:
+    with pytest.raises(ValidationError, match="must be below 1"):
+        TextFiles(files=File(path=Path("x")), valid_fraction=0.5, test_fraction=0.5)
+
+
+def test_real_extracted_wikipedia(shared_data: Path, tmp_path: Path) -> None:
+    archive = File(path=shared_data / "de-wikipedia-extracted/dewiki-extracted.tar.xz")
+    folder = build(tmp_path, ExtractedCorpus(archive=archive))
+    content = account(folder)
+    assert content["pages_read"] == 28_693
+    first = rows(folder)[0]
+    assert first["title"] == "Hans Moritz Hauke"
+    assert first["text"].startswith("Graf Hans Johann Moritz Hauke (* 26. Oktober 1775")
+
+
+def test_real_novels(shared_data: Path, tmp_path: Path) -> None:
+    novels = TextFiles(files=File(path=shared_data / "pl-novels/pl-novels.tar.xz"), max_words=1000)
+    folder = build(tmp_path, novels)
+    found = rows(folder)
+    assert len({row["title"] for row in found}) == 100
+    words = [len(row["text"].split()) for row in found]
+    assert 8_000_000 < sum(words) < 9_000_000
+    assert 800 < sum(words) / len(words) <= 1000

@@ -1,0 +1,91 @@
+"""Cleaning of texts, and what is done to wikitext around wikiextractor."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ulmfit.corpus import wikitext
+from ulmfit.corpus.cleaning import normalise, text_key, unescape_once, without_empty_brackets, without_title
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("Rome () is", "Rome is"),
+        ("Rome ( ; ) is", "Rome is"),
+        ("Rome ( , ) is", "Rome is"),
+        ("Rome ([]) is", "Rome is"),
+        ("Rome (, , born 1950) is", "Rome (born 1950) is"),
+        ("Rome (Latin; ) is", "Rome (Latin) is"),
+        ("call f() or g(x)", "call f() or g(x)"),
+        ("a (1–2) b (a; b)", "a (1–2) b (a; b)"),
+        ("smile :) and (:", "smile :) and (:"),
+    ],
+)
+def test_empty_brackets(raw: str, clean: str) -> None:
+    assert without_empty_brackets(raw) == clean
+
+
+@given(st.text())
+def test_normalise_is_idempotent_and_nfc(text: str) -> None:
+    once = normalise(text)
+    assert normalise(once) == once
+    assert once == unicodedata.normalize("NFC", once)
+    assert "\n\n" not in once
+    once.encode("utf-8")
+
+
+def test_normalise() -> None:
+    assert normalise("  Zażo\u0301łć\t x \r\n\r\n \n y\ufeff\x00") == "Zażółć x\ny"
+
+
+def test_titles_and_references() -> None:
+    assert without_title("Rome\nText", "Rome") == "Text"
+    assert without_title("Rome is\nText", "Rome") == "Rome is\nText"
+    assert unescape_once("AT&amp;amp;T &lt;b&gt;") == "AT&amp;T <b>"
+    assert text_key("Ala, ma KOTA!\n") == text_key("ala ma\u00a0kota") == "ala ma kota"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#REDIRECT [[X]]", True),
+        ("#redirect[[X]]", True),
+        (" # WEITERLEITUNG: [[X]]", True),
+        ("#ПЕРЕНАПРАВЛЕНИЕ [[X]]", True),
+        ("#تحويل [[س]]", True),
+        ("#转送 [[X]]", False),
+        ("# Item [[X]]", False),
+        ("# [[X]]", False),
+        ("text #REDIRECT [[X]]", False),
+    ],
+)
+def test_redirects(text: str, expected: bool) -> None:
+    assert wikitext.is_redirect(text) is expected
+
+
+def test_list_items_are_marked_outside_templates_only_where_safe() -> None:
+    text = "* a\n** b\n:# c\n: d\n{{Box\n|x =\n* e\n# f\n}}\n; g\n:{| class\n|}\n*{|\nplain"
+    kept = wikitext.kept_items(text).split("\n")
+    mark = wikitext.ITEM
+    assert kept[:4] == [f"{mark}a", f"{mark}b", f"{mark}c", ": d"]
+    assert kept[6:8] == [f"{mark}e", "# f"]
+    assert kept[9] == f"{mark}g"
+    assert kept[10:] == [":{| class", "|}", "*{|", "plain"]
+
+
+@given(st.text(alphabet="*#;: ab\n{}|[]"))
+def test_marks_leave_no_trace_and_change_lines_only_at_their_beginning(text: str) -> None:
+    marked = wikitext.kept_items(text).split("\n")
+    for before, after in zip(text.split("\n"), marked, strict=True):
+        assert before.endswith(wikitext.unmarked(after))
+
+
+def test_entities_that_wikiextractor_does_not_know() -> None:
+    assert wikitext.known_entities("it&apos;s &hellip; &zcaron; &lbrack; &vert; &unknown;") == (
+        "it's &hellip; ž &lbrack; &vert; &unknown;"
+    )

@@ -1,0 +1,231 @@
+"""The commands as a user runs them: separate processes, their output and exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ulmfit.files import read_json
+
+TESTS = Path(__file__).parent
+RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ulmfit.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+def ulmfit(*arguments: object) -> tuple[int, str, str]:
+    process = start(*arguments)
+    output, errors = process.communicate(timeout=200)
+    return process.returncode, output, errors
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of the tiny recipe, both directions and two seeds."""
+    runs = tmp_path_factory.mktemp("finished") / "runs"
+    status, output, errors = ulmfit("run", RECIPE, "--runs", runs)
+    assert status == 0, errors
+    assert "ULMFiT, forward + backward" in output
+    return runs
+
+
+def test_a_run_ends_with_a_record_a_table_and_a_report(finished: Path) -> None:
+    folder = finished / "test" / "tiny"
+    record = read_json(folder / "record.json")
+    names = [row["name"] for row in record["rows"]]
+    assert names[:4] == [
+        "ULMFiT, forward",
+        "ULMFiT, backward",
+        "ULMFiT, forward + backward",
+        "from scratch, forward",
+    ]
+    assert len([name for name in names if name.startswith("TF-IDF")]) == 2
+    assert all(len(row["metrics"]["accuracy"]["values"]) == 2 for row in record["rows"][:4])
+    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert not list(finished.rglob("scratch")), "checkpoints are gone once a stage is done"
+
+
+def test_the_task_is_learnt(finished: Path) -> None:
+    """Labels that hang on one word in each text are learnt almost fully by every row."""
+    record = read_json(finished / "test" / "tiny" / "record.json")
+    means = {row["name"]: row["metrics"]["accuracy"]["mean"] for row in record["rows"]}
+    assert means["ULMFiT, forward + backward"] > 0.8, means
+
+
+def test_running_again_does_nothing_and_imports_no_torch(finished: Path) -> None:
+    program = (
+        "import sys, time; started = time.monotonic(); from ulmfit.recipe import load_recipe; "
+        "from ulmfit.driver import run; from pathlib import Path; "
+        f"run(load_recipe({str(RECIPE)!r}), Path({str(finished)!r})); "
+        "heavy = {'torch', 'fastai', 'pandas', 'sklearn', 'sentencepiece'} & set(sys.modules); "
+        "print('heavy:', sorted(heavy), time.monotonic() - started)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT, timeout=60
+    )
+    assert "nothing to do" in done.stdout, done.stderr
+    assert "heavy: []" in done.stdout
+
+
+def test_plan_status_report_and_clean(finished: Path) -> None:
+    status, output, _ = ulmfit("plan", RECIPE, "--runs", finished)
+    assert status == 0
+    assert output.count("done in") == len(output.strip().splitlines())
+    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--set", "pretrain.bptt=13")
+    assert "would run; the median of such stages here took" in other
+    status, output, _ = ulmfit("status", RECIPE, "--runs", finished)
+    assert status == 0
+    assert " done " in output
+    status, output, errors = ulmfit("report", RECIPE, "--runs", finished)
+    assert status == 0, errors
+    assert "| ULMFiT, forward |" in output
+    assert ulmfit("clean", "--runs", finished, "--yes")[:2] == (0, "nothing to remove\n")
+
+
+def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    unused = runs / "stages" / "pretrain" / "0123456789abcdef"
+    unused.mkdir(parents=True)
+    (unused / "model.safetensors").write_bytes(b"x" * 100)
+    _, output, _ = ulmfit("clean", "--runs", runs, "--older", "30d", "--yes")
+    assert unused.exists()
+    assert "nothing to remove" in output
+    assert ulmfit("clean", "--runs", runs, "--yes")[0] == 0
+    assert not unused.exists()
+
+
+def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:
+    status, _, errors = ulmfit("report", RECIPE, "--runs", finished, "--publish", tmp_path)
+    assert status == 0, errors
+    assert (tmp_path / "records" / "tiny.json").exists()
+    assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
+    assert "| ULMFiT, forward |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.py"], "recipe nowhere.py not found"),
+        (["run", RECIPE, "--preset", "huge"], "'huge' is not one of tiny, forward"),
+        (["run", RECIPE, "--seeds", "a,b"], "--seeds a,b: expected numbers"),
+        (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
+        (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: Input should be a valid integer"),
+        (["run", RECIPE, "--set", "pretrain.bptt"], "expected FIELD=VALUE"),
+        (["run", RECIPE, "--until", "dinner"], "the recipe has no such stage; it has"),
+        (["run", RECIPE, "--until", "tokens", *EXACT], "cannot carry vocab_size 9000: set it to"),
+        (["extract", "nowhere.bz2", "out"], "nowhere.bz2 does not exist"),
+        (["clean", "--older", "soon"], "expected a number of days"),
+        (["report", RECIPE], "is not finished; run the recipe first"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_status_2(arguments: list, message: str, tmp_path: Path) -> None:
+    if arguments[0] != "extract":
+        arguments = [*arguments, "--runs", tmp_path]
+    status, _, errors = ulmfit(*arguments)
+    assert status == 2, errors
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
+    text = RECIPE.read_text(encoding="utf-8").replace("seeds=(0, 1)", "seed=(0, 1)")
+    (tmp_path / "wrong.py").write_text(text, encoding="utf-8")
+    status, _, errors = ulmfit("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
+    assert status == 2
+    assert "Recipe: seed: Extra inputs are not permitted" in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_unknown_option_is_exit_status_2() -> None:
+    assert ulmfit("run", RECIPE, "--speed", "fast")[0] == 2
+
+
+def weights(runs: Path) -> dict[str, str]:
+    """Return the sha256 of all weights, by stage and key."""
+    manifests = {path.parent: read_json(path)["files"] for path in runs.glob("stages/*/*/manifest.json")}
+    return {
+        f"{folder.parent.name}/{folder.name}": files["model.safetensors"]["sha256"]
+        for folder, files in manifests.items()
+        if "model.safetensors" in files
+    }
+
+
+def test_two_processes_share_one_set_of_stages(finished: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    processes = [
+        start("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs) for _ in range(2)
+    ]
+    results = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], results
+    outputs = "".join(output for output, _ in results)
+    stages = {path.parent for path in runs.glob("stages/*/*/manifest.json")}
+    assert outputs.count(": started (") == len(stages), "every stage was built once"
+    ours, theirs = weights(runs), weights(finished)
+    assert ours
+    assert all(theirs[name] == sha for name, sha in ours.items())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_goes_on(number: signal.Signals, code: int, finished: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    options = ("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs, "--until", "pretrain")
+    process = start(*options)
+    deadline = time.monotonic() + 100
+    while not list(runs.glob("stages/pretrain/*/scratch/checkpoints/step-*/state.json")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert ulmfit(*options)[0] == 0
+    assert weights(runs).items() <= weights(finished).items()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 1 MiB; needs the right to mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True
+    ).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (1 << 20))
+    with filler.open("r+b") as file:
+        file.truncate((1 << 20) - (160 << 10))
+    runs = small_disk / "runs"
+    options = ("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs, "--until", "pretrain")
+    status, _, errors = ulmfit(*options)
+    assert status == 1, errors
+    assert "the disk is full" in errors
+    assert len(errors.strip().splitlines()) == 1
+    filler.unlink()
+    status, _, errors = ulmfit(*options)
+    assert status == 0, errors

@@ -1,0 +1,173 @@
+"""Every recipe that is published: valid, as many as there should be, and run to its table at toy size."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ulmfit import driver
+from ulmfit.assets import File
+from ulmfit.errors import InputError
+from ulmfit.files import read_json
+from ulmfit.recipe import Recipe, load_recipe
+from ulmfit.results import with_tables
+from ulmfit.settings import Settings
+from ulmfit.toy.wikipedia import write_dump
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").rglob("*.py"))
+TINY = (
+    "vocabulary.size=300",
+    "pretrain.architecture.embedding_size=8",
+    "pretrain.architecture.hidden_size=12",
+    "pretrain.architecture.layers=2",
+    "pretrain.phases=[{}]",
+    "finetune.phases=[{}]",
+    "classifier.phases=[{}]",
+)
+
+
+def names(path: Path) -> str:
+    return str(path.relative_to(ROOT / "recipes"))
+
+
+def test_there_are_as_many_recipes_as_there_should_be() -> None:
+    assert {names(path) for path in RECIPES} == {
+        "toy/sentiment.py",
+        "ltg/wikipedia_lm.py",
+        "de/germeval2018.py",
+        "pl/wccrs_hotels.py",
+        "pl/8tags.py",
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=names)
+def test_recipe_is_valid_and_named_after_its_file(path: Path) -> None:
+    recipe = load_recipe(str(path))
+    assert f"{recipe.name}.py" == names(path)
+    for preset in recipe.presets:
+        assert recipe.changed(preset=preset).stages().all()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=names)
+def test_real_recipes_have_a_paper_and_a_small_preset(path: Path) -> None:
+    if path.parent.name != "toy":
+        assert list(load_recipe(str(path)).presets) == ["paper", "small"]
+
+
+WORDS = ["Haus", "alter", "Baum", "gut", "schlecht", "Łódź", "więcej", "und", "über", "nicht", "dobry", "zły"]
+
+
+def text(seed: object, words: int = 9) -> str:
+    return " ".join(random.Random(str(seed)).choices(WORDS, k=words))
+
+
+def germeval(seed: str) -> str:
+    labels = ["OFFENSE\tINSULT", "OTHER\tOTHER", "OFFENSE\tABUSE", "OFFENSE\tPROFANITY"]
+    return "".join(f"{text((seed, i))} |LBR| {text(i)}\t{labels[i % 4]}\n" for i in range(40))
+
+
+def numbered(labels: int) -> Callable[[str], str]:
+    return lambda seed: "".join(f"{i % labels} {text((seed, i))}\n" for i in range(8 * labels))
+
+
+def archive(path: Path, members: dict[str, str]) -> None:
+    with tarfile.open(path, "w:xz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content.encode())
+            tar.addfile(info, io.BytesIO(content.encode()))
+
+
+def write_small_file(name: str, path: Path) -> None:
+    """Write a few invented lines in the published format of the file called `name`."""
+    if name.endswith(".xml.bz2"):
+        write_dump(path, 0, 12)
+    elif name == "dewiki-extracted.tar.xz":
+        documents = [
+            f'<doc id="{i}" url="u" title="T{i}">\nT{i}\n\n{text(i, 80)}.\n</doc>\n' for i in range(40)
+        ]
+        archive(path, {"AA/wiki_00": "".join(documents[:20]), "AA/wiki_01": "".join(documents[20:])})
+    elif name == "pl-novels.tar.xz":
+        archive(path, {f"n{i}.txt": "\n".join(text((i, j), 60) for j in range(30)) for i in range(6)})
+    elif name.startswith("germeval"):
+        path.write_text(germeval(name), encoding="utf-8")
+    else:
+        path.write_text(numbered(8 if "8tags" in str(path) else 4)(path.name), encoding="utf-8")
+
+
+def with_small_files(value: Any, folder: Path) -> Any:
+    """Return `value` with every catalogued file replaced by a small local one of the same format."""
+    if isinstance(value, File) and value.sha256:
+        path = folder / value.sha256[:8] / value.name
+        if not path.exists():
+            path.parent.mkdir(parents=True)
+            write_small_file(value.name, path)
+        return File(path=path)
+    if isinstance(value, Settings):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        replaced = {name: with_small_files(field, folder) for name, field in fields.items()}
+        changed = {name: field for name, field in replaced.items() if field is not fields[name]}
+        return value.changed(**changed) if changed else value
+    if isinstance(value, tuple):
+        items = tuple(with_small_files(item, folder) for item in value)
+        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    if isinstance(value, dict):
+        entries = {name: with_small_files(item, folder) for name, item in value.items()}
+        return entries if any(entries[name] is not value[name] for name in value) else value
+    return value
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=names)
+def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> None:
+    recipe: Recipe = load_recipe(str(path))
+    recipe = with_small_files(recipe, tmp_path / recipe.name.split("/")[-1])
+    last = list(recipe.presets)[-1]
+    sizes = ("corpus.dump.articles=20", "dataset.train=40") if path.parent.name == "toy" else ()
+    recipe = recipe.changed(preset=last, seeds=(0,)).with_overrides([*TINY, *sizes])
+    folder = driver.run(recipe, tmp_path / "runs")
+    assert folder is not None
+    record = read_json(folder / "record.json")
+    assert str(ROOT) not in json.dumps(record), "a record holds no path of the machine"
+    assert str(tmp_path) not in json.dumps(record)
+    rows = [row["name"] for row in record["rows"]]
+    if recipe.dataset is None:
+        assert rows == []
+        assert [model["split"] for model in record["language_models"]] == ["valid", "test"]
+    else:
+        assert rows[:2] == ["ULMFiT, forward", "from scratch, forward"]
+        assert len(rows) == 4
+    assert driver.run(recipe, tmp_path / "runs") == folder
+
+
+def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
+    path = ROOT / "recipes" / "toy" / "sentiment.py"
+    overrides = [*TINY, "corpus.dump.articles=20", "dataset.train=40", "transductive=true"]
+    recipe = load_recipe(str(path)).changed(seeds=(0,)).with_overrides(overrides)
+    folder = driver.run(recipe, tmp_path / "runs")
+    assert folder is not None
+    assert "transductive: the language model has seen the texts" in (folder / "report.md").read_text()
+    other = recipe.changed(transductive=False).stages()
+    assert recipe.stages().finetuned["forward", 0] != other.finetuned["forward", 0]
+    assert recipe.stages().pretrained["forward"] == other.pretrained["forward"]
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "recipes").rglob("README.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_a_page_are_those_of_the_committed_records(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    assert with_tables(content, page) == content, "run `ulmfit report RECIPE --publish` or `--renew`"
+
+
+def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no place for tables"):
+        with_tables("# Results\n", tmp_path / "README.md")

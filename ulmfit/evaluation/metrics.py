@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
+from ulmfit.datasets.stages import Metric
 from ulmfit.errors import InputError
 
-MainMetric = Literal["accuracy", "macro_f1", "micro_f1", "binary_f1", "germeval_f"]
+MainMetric = Metric
 """The metrics that a data set can be ranked by."""
 
 MAIN_METRICS: tuple[str, ...] = get_args(MainMetric)

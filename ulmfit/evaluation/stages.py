@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TfidfBaseline(Stage):
     """TF-IDF with logistic regression: predictions on valid and test, and `baseline.json`."""
 
-    stage_name: ClassVar[str] = "tfidf_baseline"
+    stage_name: ClassVar[str] = "tfidf-baseline"
 
     dataset: DatasetStage = Field(description="the labelled texts")
     analyzer: Literal["word", "char"] = Field(

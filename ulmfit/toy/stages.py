@@ -7,8 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ulmfit.corpus.stages import DumpStage
-from ulmfit.datasets.stages import DatasetStage
-from ulmfit.files import atomic_path, sha256_of, write_json
+from ulmfit.datasets.stages import DatasetStage, write_dataset
 from ulmfit.stage import Work
 from ulmfit.toy import LANGUAGE_CODE, LANGUAGE_NAME, NOTICE
 
@@ -16,7 +15,7 @@ from ulmfit.toy import LANGUAGE_CODE, LANGUAGE_NAME, NOTICE
 class ToyDump(DumpStage):
     """The Wikipedia of the invented language: `toywiki-pages-articles.xml.bz2`."""
 
-    stage_name: ClassVar[str] = "toy_dump"
+    stage_name: ClassVar[str] = "toy-dump"
 
     seed: int = Field(0, description="seed of the articles; the language itself is always the same")
     articles: int = Field(600, ge=1, le=5000, description="articles, about 550 words each")
@@ -32,7 +31,7 @@ class ToyDump(DumpStage):
 class ToyReviews(DatasetStage):
     """Reviews in the invented language, labelled negative or positive, in four splits."""
 
-    stage_name: ClassVar[str] = "toy_reviews"
+    stage_name: ClassVar[str] = "toy-reviews"
 
     name: str = Field("toy-reviews", description="name of the data set, for tables")
     language: str = Field(LANGUAGE_CODE, description="private-use code of the invented language")
@@ -46,32 +45,12 @@ class ToyReviews(DatasetStage):
 
     def build(self, work: Work) -> None:
         """Write one Parquet file a split, and `dataset.json`."""
-        import pandas as pd
+        import pandas
 
-        from ulmfit.toy.reviews import LABELS, reviews
+        from ulmfit.toy.reviews import reviews
 
-        splits = reviews(self.seed, self.train, self.valid, self.test, self.unlabelled)
-        hashes = {}
-        for split, rows in splits.items():
-            if not rows:
-                continue
-            table = pd.DataFrame(rows, columns=["id", "text", "label"])
-            if split == "unlabelled":
-                table = table.drop(columns="label")
-            path = work.folder / f"{split}.parquet"
-            with atomic_path(path) as temporary:
-                table.to_parquet(temporary, index=False, compression="zstd")
-            hashes[path.name] = sha256_of(path)
-        description = {
-            "name": self.name,
-            "language": self.language,
-            "source": self.source,
-            "licence": self.licence,
-            "labels": sorted(LABELS),
-            "metric": self.metric,
-            "files": hashes,
-            "rows": {split: len(rows) for split, rows in splits.items() if rows},
-            "warnings": [],
-        }
-        write_json(work.folder / "dataset.json", description)
-        work.log(f"{description['rows']} reviews in {LANGUAGE_NAME}, an invented language")
+        made = reviews(self.seed, self.train, self.valid, self.test, self.unlabelled)
+        tables = {split: pandas.DataFrame(rows) for split, rows in made.items() if rows}
+        if "unlabelled" in tables:
+            tables["unlabelled"] = tables["unlabelled"].drop(columns="label")
+        write_dataset(work, self, tables)

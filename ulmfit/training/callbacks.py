@@ -64,13 +64,15 @@ class History(Callback):
         self.train_count += 1
         if self.step % self.thinning == 0:
             hypers = self.opt.hypers
+            trained = [any(p.requires_grad for p in group) for group in self.opt.param_lists]
+            rates = [hyper["lr"] if on else None for hyper, on in zip(hypers, trained, strict=True)]
             self.steps.append(
                 {
                     "step": self.step,
                     "phase": self.phase,
                     "epoch": round(self.epoch + (self.iter + 1) / self.n_iter, 4),
                     "loss": loss,
-                    "learning_rates": [hyper["lr"] for hyper in hypers],
+                    "learning_rates": rates,
                     "momentum": hypers[-1]["mom"],
                 }
             )

@@ -46,6 +46,14 @@ class ResumableLearner(Learner):
             self.one_batch(index, batch)
 
 
+class Loaders(DataLoaders):
+    """fastai's pair of loaders, on a device that is ours to choose."""
+
+    def __init__(self, train_loader: Loader, valid_loader: Loader, device: torch.device) -> None:
+        super().__init__(train_loader, valid_loader)
+        self._device = device
+
+
 def choose_device(setting: str) -> torch.device:
     """Return the device that a setting means."""
     if setting == "auto":
@@ -86,7 +94,7 @@ def train(
         resume=resume,
     )
     learner = ResumableLearner(
-        DataLoaders(train_loader, valid_loader, device=device),
+        Loaders(train_loader, valid_loader, device),
         model,
         loss_func=loss_function,
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, betas=(0.9, settings.beta2), fused=True),

@@ -169,7 +169,7 @@ def extract(
     dump: Annotated[Path, typer.Argument(help="a pages-articles dump, .xml.bz2 or .xml")],
     out: Annotated[Path, typer.Argument(help="folder for documents.parquet and account.json")],
     language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="processes; 0: one a core")] = 0,
 ) -> None:
     """Turn a dump into documents.parquet and account.json, without a recipe."""
     from ulmfit.corpus.extract import extract as extract_dump

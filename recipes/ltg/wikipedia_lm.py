@@ -19,7 +19,7 @@ recipe = Recipe(
         # 0.2 million words carry a small vocabulary and many epochs.
         "small": SMALL.changed(
             vocabulary=SMALL.vocabulary.changed(size=4_000),
-            pretrain=SMALL.pretrain.with_epochs(12).changed(
+            pretrain=SMALL.pretrain.with_epochs(8).changed(
                 dropouts=SMALL.pretrain.dropouts.changed(multiplier=1.0)
             ),
         ),

@@ -25,9 +25,18 @@ recipe = Recipe(
     name="pl/wccrs_hotels",
     title="WCCRS hotel reviews, sentiment",
     language="pl",
-    corpus=JoinedCorpus(parts=(TextFiles(files=assets["pl-novels"]), DatasetTexts(dataset=dataset))),
+    corpus=JoinedCorpus(
+        parts=(TextFiles(files=assets["pl-novels"], max_words=1_000), DatasetTexts(dataset=dataset))
+    ),
     dataset=dataset,
-    presets={"paper": ULMFIT, "small": SMALL.changed(max_documents=5_000)},
+    presets={
+        "paper": ULMFIT,
+        "small": SMALL.changed(
+            max_documents=4_000,
+            finetune=SMALL.finetune.with_epochs(1, 1),
+            classifier=SMALL.classifier.with_epochs(1, 1, 1, 1, 1),
+        ),
+    },
     notes=("language model from Polish novels (1840-1920) and the training texts",),
 )
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ulmfit.files import read_json
 
@@ -93,7 +94,7 @@ def test_plan_status_report_and_clean(finished: Path) -> None:
     assert " done " in output
     status, output, errors = ulmfit("report", RECIPE, "--runs", finished)
     assert status == 0, errors
-    assert "| ULMFiT, forward |" in output
+    assert "ULMFiT, forward " in output
     assert ulmfit("clean", "--runs", finished, "--yes")[:2] == (0, "nothing to remove\n")
 
 
@@ -107,6 +108,30 @@ def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> N
     assert "nothing to remove" in output
     assert ulmfit("clean", "--runs", runs, "--yes")[0] == 0
     assert not unused.exists()
+
+
+def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert ulmfit("run", RECIPE, "--runs", runs, "--until", "tokenizer")[0] == 0
+    assert ulmfit("clean", "--runs", runs, "--yes")[1] == "nothing to remove\n"
+    (runs / "test" / "tiny" / "stages.json").unlink()
+    folder = next(runs.glob("stages/tokenizer/*"))
+    with FileLock(runs / "locks" / f"tokenizer-{folder.name}.lock"):
+        _, output, _ = ulmfit("clean", "--runs", runs, "--yes")
+    assert "is being built; it was left alone" in output
+    assert folder.exists()
+    assert not list(runs.glob("stages/invented_corpus/*"))
+
+
+def test_a_record_of_an_overridden_run_says_so_and_repeats_it(finished: Path) -> None:
+    options = ("--preset", "forward", "--seeds", "0", "--set", "classifier.bptt=9")
+    status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *options)
+    assert status == 0, errors
+    assert "changed: classifier.bptt=9" in output
+    record = read_json(finished / "test" / "tiny-forward" / "record.json")
+    command = "ulmfit run recipes/test/tiny.py --preset forward --seeds 0 --set classifier.bptt=9"
+    assert record["command"] == command
+    assert record["hardware"]["threads"] == 1
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:
@@ -125,6 +150,16 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
     [
         (["run", "nowhere.py"], "recipe nowhere.py not found"),
         (["run", RECIPE, "--preset", "huge"], "'huge' is not one of tiny, forward"),
+        (["run", RECIPE, "--seeds=-1"], "seeds.0: Input should be greater than or equal to 0"),
+        (["run", RECIPE, "--set", "classifier.batch_size=1"], "batch_size: Input should be greater than"),
+        (
+            ["run", RECIPE, "--set", "classifier.dropouts.multiplier=5"],
+            "times the multiplier has to be below 1",
+        ),
+        (
+            ["run", RECIPE, "--set", "pretrain.device=gpu", "--until", "pretrain"],
+            "device 'gpu': expected auto",
+        ),
         (["run", RECIPE, "--seeds", "a,b"], "--seeds a,b: expected numbers"),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
         (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: Input should be a valid integer"),
@@ -229,3 +264,52 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(small_disk: Path) 
     filler.unlink()
     status, _, errors = ulmfit(*options)
     assert status == 0, errors
+
+
+WITH_FILES = """
+from pathlib import Path
+from stages_for_tests import InventedCorpus
+from ulmfit.assets import File
+from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.presets import TOY
+from ulmfit.recipe import Recipe
+
+here = Path(__file__).parent
+recipe = Recipe(
+    name="test/files", title="Files", language="qaa", corpus=InventedCorpus(), presets={"toy": TOY},
+    dataset=LabelledFiles(train=File(path=here / "train.csv"), test=File(path=here / "test.csv")),
+)
+"""
+GOOD = "text,label\n" + "".join(f"dobry tekst {i},{'ab'[i % 2]}\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (GOOD.replace("label", "klasa"), GOOD, "train.csv has no column 'label'"),
+        (GOOD, GOOD + "inny,c\n", "'c'"),
+        (GOOD.replace("dobry", "żółty").encode("iso-8859-2"), GOOD, "train.csv"),
+        (GOOD.replace(",a", ",b"), GOOD.replace(",a", ",b"), "label"),
+    ],
+    ids=["no label column", "label that train lacks", "not UTF-8", "one label"],
+)
+def test_a_wrong_data_set_is_one_line(train: str | bytes, test: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "files.py").write_text(WITH_FILES, encoding="utf-8")
+    (tmp_path / "train.csv").write_bytes(train if isinstance(train, bytes) else train.encode())
+    (tmp_path / "test.csv").write_text(test, encoding="utf-8")
+    arguments = ("run", tmp_path / "files.py", "--runs", tmp_path / "runs", "--until", "labelled-files")
+    status, _, errors = ulmfit(*arguments)
+    assert status == 2, errors
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_empty_rows_are_counted_in_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "files.py").write_text(WITH_FILES, encoding="utf-8")
+    (tmp_path / "train.csv").write_text(GOOD + ",a\n   ,b\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text(GOOD, encoding="utf-8")
+    arguments = ("run", tmp_path / "files.py", "--runs", tmp_path / "runs", "--until", "labelled-files")
+    status, output, errors = ulmfit(*arguments)
+    assert status == 0, errors
+    assert "warning: " in output
+    assert "2 " in next(line for line in output.splitlines() if "warning" in line)

@@ -218,3 +218,75 @@ def test_keys_are_stable_between_releases(tmp_path: Path) -> None:
     """A change here throws away everybody's finished stages: it has to be meant."""
     assert key(Numbers(), tmp_path) == "d97ef3453ff613b1"
     assert json.loads(json.dumps(Runner(tmp_path).keys.config(Numbers())))["number"] == 3
+
+
+class Slow(Stage):
+    """Leaves a partial result behind before it is done."""
+
+    stage_name: ClassVar[str] = "slow"
+    numbers: Numbers
+    rate: int = 1
+    interrupted: Annotated[bool, NOT_IN_KEY] = False
+
+    def build(self, work: Work) -> None:
+        """Write what the upstream said when the work was begun."""
+        partial = work.scratch() / "partial.txt"
+        if not partial.exists():
+            partial.write_text((work.input(self.numbers) / "number.txt").read_text())
+        if self.interrupted:
+            raise KeyboardInterrupt
+        write_text(work.folder / "result.txt", partial.read_text())
+
+
+def test_partial_results_are_kept_over_a_kill(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path).build(Slow(numbers=Numbers(), interrupted=True))
+    assert (Runner(tmp_path).folder(Slow(numbers=Numbers())) / "scratch" / "partial.txt").exists()
+    folder = Runner(tmp_path).build(Slow(numbers=Numbers()))
+    assert not (folder / "scratch").exists()
+
+
+def test_partial_results_of_another_upstream_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path).build(Slow(numbers=Numbers(), interrupted=True))
+    (Runner(tmp_path).folder(Numbers()) / "number.txt").unlink()
+
+    def another(self: Numbers, work: Work) -> None:
+        write_text(work.folder / "number.txt", "50\n")
+
+    monkeypatch.setattr(Numbers, "build", another)
+    folder = Runner(tmp_path).build(Slow(numbers=Numbers()))
+    assert (folder / "result.txt").read_text() == "50\n"
+
+
+def test_a_changed_default_does_not_go_on_with_a_half_finished_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path).build(Slow(numbers=Numbers(), interrupted=True))
+    folder = Runner(tmp_path).folder(Slow(numbers=Numbers()))
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), "rate": 9})
+    with pytest.raises(InputError, match=r"rate = 9 \(now 1\)"):
+        Runner(tmp_path).build(Slow(numbers=Numbers()))
+
+
+def test_a_field_that_came_later_disturbs_nothing(tmp_path: Path) -> None:
+    folder = Runner(tmp_path).build(Numbers())
+    config = read_json(folder / "config.json")
+    del config["options"]
+    write_json(folder / "config.json", config)
+    assert Runner(tmp_path).manifest(Numbers()) is not None
+
+
+def test_the_suffix_of_a_table_is_part_of_the_key(tmp_path: Path) -> None:
+    for name in ("t.txt", "t.csv", "u.csv"):
+        (tmp_path / name).write_text("text\na\n")
+    keys = [key(Numbers(file=File(path=tmp_path / name)), tmp_path) for name in ("t.txt", "t.csv", "u.csv")]
+    assert keys[0] != keys[1] == keys[2]
+
+
+def test_a_damaged_cache_of_hashes_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("x")
+    before = key(Numbers(file=File(path=tmp_path / "x.txt")), tmp_path)
+    (tmp_path / "hashes.json").write_text("{")
+    assert key(Numbers(file=File(path=tmp_path / "x.txt")), tmp_path) == before

@@ -18,10 +18,14 @@ class File(Settings):
     """One input file: either a local `path`, or a catalogued file with its SHA-256."""
 
     path: Path | None = Field(None, description="local file or folder; None for a catalogued file")
-    name: str = Field("", description="file name of a catalogued file")
+    name: str = Field("", pattern=r"^[^/\\]*$", description="file name of a catalogued file")
     url: str = Field("", description="where a catalogued file is downloaded from; empty: from a mirror only")
-    sha256: str = Field("", description="SHA-256 of a catalogued file, hexadecimal")
-    size: int = Field(0, description="bytes of a catalogued file")
+    sha256: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of a catalogued file, hexadecimal, small letters",
+    )
+    size: int | None = Field(None, ge=0, description="bytes of a catalogued file; None: not known")
     licence: str = Field("", description="licence of the data")
     source: str = Field("", description="where the data comes from, in words")
 
@@ -92,15 +96,19 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
             f"{file.name} cannot be downloaded ({file.source or 'no address is known'}): "
             f"put it into a folder and name that with --mirror"
         )
+    from filelock import FileLock
+
     from ulmfit.download import download
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    download(file.url, target, sha256=file.sha256, size=file.size, log=log)
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if not target.exists():
+            download(file.url, target, sha256=file.sha256, size=file.size, log=log)
     return target
 
 
 def _in_mirror(file: File, mirror: Path) -> Path | None:
     if not mirror.is_dir():
         raise InputError(f"mirror {mirror} is not a folder")
-    candidates = sorted(path for path in mirror.rglob(file.name) if path.stat().st_size == file.size)
+    candidates = sorted(path for path in mirror.rglob(file.name) if file.size in (None, path.stat().st_size))
     return next((path for path in candidates if sha256_of(path) == file.sha256), None)

@@ -77,9 +77,11 @@ def _run(recipe: Recipe, runs: Path, mirror: Path | None, until: str | None) -> 
 
 
 def _print_results(folder: Path) -> None:
-    from ulmfit.results import REPORT, TABLE
+    from ulmfit.evaluation.record import read_record
+    from ulmfit.evaluation.table import text_table
+    from ulmfit.results import RECORD, REPORT
 
-    print(f"\n{(folder / TABLE).read_text(encoding='utf-8')}\nreport: {folder / REPORT}")
+    print(f"\n{text_table(read_record(folder / RECORD))}\nreport: {folder / REPORT}")
 
 
 @app.command()
@@ -161,7 +163,8 @@ def clean(
     if not folders:
         print("nothing to remove")
     elif yes or typer.confirm(f"remove these {len(folders)} folders?"):
-        driver.remove([folder for folder, _ in folders])
+        for folder in driver.remove([folder for folder, _ in folders]):
+            print(f"{folder} is being built; it was left alone")
 
 
 @app.command()

@@ -33,10 +33,6 @@ class NotFound(InputError):
     """The server does not have the address (404 or 410)."""
 
 
-class _Restart(Exception):
-    """What is there of the file does not fit the server's: begin again."""
-
-
 def download(
     url: str,
     target: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import statistics
 import time
@@ -14,8 +15,8 @@ from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
 from ulmfit.recipe import Recipe
-from ulmfit.results import RECORD, REPORT, write_results
-from ulmfit.stage import FAILURE, LOG, MANIFEST, Runner, Stage
+from ulmfit.results import is_recorded, write_results
+from ulmfit.stage import FAILURE, LOG, MANIFEST, Runner, Stage, lock_path
 
 STAGE_LIST = "stages.json"
 
@@ -40,20 +41,26 @@ def run(recipe: Recipe, runs: Path, mirror: Path | None = None, until: str | Non
     runner = Runner(runs, mirror)
     stages = runner.order(*recipe.stages().all())
     folder = runs / recipe.run_name
+    folder.mkdir(parents=True, exist_ok=True)
+    _remember_stages(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
     if until is not None:
         for stage in _up_to(runner, stages, until):
             runner.ensure(stage)
         say(f"{recipe.run_name}: done up to {until}")
         return None
-    keys = [[stage.stage_name, runner.keys.key(stage)] for stage in stages]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / STAGE_LIST, keys)
-    built = [runner.ensure(stage) for stage in stages]
-    if not any(built) and _has_record(folder, keys):
+    for stage in stages:
+        runner.ensure(stage)
+    if is_recorded(recipe, runner, stages, folder):
         say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
-        return folder
-    write_results(recipe, runner, folder)
+    else:
+        write_results(recipe, runner, folder)
     return folder
+
+
+def _remember_stages(path: Path, keys: list[list[str]]) -> None:
+    """Add to the list of stages that this recipe has asked for, which `clean` leaves alone."""
+    known = read_json(path) if path.exists() else []
+    write_json(path, [*known, *(pair for pair in keys if pair not in known)])
 
 
 def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
@@ -63,14 +70,6 @@ def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
         names = ", ".join(dict.fromkeys(stage.stage_name for stage in stages))
         raise InputError(f"--until {until}: the recipe has no such stage; it has {names}")
     return runner.order(*last)
-
-
-def _has_record(folder: Path, keys: list[list[str]]) -> bool:
-    try:
-        recorded = [[stage["name"], stage["key"]] for stage in read_json(folder / RECORD)["stages"]]
-    except (OSError, ValueError, KeyError):
-        return False
-    return recorded == keys and (folder / REPORT).exists()
 
 
 def states(recipe: Recipe, runs: Path, mirror: Path | None = None) -> list[StageState]:
@@ -112,7 +111,12 @@ def _is_locked(runner: Runner, stage: Stage) -> bool:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    """Return the bytes of a folder, without files that vanish meanwhile, as those of a running stage do."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _last_line(path: Path) -> str:
@@ -139,8 +143,13 @@ def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
     return [
         (folder, _size(folder))
         for folder in sorted((runs / "stages").glob("*/*"))
-        if (folder.parent.name, folder.name) not in named and folder.stat().st_mtime <= oldest
+        if (folder.parent.name, folder.name) not in named and _last_change(folder) <= oldest
     ]
+
+
+def _last_change(folder: Path) -> float:
+    log = folder / LOG
+    return max(path.stat().st_mtime for path in (folder, log) if path.exists())
 
 
 def _stage_lists(runs: Path) -> Iterator[Path]:
@@ -150,8 +159,20 @@ def _stage_lists(runs: Path) -> Iterator[Path]:
             yield path
 
 
-def remove(folders: list[Path]) -> None:
-    """Remove stage folders; the manifest goes first, so that a killed removal leaves no half of one."""
+def remove(folders: list[Path]) -> list[Path]:
+    """Remove stage folders, except those that are being built, which are returned.
+
+    The manifest goes first, so that a killed removal leaves no half of a finished stage.
+    """
+    from filelock import FileLock, Timeout
+
+    busy = []
     for folder in folders:
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+        lock = FileLock(lock_path(folder))
+        try:
+            with lock.acquire(timeout=0):
+                (folder / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(folder)
+        except Timeout:
+            busy.append(folder)
+    return busy

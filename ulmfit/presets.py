@@ -39,17 +39,25 @@ class Preset(Settings):
     )
 
 
+def slanted(epochs: int, rate: float, trainable_groups: int = 0) -> Phase:
+    """Return a phase of slanted triangular rates: cut fraction .1 (section 3.2), beta1 .7 (section 4.1)."""
+    return Phase(
+        epochs=epochs,
+        learning_rate=rate,
+        trainable_groups=trainable_groups,
+        schedule="stlr",
+        warm_up=0.1,
+        momentum=(0.7, 0.7, 0.7),
+    )
+
+
 def gradual_unfreezing(groups: int, rate: float, last_epochs: int) -> tuple[Phase, ...]:
     """Return ULMFiT's phases: one layer group more every epoch, then all of them (section 3.3)."""
-    opening = [
-        Phase(epochs=1, learning_rate=rate, trainable_groups=k, schedule="stlr", warm_up=0.1)
-        for k in range(1, groups)
-    ]
-    return (*opening, Phase(epochs=last_epochs, learning_rate=rate, schedule="stlr", warm_up=0.1))
+    return (*(slanted(1, rate, trained) for trained in range(1, groups)), slanted(last_epochs, rate))
 
 
 def head_then_all(head_rate: float, rate: float, epochs: int) -> tuple[Phase, ...]:
-    """Return one epoch of the top group alone, then `epochs` of all groups at discriminative rates."""
+    """Return one epoch of the top group alone, then `epochs` of all groups, each one cycle."""
     return (
         Phase(epochs=1, learning_rate=head_rate, trainable_groups=1),
         Phase(epochs=epochs, learning_rate=rate),
@@ -72,7 +80,7 @@ ULMFIT = Preset(
         gradient_clip=0.12,
     ),
     finetune=FineTuneSettings(
-        phases=head_then_all(1e-2, 4e-3, 10),
+        phases=(slanted(1, 4e-3, trainable_groups=1), slanted(10, 4e-3)),
         batch_size=64,
         bptt=70,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,6 +20,8 @@ from ulmfit.presets import Preset
 from ulmfit.settings import Settings
 from ulmfit.stage import Stage
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
+
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Recipe(Settings):
@@ -37,9 +39,12 @@ class Recipe(Settings):
     dataset: DatasetStage | None = Field(None, description="labelled texts; None: language model only")
     presets: dict[str, Preset] = Field(min_length=1, description="named settings; the first is the default")
     preset: str = Field("", description="name of the chosen preset; empty: the first")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier")
+    seeds: tuple[Seed, ...] = Field(
+        (0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier"
+    )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
+    overrides: tuple[str, ...] = Field((), description="what `--set` changed; written to the record")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -76,6 +81,7 @@ class Recipe(Settings):
             if names[0] in Preset.model_fields:
                 names = ["presets", recipe.preset_name, *names]
             recipe = _replaced(recipe, names, text.strip(), override)
+            recipe = recipe.changed(overrides=(*recipe.overrides, override))
         return recipe
 
     def stages(self) -> Experiment:
@@ -221,6 +227,8 @@ def load_recipe(reference: str) -> Recipe:
         raise InputError(f"recipe {path}: {error.title}: {first_fault(error)}") from error
     except SyntaxError as error:
         raise InputError(f"recipe {path} is not valid Python: {error.msg}, line {error.lineno}") from error
+    except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "recipe", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")

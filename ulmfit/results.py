@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import provenance
+from ulmfit.corpus.stages import DumpStage
 from ulmfit.errors import InputError
-from ulmfit.files import read_json, write_text
+from ulmfit.files import read_json, write_json, write_text
 from ulmfit.recipe import Experiment, Recipe
-from ulmfit.stage import LOG, Runner, Stage
+from ulmfit.stage import LOG, Runner, Stage, add_numbered
 
 if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ulmfit.evaluation.record import LanguageModelResult, Record, RowResult
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
+FINGERPRINT = "made-from.json"
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results -->", re.DOTALL)
 BASELINE_NAMES = {
@@ -39,7 +42,21 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     write_text(folder / TABLE, markdown_table(record))
     write_text(folder / REPORT, render_html(record, _histories(experiment, runner), accounts))
     write_record(folder / RECORD, record)
+    write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
     return record
+
+
+def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Path) -> bool:
+    """Return whether the record in `folder` was made from exactly these stages' results and this recipe."""
+    try:
+        return read_json(folder / FINGERPRINT) == _fingerprint(recipe, runner, stages)
+    except (OSError, ValueError):
+        return False
+
+
+def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
+    outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
+    return {"configuration": _configuration(recipe), "outputs": outputs}
 
 
 def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
@@ -62,6 +79,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     labels = ["transductive"] if recipe.transductive else []
     if recipe.settings.note:
         labels.append(recipe.settings.note)
+    if recipe.overrides:
+        labels.append(f"changed: {', '.join(recipe.overrides)}")
     account = read_json(runner.folder(experiment.corpus) / "account.json")
     return Record(
         recipe=recipe.name,
@@ -78,13 +97,18 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         corpora=(corpus_account(account),),
         inputs=_inputs(stages, runner),
         configuration=_configuration(recipe),
-        **provenance.describe(),
+        commit=provenance.commit(),
+        versions=provenance.versions(),
+        hardware=_hardware(stages, runner),
     )
 
 
 def _command(recipe: Recipe) -> str:
-    seeds = ",".join(map(str, recipe.seeds))
-    return f"ulmfit run recipes/{recipe.name}.py --preset {recipe.preset_name} --seeds {seeds}"
+    words = ["ulmfit", "run", f"recipes/{recipe.name}.py", "--preset", recipe.preset_name]
+    words += ["--seeds", ",".join(map(str, recipe.seeds))]
+    for override in recipe.overrides:
+        words += ["--set", override]
+    return shlex.join(words)
 
 
 def _configuration(recipe: Recipe) -> dict[str, Any]:
@@ -116,10 +140,25 @@ def _stage_time(stage: Stage, runner: Runner):
 
 
 def _inputs(stages: list[Stage], runner: Runner) -> dict[str, str]:
+    """Return the SHA-256 of every input file, dumps included, by name; a second one of a name is numbered."""
     inputs: dict[str, str] = {}
     for stage in stages:
-        inputs |= _manifest(stage, runner)["inputs"]
+        manifest = _manifest(stage, runner)
+        found = manifest["inputs"]
+        if isinstance(stage, DumpStage):
+            files = manifest["files"]
+            found |= {name: files[name]["sha256"] for name in files if name.endswith(".bz2")}
+        for name, content in found.items():
+            add_numbered(inputs, name, content)
     return inputs
+
+
+def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
+    """Return this machine, with device and threads of the training stages."""
+    machine: dict[str, Any] = {}
+    for stage in stages:
+        machine |= _manifest(stage, runner).get("machine", {})
+    return {**provenance.hardware(), **machine}
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):
@@ -260,12 +299,12 @@ def with_tables(text: str, page: Path) -> str:
 
 def _tables(folder: str, page: Path) -> str:
     from ulmfit.evaluation.record import read_record
-    from ulmfit.evaluation.table import markdown_table
+    from ulmfit.evaluation.table import escape, markdown_table
 
     parts = [f"<!-- results: {folder} -->"]
     for path in sorted((page.parent / folder).glob("*.json")):
         record = read_record(path)
         links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
-        parts.append(f"**{record.title}** ({record.recipe}, preset {record.preset}; {links})")
+        parts.append(f"**{escape(record.title)}** ({record.recipe}, preset {record.preset}; {links})")
         parts.append(markdown_table(record).strip())
     return "\n\n".join([*parts, "<!-- end of results -->"])

@@ -17,12 +17,15 @@ from typing import Any, ClassVar, Self
 
 from ulmfit import provenance
 from ulmfit.assets import File, fetch
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json, remove_temporaries, sha256_of, write_json, write_text
 from ulmfit.progress import Progress, say
 from ulmfit.settings import NOT_IN_KEY, Settings
 
 MANIFEST, CONFIG, LOG, FAILURE, SCRATCH = "manifest.json", "config.json", "log.txt", "failed.txt", "scratch"
+ORIGIN = "origin.json"
+"""In the scratch folder: the results of the upstreams that it was begun with."""
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
 class Stage(Settings):
@@ -70,7 +73,7 @@ class Keys:
 
     def __init__(self, runs: Path) -> None:
         self._path = runs / "hashes.json"
-        self._hashes: dict[str, list] = read_json(self._path) if self._path.exists() else {}
+        self._hashes: dict[str, list] = _read_cache(self._path)
         self._known: dict[int, tuple[Stage, str]] = {}
 
     def key(self, stage: Stage) -> str:
@@ -117,7 +120,10 @@ class Keys:
         if isinstance(value, Stage) and not inside:
             return {"stage": value.stage_name, "key": self.key(value)}
         if isinstance(value, File):
-            return {"sha256": self.file_hash(value)}
+            suffix = Path(value.label).suffix.lower()
+            # The suffix of a table decides how it is read.
+            form = {"table": suffix} if suffix in TABLE_SUFFIXES else {}
+            return {"sha256": self.file_hash(value), **form}
         if isinstance(value, Settings):
             fields = {
                 name: self._canonical(getattr(value, name), full=full)
@@ -143,6 +149,7 @@ class Work:
         self.folder = folder
         self.warnings: list[str] = []
         self.measures: dict[str, float] = {}
+        self.machine: dict[str, Any] = {}
 
     def input(self, stage: Stage) -> Path:
         """Return the verified folder of an upstream stage."""
@@ -167,6 +174,10 @@ class Work:
     def measure(self, name: str, value: float) -> None:
         """Keep a measurement (seconds, tokens a second) in the manifest, outside of the result."""
         self.measures[name] = value
+
+    def record_machine(self, machine: dict[str, Any]) -> None:
+        """Keep in the manifest what the result was computed on (device, threads)."""
+        self.machine = machine
 
     def progress(self, total: int, unit: str, done: int = 0) -> Progress:
         """Return a progress display with rate and time left: a bar on a terminal, else lines in the log."""
@@ -241,24 +252,28 @@ class Runner:
         """Return the lock that the builder of `stage` holds; it dies with its process."""
         from filelock import FileLock
 
-        path = self.runs / "locks" / f"{stage.stage_name}-{self.keys.key(stage)}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path)
+        return FileLock(lock_path(self.folder(stage)))
 
     def manifest(self, stage: Stage) -> dict[str, Any] | None:
         """Return the manifest of a finished stage, or None; InputError when a default changed under it."""
-        path = self.folder(stage) / MANIFEST
+        folder = self.folder(stage)
+        self._check_defaults(stage, folder)
         try:
-            manifest = read_json(path)
-            stored = read_json(path.with_name(CONFIG))
+            return read_json(folder / MANIFEST)
         except (OSError, ValueError):
             return None
+
+    def _check_defaults(self, stage: Stage, folder: Path) -> None:
+        """Raise InputError when a finished or half-finished folder was begun under other defaults."""
+        try:
+            stored = read_json(folder / CONFIG)
+        except (OSError, ValueError):
+            return
         if difference := _first_difference(stored, self.keys.config(stage)):
             raise InputError(
-                f"{path.parent} was built with {difference}, which is a default that has changed since: "
+                f"{folder} was begun with {difference}, which is a default that has changed since: "
                 f"set the field in the recipe, or remove the folder"
             )
-        return manifest
 
     def is_done(self, stage: Stage) -> bool:
         """Return whether the files of `stage` are there, unchanged, and made from today's upstreams."""
@@ -292,6 +307,7 @@ class Runner:
         (folder / MANIFEST).unlink(missing_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         remove_temporaries(folder)
+        self._drop_stale_scratch(stage, folder)
         write_json(folder / CONFIG, self.keys.config(stage))
         work = Work(self, stage, folder)
         work.log(f"started ({folder.name})")
@@ -306,25 +322,75 @@ class Runner:
         work.log(f"done in {seconds:.1f} s")
         self._write_manifest(stage, work, seconds)
 
+    def _drop_stale_scratch(self, stage: Stage, folder: Path) -> None:
+        """Keep a killed build's partial results only when the upstreams' results are still the same."""
+        origin = self._upstream_outputs(stage)
+        try:
+            if read_json(folder / SCRATCH / ORIGIN) == origin:
+                return
+        except (OSError, ValueError):
+            pass
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        (folder / SCRATCH).mkdir()
+        write_json(folder / SCRATCH / ORIGIN, origin)
+
+    def _upstream_outputs(self, stage: Stage) -> dict[str, str]:
+        """Return the hash of the result of each upstream stage; they are all finished."""
+        outputs = {}
+        for above in stage.upstream():
+            manifest = self.manifest(above)
+            if manifest is None:
+                raise StageFailed(f"{above.stage_name} was removed while {stage.stage_name} needed it")
+            outputs[_name(self, above)] = manifest["outputs"]
+        return outputs
+
     def _write_manifest(self, stage: Stage, work: Work, seconds: float) -> None:
         folder = self.folder(stage)
         names = sorted(path.name for path in folder.iterdir() if path.name not in (LOG, FAILURE))
         files = {name: _describe(folder / name) for name in names}
         content = json.dumps([(name, entry["sha256"]) for name, entry in files.items()])
+        inputs: dict[str, str] = {}
+        for file in stage.input_files():
+            add_numbered(inputs, file.label, self.keys.file_hash(file))
         manifest = {
             "stage": stage.stage_name,
             "key": folder.name,
             "outputs": hashlib.sha256(content.encode()).hexdigest(),
             "files": files,
-            "upstream": {_name(self, above): self.manifest(above)["outputs"] for above in stage.upstream()},  # type: ignore[index]  # upstreams are done here
-            "inputs": {file.label: self.keys.file_hash(file) for file in stage.input_files()},
+            "upstream": self._upstream_outputs(stage),
+            "inputs": inputs,
             "warnings": work.warnings,
-            "seconds": round(seconds, 3),
+            # A resumed training counts the time before it was killed as well.
+            "seconds": round(max(seconds, work.measures.get("training_seconds", 0)), 3),
             "measures": work.measures,
+            "machine": work.machine,
             **provenance.describe(),
         }
         write_json(folder / MANIFEST, manifest)
         self._verified.add(folder)
+
+
+def add_numbered(entries: dict[str, str], name: str, value: str) -> None:
+    """Add a name; where it stands for another value already, with a number behind it."""
+    numbered, number = name, 1
+    while entries.setdefault(numbered, value) != value:
+        number += 1
+        numbered = f"{name} ({number})"
+
+
+def lock_path(folder: Path) -> Path:
+    """Return the lock file of a stage's folder; it lies outside, so that the folder can be removed."""
+    locks = folder.parents[2] / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return locks / f"{folder.parent.name}-{folder.name}.lock"
+
+
+def _read_cache(path: Path) -> dict[str, list]:
+    """Read a file that is only a cache; a damaged one is an empty one."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}
 
 
 def _name(runner: Runner, stage: Stage) -> str:
@@ -362,7 +428,8 @@ def _note_failure(folder: Path, error: BaseException) -> None:
 def _first_difference(stored: Any, current: Any, name: str = "") -> str:
     """Return the first field in which two configurations differ, with both values, or an empty string."""
     if isinstance(stored, dict) and isinstance(current, dict):
-        for field in sorted(stored.keys() | current.keys()):
+        # A field that came later, with a default, changes nothing that was built before.
+        for field in sorted(stored.keys()):
             inner = f"{name}.{field}" if name else field
             if difference := _first_difference(stored.get(field), current.get(field), inner):
                 return difference

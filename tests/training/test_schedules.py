@@ -56,3 +56,21 @@ def test_golden_losses_of_a_tiny_language_model(tmp_path: Path) -> None:
 
 GOLDEN_VALID_LOSSES = [3.6604550938, 3.5462798407]
 GOLDEN_TEST_LOSS = 3.5560466296
+
+
+def test_no_two_epochs_of_a_run_see_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ulmfit.classifier.loader import DocumentLoader
+
+    orders = []
+    plain = DocumentLoader.order
+
+    def remembered(self: DocumentLoader, epoch: int) -> list[numpy.ndarray]:
+        order = plain(self, epoch)
+        if self.shuffled:
+            orders.append(tuple(numpy.concatenate(order).tolist()))
+        return order
+
+    monkeypatch.setattr(DocumentLoader, "order", remembered)
+    phases = tuple(Phase(epochs=epochs, learning_rate=1e-2) for epochs in (1, 2, 1))
+    Runner(tmp_path).build(tiny_classifier(phases=phases))
+    assert len(orders) == len(set(orders)) == 4

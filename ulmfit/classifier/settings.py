@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ulmfit.language_model.settings import Dropouts, Probability
-from ulmfit.settings import NOT_IN_KEY
 from ulmfit.training.settings import TrainingSettings
 
 
@@ -23,4 +22,5 @@ class ClassifierSettings(TrainingSettings):
         "none", description="balanced: rare labels weigh more, n / (classes x count)"
     )
     label_smoothing: Probability = Field(0.0, description="share of probability spread over labels; 0: off")
-    evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(64, ge=1, description="documents predicted at once")
+    evaluation_batch: int = Field(64, ge=1, description="documents predicted at once")
+    batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")

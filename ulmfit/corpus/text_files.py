@@ -106,7 +106,11 @@ def _csv_texts(
 ) -> Iterator[tuple[str, str, str]]:
     csv.field_size_limit(1 << 30)
     delimiter = "\t" if name.lower().endswith(".tsv") else ","
-    rows = csv.reader(lines, delimiter=delimiter)
+    # As in labelled data: a stray quote is an error in CSV, and a letter like any other in TSV.
+    if delimiter == "\t":
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        rows = csv.reader(lines, strict=True)
     try:
         header = next(rows, [])
         text_at = _column(header, form.text_column, name)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ulmfit.assets import Catalogue, File, fetch
 from ulmfit.datasets.tables import Description, check_splits, write_tables
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, StageFailed
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
 CATALOGUE = "assets.toml"
@@ -82,9 +82,9 @@ def main(
         files = {name: catalogue[key] for name, key in assets.items()}
         splits = _run_on_assets(convert, script.name, files, chosen, options)
         _write(chosen.out, splits, _description(script.stem, language, files))
-    except InputError as error:
+    except (InputError, StageFailed) as error:
         print(f"{script.name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 def _option(text: str) -> tuple[str, str]:

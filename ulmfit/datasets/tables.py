@@ -83,6 +83,10 @@ def _ids(table: pd.DataFrame, split: str) -> list[str]:
     """Return the ids as strings, made from the row numbers where there are none."""
     if "id" not in table.columns:
         return [f"{split}-{number:06d}" for number in range(1, len(table) + 1)]
+    if table["id"].isna().any():
+        raise InputError(
+            f"{split}: {int(table['id'].isna().sum())} rows have no id; give every row one, or none"
+        )
     ids = table["id"].astype(str)
     if ids.duplicated().any():
         raise InputError(f"{split}: id {ids[ids.duplicated()].iloc[0]!r} stands twice; ids have to be unique")

@@ -132,22 +132,29 @@ def language_model_notes(record: Record) -> list[str]:
 
 def label_lines(record: Record) -> list[str]:
     """Return one line a label of the record, with its meaning where it is a known one."""
-    meanings = [(label, LABEL_MEANINGS.get(label.lower())) for label in record.labels]
-    return [f"{label}: {meaning}" if meaning else label for label, meaning in meanings]
+    return [_explained(label) for label in record.labels]
+
+
+def _explained(label: str) -> str:
+    known, detail, _ = label.partition(":")
+    meaning = LABEL_MEANINGS.get(known.lower())
+    if meaning is None:
+        return label
+    return f"{label} ({meaning})" if detail else f"{label}: {meaning}"
 
 
 def markdown_table(record: Record) -> str:
     """Return the tables of a record as Markdown."""
     blocks = []
     if record.labels:
-        blocks.append("\n".join(f"**{_escape(line)}**  " for line in label_lines(record)).rstrip())
-    blocks.append(_escape(caption(record)))
+        blocks.append("\n".join(f"**{escape(line)}**  " for line in label_lines(record)).rstrip())
+    blocks.append(escape(caption(record)))
     if record.dataset:
         blocks.append(_markdown(result_table(record)))
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
     if remarks := row_notes(record) + language_model_notes(record):
-        blocks.append("\n".join(f"- {_escape(remark)}" for remark in remarks))
+        blocks.append("\n".join(f"- {escape(remark)}" for remark in remarks))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -174,10 +181,10 @@ def _markdown(table: Table) -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Show `text` as it is: no markup, no HTML, no new line."""
     return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", " ".join(text.split()))
 

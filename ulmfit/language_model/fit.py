@@ -106,14 +106,15 @@ def _fit(
         work,
         callbacks=[ModelResetter(), RNNCallback(), *regularizers],
     )
-    seconds, steps = work.measures["training_seconds"], work.measures["training_steps"]
-    work.measure("tokens_per_second", steps * loader.batch_size * settings.bptt / max(seconds, 1e-9))
+    epochs = sum(phase.epochs for phase in settings.phases)
+    tokens = epochs * loader.stream_length * loader.batch_size
+    work.measure("tokens_per_second", tokens / max(work.measures["training_seconds"], 1e-9))
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
     metrics: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "training_tokens": len(streams["train"]),
-        "epochs": sum(phase.epochs for phase in settings.phases),
+        "epochs": epochs,
     }
     counts = read_json(folder / "counts.json")
     for split in ("valid", "test"):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.training.settings import TrainingSettings
 
+DROPOUTS = ("output", "hidden", "input", "embedding", "weight")
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -30,10 +31,15 @@ class Dropouts(Settings):
     weight: Probability = Field(0.2, description="hidden-to-hidden weights")
     multiplier: float = Field(1.0, ge=0, description="scales all five; 0: no dropout")
 
+    @model_validator(mode="after")
+    def _are_probabilities_after_the_multiplier(self) -> Self:
+        if largest := [name for name in DROPOUTS if getattr(self, name) * self.multiplier >= 1]:
+            raise ValueError(f"{largest[0]} times the multiplier has to be below 1")
+        return self
+
     def scaled(self) -> Self:
         """Return the probabilities after the multiplier."""
-        names = ("output", "hidden", "input", "embedding", "weight")
-        values = {name: getattr(self, name) * self.multiplier for name in names}
+        values = {name: getattr(self, name) * self.multiplier for name in DROPOUTS}
         return type(self)(**values, multiplier=1.0)
 
 
@@ -51,7 +57,9 @@ class PretrainSettings(LanguageModelSettings):
     """Pretraining on a large corpus."""
 
     architecture: Architecture = Architecture()
-    seed: int = Field(0, description="seed of initialization and dropout; shared by all seeds of a recipe")
+    seed: int = Field(
+        0, ge=0, description="seed of initialization and dropout; shared by all seeds of a recipe"
+    )
 
 
 class FineTuneSettings(LanguageModelSettings):

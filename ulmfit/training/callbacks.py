@@ -40,7 +40,6 @@ class History(Callback):
 
     def before_train(self) -> None:
         self.train_sum = self.train_count = 0.0
-        self._ran = True
 
     def before_validate(self) -> None:
         self._valid: list[tuple[float, int]] = []
@@ -87,7 +86,6 @@ class History(Callback):
                 "epoch": self.epoch,
                 "train_loss": train_loss,
                 "valid_loss": valid_loss,
-                "metrics": {},
             }
         )
 
@@ -137,7 +135,12 @@ class Checkpointer(Callback):
         self.store, self.history, self.best = store, history, best
         self.steps, self.minutes = steps, minutes
         self.resume = resume
-        self._saved = time.monotonic()
+        self._saved = self._started = time.monotonic()
+        self._seconds_before = resume.state["seconds"] if resume else 0.0
+
+    def seconds(self) -> float:
+        """Return the seconds of training until now, those before a resume included."""
+        return self._seconds_before + time.monotonic() - self._started
 
     def before_train(self) -> None:
         """Restore the checkpoint just before the first batch that it has not seen."""
@@ -182,6 +185,7 @@ class Checkpointer(Callback):
             "train_iter": self.train_iter,
             "optimizer": optimizer_state,
             "history": self.history.state(),
+            "seconds": self.seconds(),
             "machine": machine(next(self.model.parameters()).device),
         }
         if self.best is not None:
@@ -192,7 +196,8 @@ class Checkpointer(Callback):
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return what has to be equal for a resumed run to be equal to the bit."""
-    return {"device": device.type, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

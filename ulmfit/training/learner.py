@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from torch import Tensor, nn
 
+from ulmfit.errors import InputError
 from ulmfit.stage import Work
 from ulmfit.training.callbacks import Checkpointer, History, KeepBest, machine
 from ulmfit.training.checkpoint import Checkpoint, CheckpointStore
@@ -34,15 +34,20 @@ class Loader(Protocol):
 
 
 class ResumableLearner(Learner):
-    """fastai's Learner, which can begin an epoch in its middle: at batch `first_batch`."""
+    """fastai's Learner, which can begin an epoch in its middle: at batch `first_batch`.
+
+    fastai counts the epochs of every phase from 0; `epochs_before` are those of earlier phases, so that no
+    two epochs of a run see the same batches.
+    """
 
     first_batch = 0
+    epochs_before = 0
 
     def all_batches(self) -> None:
         """Run the batches of this epoch that are left."""
         self.n_iter = len(self.dl)
         first = self.first_batch if self.training else 0
-        for index, batch in enumerate(self.dl.batches(self.epoch, first), first):
+        for index, batch in enumerate(self.dl.batches(self.epochs_before + self.epoch, first), first):
             self.one_batch(index, batch)
 
 
@@ -58,7 +63,13 @@ def choose_device(setting: str) -> torch.device:
     """Return the device that a setting means."""
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(setting)
+    try:
+        device = torch.device(setting)
+    except RuntimeError as error:
+        raise InputError(f"device {setting!r}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {setting!r}: torch finds no GPU here; expected auto or cpu")
+    return device
 
 
 def train(
@@ -107,17 +118,17 @@ def train(
         learner.add_cb(GradientClip(settings.gradient_clip))
     if resume:
         _announce(resume, device, work)
-    started, first_step = time.monotonic(), history.step if not resume else resume.state["history"]["step"]
     for index, phase in enumerate(settings.phases):
         if resume and index < resume.state["phase"]:
             continue
         history.phase = index
+        learner.epochs_before = sum(earlier.epochs for earlier in settings.phases[:index])
         start_epoch = resume.state["epoch"] if resume and index == resume.state["phase"] else 0
         _run_phase(learner, phase, start_epoch)
         _log_phase(history, index, len(settings.phases), work)
     progress.close()
-    work.measure("training_seconds", time.monotonic() - started)
-    work.measure("training_steps", history.step - first_step)
+    work.measure("training_seconds", checkpointer.seconds())
+    work.record_machine(machine(device))
     if best is not None and best.best:
         load_weights(model, best.best, "the best epoch")
     return history

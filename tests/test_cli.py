@@ -274,10 +274,9 @@ from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.presets import TOY
 from ulmfit.recipe import Recipe
 
-here = Path(__file__).parent
 recipe = Recipe(
     name="test/files", title="Files", language="qaa", corpus=InventedCorpus(), presets={"toy": TOY},
-    dataset=LabelledFiles(train=File(path=here / "train.csv"), test=File(path=here / "test.csv")),
+    dataset=LabelledFiles(train=File(path=Path("train.csv")), test=File(path=Path("test.csv"))),
 )
 """
 GOOD = "text,label\n" + "".join(f"dobry tekst {i},{'ab'[i % 2]}\n" for i in range(40))

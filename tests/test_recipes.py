@@ -8,17 +8,15 @@ import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ulmfit import driver
-from ulmfit.assets import File
+from ulmfit.assets import File, with_files
 from ulmfit.errors import InputError
 from ulmfit.files import read_json
 from ulmfit.recipe import Recipe, load_recipe
 from ulmfit.results import with_tables
-from ulmfit.settings import Settings
 from ulmfit.toy.wikipedia import write_dump
 
 ROOT = Path(__file__).parents[1]
@@ -103,26 +101,19 @@ def write_small_file(name: str, path: Path) -> None:
         path.write_text(numbered(8 if "8tags" in str(path) else 4)(path.name), encoding="utf-8")
 
 
-def with_small_files(value: Any, folder: Path) -> Any:
-    """Return `value` with every catalogued file replaced by a small local one of the same format."""
-    if isinstance(value, File) and value.sha256:
-        path = folder / value.sha256[:8] / value.name
+def with_small_files(recipe: Recipe, folder: Path) -> Recipe:
+    """Return `recipe` with every catalogued file replaced by a small local one of the same format."""
+
+    def small(file: File) -> File:
+        if not file.sha256:
+            return file
+        path = folder / file.sha256[:8] / file.name
         if not path.exists():
             path.parent.mkdir(parents=True)
-            write_small_file(value.name, path)
+            write_small_file(file.name, path)
         return File(path=path)
-    if isinstance(value, Settings):
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        replaced = {name: with_small_files(field, folder) for name, field in fields.items()}
-        changed = {name: field for name, field in replaced.items() if field is not fields[name]}
-        return value.changed(**changed) if changed else value
-    if isinstance(value, tuple):
-        items = tuple(with_small_files(item, folder) for item in value)
-        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    if isinstance(value, dict):
-        entries = {name: with_small_files(item, folder) for name, item in value.items()}
-        return entries if any(entries[name] is not value[name] for name in value) else value
-    return value
+
+    return with_files(recipe, small)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_serializer, model_validator
 
@@ -44,6 +44,21 @@ class File(Settings):
     def label(self) -> str:
         """The name shown to people and written to records; never a path."""
         return self.path.name if self.path else self.name
+
+
+def with_files(value: Any, change: Callable[[File], File]) -> Any:
+    """Return a copy of `value` (settings, or tuples and dicts of them) in which every `File` is changed."""
+    if isinstance(value, File):
+        return change(value)
+    if isinstance(value, Settings):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: with_files(field, change) for name, field in fields.items()}
+        return value.changed(**changed) if changed != fields else value
+    if isinstance(value, tuple):
+        return tuple(with_files(item, change) for item in value)
+    if isinstance(value, dict):
+        return {name: with_files(item, change) for name, item in value.items()}
+    return value
 
 
 class Catalogue:

@@ -32,12 +32,12 @@ def describe() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the checkout's commit, with `+changes` when files differ from it; empty outside of one."""
+    """Return the checkout's commit, with `+changes` when code or recipes differ; empty outside of one."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return ""
     head = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(root, "status", "--porcelain", "--", "ulmfit", "recipes", "data_scripts")
     return f"{head}+changes" if changed else head
 
 

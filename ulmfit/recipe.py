@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ulmfit.assets import File, with_files
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import CorpusStage
@@ -84,6 +86,14 @@ class Recipe(Settings):
             recipe = recipe.changed(overrides=(*recipe.overrides, override))
         return recipe
 
+    def relative_to(self, folder: Path) -> Recipe:
+        """Return a copy whose relative file paths are taken from `folder`, the recipe's own."""
+
+        def absolute(file: File) -> File:
+            return file.changed(path=folder / file.path) if file.path else file
+
+        return with_files(self, absolute)
+
     def stages(self) -> Experiment:
         """Return the stages of this experiment."""
         return Experiment(self)
@@ -92,7 +102,7 @@ class Recipe(Settings):
         """Run this recipe with the options of `ulmfit run`."""
         from ulmfit.cli import run_recipe_as_program
 
-        run_recipe_as_program(self)
+        run_recipe_as_program(self.relative_to(Path(sys.argv[0]).parent))
 
 
 class Experiment:
@@ -232,7 +242,7 @@ def load_recipe(reference: str) -> Recipe:
     recipe = getattr(module, "recipe", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
-    return recipe
+    return recipe.relative_to(path.parent)
 
 
 def _find(reference: str) -> Path:

@@ -152,7 +152,8 @@ class Work:
         self.machine: dict[str, Any] = {}
 
     def input(self, stage: Stage) -> Path:
-        """Return the verified folder of an upstream stage."""
+        """Return the folder of an upstream stage, however far up; its contents are verified first."""
+        self._runner.verify(stage)
         return self._runner.folder(stage)
 
     def file(self, file: File) -> Path:
@@ -242,7 +243,7 @@ class Runner:
             if self.is_done(stage):
                 return False
             for upstream in stage.upstream():
-                self._verify(upstream)
+                self.verify(upstream)
             self._build(stage)
             return True
         finally:
@@ -287,7 +288,7 @@ class Runner:
         folder = self.folder(stage)
         return all(_is_unchanged(folder / name, entry) for name, entry in manifest["files"].items())
 
-    def _verify(self, stage: Stage) -> None:
+    def verify(self, stage: Stage) -> None:
         """Check the contents of a finished stage before they are used; rebuild it when they are altered."""
         folder = self.folder(stage)
         if folder in self._verified:

@@ -37,6 +37,15 @@ def read_lines(path: Path) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def read_label_first(path: Path) -> pd.DataFrame:
+    """Read lines of a label's number, a space, and the text; InputError names a line without a number."""
+    rows = [line.partition(" ") for line in read_lines(path)]
+    for number, (label, _, _) in enumerate(rows, 1):
+        if not label.isdecimal():
+            raise InputError(f"{path}, line {number}: begins with {label[:20]!r}, expected a number")
+    return pd.DataFrame({"text": [text for _, _, text in rows], "label": [label for label, _, _ in rows]})
+
+
 def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str] = ()) -> pd.DataFrame:
     """Read a CSV, TSV (no quoting) or Parquet file.
 

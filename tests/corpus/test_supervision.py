@@ -211,3 +211,10 @@ def test_another_dump_in_the_same_folder_does_not_take_over_old_texts(tmp_path: 
     )
     assert texts(out) == {"1": "fresh"}
     assert sorted(path.name for path in out.iterdir()) == ["account.json", "documents.parquet"]
+
+
+def test_folders_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_dump(tmp_path / "dump.xml", page("Title", "Some text with words.", number=1))
+    monkeypatch.chdir(tmp_path)
+    extract(Path("dump.xml"), Path("out"), log=lambda line: None)
+    assert list(texts(tmp_path / "out").values()) == ["Some text with words."]

@@ -181,8 +181,14 @@ class Extraction:
             )
 
     def _supervise(self, export: Path, folder: Path) -> str:
-        """Run wikiextractor on `export` under the supervisor; return its verdict."""
-        templates = ["--templates", str(self._store.templates)] if self._templates else ["--no-templates"]
+        """Run wikiextractor on `export` under the supervisor; return its verdict.
+
+        The supervisor works in `folder`, so every path that it is given is absolute.
+        """
+        export, folder = export.resolve(), folder.resolve()
+        templates = ["--no-templates"]
+        if self._templates:
+            templates = ["--templates", str(self._store.templates.resolve())]
         # One worker, so that the texts come in the order of the pages; -u writes each as soon as it is done.
         # The empty --html-safe keeps `&` from becoming `&amp;`.
         command = [

@@ -156,7 +156,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "recipes").rglob("README.md"))]
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_tables_of_a_page_are_those_of_the_committed_records(page: Path) -> None:
     content = page.read_text(encoding="utf-8")
-    assert with_tables(content, page) == content, "run `ulmfit report RECIPE --publish` or `--renew`"
+    assert with_tables(content, page) == content, "run `ulmfit report RECIPE --publish recipes/LANGUAGE`"
 
 
 def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:

@@ -264,7 +264,10 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
 
 
 def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[Path]:
-    """Copy a run's record and logs into `target/records` and renew the tables in `target/README.md`."""
+    """Copy a run's record and logs into `target/records`, and renew the tables made from them.
+
+    These are in `target/README.md`, and in the README two folders above where that has marks for tables.
+    """
     from ulmfit.evaluation.record import read_record, write_record
 
     name = recipe.run_name.rsplit("/", 1)[-1]
@@ -272,10 +275,15 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[
     records.mkdir(parents=True, exist_ok=True)
     write_record(records / f"{name}.json", read_record(folder / RECORD))
     write_text(records / f"{name}.log", _joined_logs(recipe, runner))
-    page = target / "README.md"
-    text = page.read_text(encoding="utf-8") if page.exists() else EMPTY_PAGE
-    write_text(page, with_tables(text, page))
-    return [records / f"{name}.json", records / f"{name}.log", page]
+    page, front_page = target / "README.md", target.resolve().parents[1] / "README.md"
+    if not page.exists():
+        write_text(page, EMPTY_PAGE)
+    pages = [page]
+    if front_page.exists() and MARKED.search(front_page.read_text(encoding="utf-8")):
+        pages.append(front_page)
+    for renewed in pages:
+        write_text(renewed, with_tables(renewed.read_text(encoding="utf-8"), renewed))
+    return [records / f"{name}.json", records / f"{name}.log", *pages]
 
 
 def _joined_logs(recipe: Recipe, runner: Runner) -> str:

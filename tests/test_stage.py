@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from ulmfit.assets import File
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, read_json, write_json, write_text
+from ulmfit.runner import Runner
 from ulmfit.settings import NOT_IN_KEY, Settings
-from ulmfit.stage import Runner, Stage, Work
+from ulmfit.stage import Stage, Work
 
 
 class Options(Settings):

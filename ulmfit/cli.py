@@ -135,7 +135,7 @@ def report(
 ) -> None:
     """Write a recipe's Markdown table and HTML page again from its finished stages."""
     from ulmfit import results
-    from ulmfit.stage import Runner
+    from ulmfit.runner import Runner
 
     chosen = _recipe(recipe, preset, overrides, seeds)
     folder = runs / chosen.run_name

@@ -16,7 +16,8 @@ from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
 from ulmfit.recipe import Recipe
 from ulmfit.results import is_recorded, write_results
-from ulmfit.stage import FAILURE, LOG, MANIFEST, Runner, Stage, lock_path
+from ulmfit.runner import Runner, lock_path
+from ulmfit.stage import FAILURE, LOG, MANIFEST, Stage
 
 STAGE_LIST = "stages.json"
 

@@ -12,8 +12,10 @@ from ulmfit import provenance
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
+from ulmfit.language_model.stages import Direction
 from ulmfit.recipe import Experiment, Recipe
-from ulmfit.stage import LOG, Runner, Stage, add_numbered
+from ulmfit.runner import Runner, add_numbered
+from ulmfit.stage import LOG, Stage
 
 if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
@@ -217,8 +219,9 @@ def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
-    models = [(f"pretrained, {d}", d, stage) for d, stage in experiment.pretrained.items()]
-    models += [(f"fine-tuned, {d}, seed {s}", d, stage) for (d, s), stage in experiment.finetuned.items()]  # type: ignore[misc]  # both kinds have the same files
+    models: list[tuple[str, Direction, Stage]] = []
+    models += [("pretrained", d, stage) for d, stage in experiment.pretrained.items()]
+    models += [(f"fine-tuned, seed {s}", d, stage) for (d, s), stage in experiment.finetuned.items()]
     return [
         result
         for name, direction, stage in models
@@ -226,7 +229,9 @@ def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageMod
     ]
 
 
-def _language_model(name: str, direction: Any, stage: Stage, runner: Runner) -> list[LanguageModelResult]:
+def _language_model(
+    name: str, direction: Direction, stage: Stage, runner: Runner
+) -> list[LanguageModelResult]:
     from ulmfit.evaluation.record import LanguageModelResult
 
     metrics = read_json(runner.folder(stage) / "metrics.json")

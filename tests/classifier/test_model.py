@@ -21,7 +21,7 @@ from ulmfit.files import read_json
 from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
 from ulmfit.language_model.fit import load_language_model
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
 

@@ -16,7 +16,7 @@ from corpus.making import account, left_out, rows, texts
 from ulmfit.assets import File
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.errors import InputError
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 
 
 def build(tmp_path: Path, stage: CorpusStage) -> Path:

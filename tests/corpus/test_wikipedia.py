@@ -16,7 +16,7 @@ from ulmfit.corpus.extraction import Limits
 from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikipedia import dump_files, site_language
 from ulmfit.errors import InputError
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 
 NAMED = ["ltgwiki-tiny", "ltgwiki", "dewiki-20170701-sample", "enwiki-206", "enwiki-table-markup"]
 

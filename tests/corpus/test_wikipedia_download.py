@@ -14,7 +14,7 @@ from corpus.making import export, page, texts
 from corpus.serving import Site, serving
 from ulmfit.corpus.stages import Wikipedia, WikipediaCorpus
 from ulmfit.errors import InputError
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 
 
 def offer(site: Site, wiki: str, date: str, files: dict[str, bytes]) -> None:

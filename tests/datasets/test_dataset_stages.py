@@ -12,7 +12,7 @@ from ulmfit.assets import Catalogue, File, fetch
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.datasets.stages import DataScript, DatasetStage, LabelledFiles, write_dataset
 from ulmfit.errors import InputError
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 
 SCRIPTS = Path(__file__).parents[2] / "data_scripts"
 

@@ -17,7 +17,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.evaluation.baselines import Split, fit_and_predict
 from ulmfit.evaluation.stages import TfidfBaseline
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 
 LABELS = ["bad", "good"]
 STEMS = {"bad": ["zlok", "gorv", "hudan"], "good": ["dobr", "radim", "lepen"]}

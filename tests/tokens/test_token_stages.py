@@ -10,7 +10,7 @@ import pytest
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.errors import InputError
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter, token_dtype
 from ulmfit.tokens.documents import TrainingSample
 from ulmfit.tokens.marks import normalize

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from ulmfit.files import read_json, sha256_of
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 from ulmfit.toy import LANGUAGE_CODE
 from ulmfit.toy.stages import ToyDump, ToyReviews
 

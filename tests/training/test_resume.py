@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import torch
 from stages_for_tests import tiny_classifier, tiny_pretrain
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 torch.set_num_threads(1)
 kind, runs, pause = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
 if pause:

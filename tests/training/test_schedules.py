@@ -9,7 +9,7 @@ import pytest
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.files import read_json
-from ulmfit.stage import Runner
+from ulmfit.runner import Runner
 from ulmfit.training.schedules import phase_schedules, slanted_triangular
 from ulmfit.training.settings import Phase
 

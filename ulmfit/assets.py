@@ -104,7 +104,7 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
     if mirror is not None and (found := _in_mirror(file, mirror)):
         return found
     target = cache / file.sha256[:16] / file.name
-    if target.exists() and sha256_of(target) == file.sha256:
+    if _is_whole(target, file):
         return target
     if not file.url:
         raise InputError(
@@ -117,9 +117,14 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f"{target.name}.lock")):
-        if not target.exists():
+        if not _is_whole(target, file):
+            target.unlink(missing_ok=True)
             download(file.url, target, sha256=file.sha256, size=file.size, log=log)
     return target
+
+
+def _is_whole(target: Path, file: File) -> bool:
+    return target.exists() and sha256_of(target) == file.sha256
 
 
 def _in_mirror(file: File, mirror: Path) -> Path | None:

@@ -49,7 +49,9 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
 
 
 def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Path) -> bool:
-    """Return whether the record in `folder` was made from exactly these stages' results and this recipe."""
+    """Return whether record and report in `folder` were made from these stages' results and this recipe."""
+    if not all((folder / name).exists() for name in (RECORD, REPORT, TABLE)):
+        return False
     try:
         return read_json(folder / FINGERPRINT) == _fingerprint(recipe, runner, stages)
     except (OSError, ValueError):

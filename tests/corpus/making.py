@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import json
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pyarrow.parquet as pq
@@ -39,9 +40,9 @@ def export(*pages: str, template_name: str | None = "Template", dbname: str = "x
     )
 
 
-def write_dump(path: Path, *pages: str, **head: str | None) -> Path:
+def write_dump(path: Path, *pages: str, **head: Any) -> Path:
     """Write an export, compressed when the name ends in .bz2."""
-    data = export(*pages, **head).encode("utf-8")  # type: ignore[arg-type]  # template_name and dbname
+    data = export(*pages, **head).encode("utf-8")
     path.write_bytes(bz2.compress(data) if path.suffix == ".bz2" else data)
     return path
 

@@ -75,8 +75,10 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 def _separated(path: Path) -> pd.DataFrame:
     text = io.StringIO(read_text(path), newline="")
-    quoting = {"quoting": csv.QUOTE_NONE, "delimiter": "\t"} if path.suffix == ".tsv" else {}
-    reader = csv.reader(text, strict=True, **quoting)  # type: ignore[arg-type]  # the stubs ask for literals
+    if path.suffix == ".tsv":
+        reader = csv.reader(text, strict=True, quoting=csv.QUOTE_NONE, delimiter="\t")
+    else:
+        reader = csv.reader(text, strict=True)
     limit = csv.field_size_limit(sys.maxsize)
     try:
         header = next(reader, [])

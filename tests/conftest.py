@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples every time, and no failure because another program has the processor.
+hypothesis.settings.register_profile("hermetic", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("hermetic")
+# The models of tests are so small that a second thread only waits; on a busy machine it waits for long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -31,6 +31,21 @@ def test_a_mirror_is_searched_by_name_and_hash(tmp_path: Path) -> None:
     assert fetch(FILE, tmp_path / "cache", tmp_path, quiet) == tmp_path / "b" / "data.txt"
 
 
+def test_other_bytes_in_a_mirror_are_named_and_not_used(tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_bytes(CONTENT[::-1])
+    lines: list[str] = []
+    with pytest.raises(InputError, match="cannot be downloaded"):
+        fetch(FILE.changed(url=""), tmp_path / "cache", tmp_path, lines.append)
+    assert [line.partition(" is not ")[0] for line in lines] == [str(tmp_path / "data.txt")]
+
+
+def test_names_in_a_mirror_are_no_patterns_and_folders_no_files(tmp_path: Path) -> None:
+    (tmp_path / "data[1].txt").write_bytes(CONTENT)
+    (tmp_path / "a" / "data[1].txt").mkdir(parents=True)
+    found = fetch(FILE.changed(name="data[1].txt"), tmp_path / "cache", tmp_path, quiet)
+    assert found == tmp_path / "data[1].txt"
+
+
 def test_a_damaged_copy_in_the_cache_is_downloaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import signal
 import subprocess
@@ -57,7 +59,14 @@ def test_a_run_ends_with_a_record_a_table_and_a_report(finished: Path) -> None:
     ]
     assert len([name for name in names if name.startswith("TF-IDF")]) == 2
     assert all(len(row["metrics"]["accuracy"]["values"]) == 2 for row in record["rows"][:4])
-    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert record["leaks"]["checked"] + record["leaks"]["too_short"] == record["dataset"]["rows"]["test"]
+    assert record["tokenizers"]["tokenizers"][0]["size"] <= 80
+    assert record["corpora"][0]["documents_written"] > 0
+    samples = json.loads(next(finished.glob("stages/corpus-card/*/samples.json")).read_text(encoding="utf-8"))
+    assert samples and all(html.escape(sample["text"][:20]) in page for sample in samples)
+    assert not any(sample["text"][:20] in json.dumps(record) for sample in samples), "a record holds no text"
     assert not list(finished.rglob("scratch")), "checkpoints are gone once a stage is done"
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ulmfit.errors import InputError
 from ulmfit.files import sha256_of
 from ulmfit.settings import Settings
+
+MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
+"""Environment variable that names the mirror where `--mirror` does not."""
 
 
 class File(Settings):
@@ -101,7 +105,7 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
         if not file.path.exists():
             raise InputError(f"input file {file.path} does not exist")
         return file.path
-    if mirror is not None and (found := _in_mirror(file, mirror)):
+    if mirror is not None and (found := _mirrored(file, mirror, log)):
         return found
     target = cache / file.sha256[:16] / file.name
     if _is_whole(target, file):
@@ -119,7 +123,7 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
     with FileLock(target.with_name(f"{target.name}.lock")):
         if not _is_whole(target, file):
             target.unlink(missing_ok=True)
-            download(file.url, target, sha256=file.sha256, size=file.size, log=log)
+            download(file.url, target, sums={"sha256": file.sha256}, size=file.size, log=log)
     return target
 
 
@@ -127,8 +131,19 @@ def _is_whole(target: Path, file: File) -> bool:
     return target.exists() and sha256_of(target) == file.sha256
 
 
-def _in_mirror(file: File, mirror: Path) -> Path | None:
+def in_mirror(mirror: Path, name: str) -> list[Path]:
+    """Return the files of that name in a mirror, at any depth, sorted; raises InputError where it is none."""
     if not mirror.is_dir():
         raise InputError(f"mirror {mirror} is not a folder")
-    candidates = sorted(path for path in mirror.rglob(file.name) if file.size in (None, path.stat().st_size))
-    return next((path for path in candidates if sha256_of(path) == file.sha256), None)
+    return sorted(path for path in mirror.rglob(glob.escape(name)) if path.is_file())
+
+
+def _mirrored(file: File, mirror: Path, log: Callable[[str], None]) -> Path | None:
+    """Return the mirror's copy of `file`; one of its name with other bytes is passed over with a line."""
+    candidates = in_mirror(mirror, file.name)
+    for path in candidates:
+        if file.size in (None, path.stat().st_size) and sha256_of(path) == file.sha256:
+            return path
+    if candidates:
+        log(f"{candidates[0]} is not the catalogued {file.name} (another size or sha256); it is not used")
+    return None

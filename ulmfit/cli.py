@@ -6,6 +6,7 @@ Exit status: 0 done, 2 wrong input, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
 from __future__ import annotations
 
 import errno
+import json
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ulmfit.assets import MIRROR_VARIABLE
 from ulmfit.errors import InputError, StageFailed
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's pres
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
 SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
-MirrorOption = Annotated[Path | None, typer.Option(help="folder that is searched before downloading")]
+MirrorOption = Annotated[
+    Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
+]
 
 
 def _load(recipe: Recipe, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
@@ -172,13 +176,43 @@ def extract(
     dump: Annotated[Path, typer.Argument(help="a pages-articles dump, .xml.bz2 or .xml")],
     out: Annotated[Path, typer.Argument(help="folder for documents.parquet and account.json")],
     language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
+    engine: Annotated[str, typer.Option(help="wikiextractor, which expands templates, or fast")] = (
+        "wikiextractor"
+    ),
+    headings: Annotated[bool, typer.Option(help="keep the headings of sections")] = True,
     workers: Annotated[int, typer.Option(min=0, help="processes; 0: one a core")] = 0,
 ) -> None:
     """Turn a dump into documents.parquet and account.json, without a recipe."""
     from ulmfit.corpus.extract import extract as extract_dump
     from ulmfit.progress import say
 
-    extract_dump(dump, out, language=language, workers=workers, log=say)
+    extract_dump(dump, out, language=language, engine=engine, headings=headings, workers=workers, log=say)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="extract or encode")],
+    dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="encode: a documents.parquet; default: a generated one")
+    ] = None,
+    megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="how often each program runs")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
+) -> None:
+    """Measure this project beside the stock library, in one run, in alternating processes."""
+    from ulmfit.bench.run import Options
+    from ulmfit.bench.run import bench as run_bench
+
+    options = Options(dump, reference, documents, megabytes, repetitions)
+    report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))
+    for case in report.cases if as_json else ():
+        print(json.dumps(case, ensure_ascii=False, allow_nan=False))
+    if not as_json:
+        print(report.table)
 
 
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import math
 import os
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from ulmfit import __version__
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.progress import Progress
 
 USER_AGENT = f"ulmfit/{__version__} (research software; Python urllib)"
 ATTEMPTS = 8
 LONGEST_PAUSE = 60.0
 TIMEOUT_SECONDS = 60.0
 BLOCK = 1 << 20
-LOG_EVERY_SECONDS = 30.0
+MEGABYTE = 1_000_000
 TOO_MANY_REQUESTS, RANGE_NOT_SATISFIABLE, REQUEST_TIMEOUT = 429, 416, 408
-
 
 T = TypeVar("T")
 
@@ -37,26 +38,26 @@ def download(
     url: str,
     target: Path,
     *,
-    sha1: str | None = None,
-    sha256: str | None = None,
+    sums: Mapping[str, str],
     size: int | None = None,
     log: Callable[[str], None],
     pause: float = 1.0,
 ) -> None:
     """Download `url` to `target` through `target` + ".part", from where an earlier try broke off.
 
-    Retries with growing pauses (`pause` seconds at first). Raises InputError when the server refuses the
-    address or the finished file has another size or checksum, StageFailed when the server stays unreachable.
+    Retries with growing pauses (`pause` seconds at first). `sums` are hexadecimal, by the name of their
+    kind (md5, sha1, sha256); `size` is in bytes. Raises InputError when the server refuses the address or the
+    finished file has another size or checksum, StageFailed when the server stays unreachable.
     """
     part = target.with_name(target.name + ".part")
     resumed = part.exists()
     _fetch_whole(url, part, size, log, pause)
-    problem = _difference(part, sha1, sha256, size)
+    problem = difference(part, sums, size)
     if problem and resumed:
         log(f"{target.name}: the earlier part does not fit ({problem}); downloading it anew")
         part.unlink()
         _fetch_whole(url, part, size, log, pause)
-        problem = _difference(part, sha1, sha256, size)
+        problem = difference(part, sums, size)
     if problem:
         part.unlink()
         raise InputError(f"{url}: the file that arrived is not the expected one: {problem}; it was removed")
@@ -78,7 +79,7 @@ def fetch_text(url: str, *, log: Callable[[str], None], pause: float = 1.0) -> s
 def _fetch_whole(url: str, part: Path, size: int | None, log: Callable[[str], None], pause: float) -> None:
     if size is not None and part.exists() and part.stat().st_size == size:
         return
-    _with_retries(url, lambda: _fetch_rest(url, part, log), log, pause, lambda: _bytes_of(part))
+    _with_retries(url, lambda: _fetch_rest(url, part, size, log), log, pause, lambda: _bytes_of(part))
 
 
 def _with_retries(
@@ -144,7 +145,7 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
         raise InputError(f"{url!r} is no address to download from: {error}") from error
 
 
-def _fetch_rest(url: str, part: Path, log: Callable[[str], None]) -> None:
+def _fetch_rest(url: str, part: Path, size: int | None, log: Callable[[str], None]) -> None:
     """Append what is missing to `part`; a server that ignores the range sends the whole file again."""
     start = _bytes_of(part)
     try:
@@ -164,36 +165,45 @@ def _fetch_rest(url: str, part: Path, log: Callable[[str], None]) -> None:
             part.unlink(missing_ok=True)
             raise http.client.HTTPException("the server sent another range than asked for")
         with part.open("ab" if continued else "wb") as file:
-            _copy(answer, file, log)
+            _copy(answer, file, part.name.removesuffix(".part"), size, log)
 
 
-def _copy(answer: http.client.HTTPResponse, file: BinaryIO, log: Callable[[str], None]) -> None:
-    expected = answer.headers.get("Content-Length")
-    total = int(expected) if expected and expected.isdigit() else None
-    first = file.tell()
-    started = shown = time.monotonic()
-    done = 0
-    while block := answer.read(BLOCK):
-        file.write(block)
-        done += len(block)
-        if time.monotonic() - shown > LOG_EVERY_SECONDS:
-            shown = time.monotonic()
-            of = f" of {(first + total) / 1e6:,.0f}" if total else ""
-            log(f"{(first + done) / 1e6:,.0f}{of} MB, {done / 1e6 / (shown - started):.1f} MB/s")
-    if total is not None and done < total:
-        raise http.client.IncompleteRead(b"", total - done)
+def _copy(
+    answer: http.client.HTTPResponse, file: BinaryIO, name: str, size: int | None, log: Callable[[str], None]
+) -> None:
+    """Append the body of `answer`; raise when the connection ends before the length that it announced."""
+    done, end = file.tell(), _end(answer, file.tell())
+    total = size if end is None else end
+    progress = Progress(
+        total and math.ceil(total / MEGABYTE), "MB", f"downloading {name}", log, done // MEGABYTE
+    )
+    try:
+        # read1 hands over what has arrived: a connection that breaks often still gets on.
+        while block := answer.read1(BLOCK):
+            file.write(block)
+            done += len(block)
+            progress.advance(done // MEGABYTE - progress.done)
+    finally:
+        progress.close()
+    if end is not None and done < end:
+        raise http.client.IncompleteRead(b"", end - done)
 
 
-def _difference(path: Path, sha1: str | None, sha256: str | None, size: int | None) -> str:
-    """Return how the file differs from what was expected, or an empty string."""
+def _end(answer: http.client.HTTPResponse, start: int) -> int | None:
+    """Return the bytes of a file to which the body of `answer` is added at `start`; None: it does not say."""
+    length = answer.headers.get("Content-Length")
+    return start + int(length) if length and length.isdigit() else None
+
+
+def difference(path: Path, sums: Mapping[str, str], size: int | None = None) -> str:
+    """Return how a file differs from the expected size and sums (by name: sha1, ...), or an empty string."""
     if size is not None and path.stat().st_size != size:
         return f"{path.stat().st_size} bytes instead of {size}"
-    for name, expected in (("sha1", sha1), ("sha256", sha256)):
-        if expected is not None:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, name).hexdigest()
-            if found != expected.lower():
-                return f"{name} {found} instead of {expected}"
+    for name, expected in sums.items():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, name).hexdigest()
+        if found != expected.lower():
+            return f"{name} {found} instead of {expected}"
     return ""
 
 

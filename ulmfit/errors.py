@@ -1,12 +1,33 @@
 """The errors that the command line turns into one line and an exit status."""
 
+from __future__ import annotations
 
-class InputError(Exception):
+import re
+
+LONGEST_BEGINNING, LONGEST_END = 600, 300
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class _OneLineError(Exception):
+    """An error whose message is one line that can be printed, whatever names from files stand in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+class InputError(_OneLineError):
     """The user's input is wrong (exit status 2).
 
     The message is one line: what is wrong, where, what was expected, what to do.
     """
 
 
-class StageFailed(Exception):
+class StageFailed(_OneLineError):
     """A stage could not be finished for a reason that is not the user's input (exit status 1)."""
+
+
+def _one_line(message: str) -> str:
+    line = _UNPRINTABLE.sub("\ufffd", " ".join(message.split()))
+    if len(line) <= LONGEST_BEGINNING + LONGEST_END:
+        return line
+    return f"{line[:LONGEST_BEGINNING]} … {line[-LONGEST_END:]}"

@@ -48,9 +48,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in `folder`."""
-    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+def remove_temporaries(folder: Path, name: str = "*") -> None:
+    """Remove what killed writers left in `folder`: of every file, or of one."""
+    for leftover in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -20,7 +20,18 @@ class VocabularySettings(Settings):
         15_000, ge=32, description="pieces; lowered with a warning when the text cannot carry it"
     )
     exact: bool = Field(False, description="true: a text that cannot carry the size is an error")
-    kind: Literal["unigram", "bpe"] = Field("unigram", description="SentencePiece's model type")
+    kind: Literal["unigram", "bpe", "words"] = Field(
+        "unigram", description="SentencePiece's model type; words: whole words, as a baseline"
+    )
+    byte_fallback: bool = Field(
+        False, description="encode characters without a piece as bytes; false: they are unknown"
+    )
+    repeats: bool = Field(
+        False, description="mark repeated characters and words, as fastai does; false: keep them"
+    )
+    compared_sizes: tuple[int, ...] = Field(
+        (), description="sizes that the tokenizer card measures beside `size`; none: that one alone"
+    )
 
 
 class Preset(Settings):
@@ -36,6 +47,9 @@ class Preset(Settings):
     )
     max_documents: int | None = Field(
         None, ge=3, description="documents of the corpus, an unbiased sample; None: all of them"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="words of the corpus, an unbiased sample of documents; None: all of them"
     )
 
 
@@ -69,6 +83,8 @@ ULMFIT_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, we
 
 ULMFIT = Preset(
     note="ULMFiT (Howard & Ruder 2018), 3 layers of 1152 units, subword vocabulary",
+    # Section 3.1: Wikitext-103, 103 million words; MultiFiT takes 100 million of each Wikipedia.
+    max_tokens=100_000_000,
     vocabulary=VocabularySettings(size=15_000),
     # Section 4.1: embedding 400, 3 layers (1150 there; 1152 is fastai's multiple of 8), bptt 70, batch 64.
     pretrain=PretrainSettings(

@@ -15,9 +15,11 @@ def say(message: str) -> None:
 
 
 class Progress:
-    """Counts `unit`s up to `total` and shows share, rate and time left."""
+    """Counts `unit`s up to `total` and shows share, rate and time left; None: a total that nobody knows."""
 
-    def __init__(self, total: int, unit: str, title: str, log: Callable[[str], None], done: int = 0) -> None:
+    def __init__(
+        self, total: int | None, unit: str, title: str, log: Callable[[str], None], done: int = 0
+    ) -> None:
         self.total, self.unit, self.title = total, unit, title
         self.done = self._first = done
         self._log = log
@@ -37,12 +39,15 @@ class Progress:
             self._log(self.describe(note))
 
     def describe(self, note: str = "") -> str:
-        """Return share, rate and time left in words."""
+        """Return share, rate and time left in words; without a total, count and rate."""
         rate = (self.done - self._first) / max(time.monotonic() - self._started, 1e-9)
-        left = (self.total - self.done) / rate if rate > 0 else float("inf")
-        share = 100 * self.done / max(self.total, 1)
         shown_rate = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-        text = f"{share:.0f}% of {self.total:,} {self.unit}, {shown_rate}/s, {_duration(left)} left"
+        if self.total is None:
+            text = f"{self.done:,} {self.unit}, {shown_rate}/s"
+        else:
+            left = (self.total - self.done) / rate if rate > 0 else float("inf")
+            share = 100 * self.done / max(self.total, 1)
+            text = f"{share:.0f}% of {self.total:,} {self.unit}, {shown_rate}/s, {_duration(left)} left"
         return f"{text}, {note}" if note else text
 
     def close(self) -> None:

@@ -6,13 +6,15 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.assets import File, with_files
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.corpus.card import CorpusCard
 from ulmfit.corpus.dataset_texts import DatasetTexts
+from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
@@ -21,6 +23,7 @@ from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings
 from ulmfit.stage import Stage
+from ulmfit.tokens.card import TokenizerCard
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 
 Seed = Annotated[int, Field(ge=0)]
@@ -43,6 +46,13 @@ class Recipe(Settings):
     preset: str = Field("", description="name of the chosen preset; empty: the first")
     seeds: tuple[Seed, ...] = Field(
         (0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier"
+    )
+    deduplication: Literal["off", "exact", "minhash"] = Field(
+        "off", description="leave duplicates out of the corpus: exact ones, or near-duplicates as well"
+    )
+    leaks: Literal["ignore", "count", "remove"] = Field(
+        "count",
+        description="documents of the corpus that hold test texts: not looked for, counted, or left out",
     )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
@@ -111,17 +121,12 @@ class Experiment:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         settings = recipe.settings
-        self.corpus = (
-            recipe.corpus.changed(max_documents=settings.max_documents)
-            if settings.max_documents
-            else recipe.corpus
-        )
-        self.tokenizer = TrainTokenizer(
-            corpus=self.corpus,
-            language=recipe.language,
-            vocab_size=settings.vocabulary.size,
-            exact=settings.vocabulary.exact,
-            model_type=settings.vocabulary.kind,
+        self.corpus, self.leaks = self._corpus_and_leaks()
+        sizes = [settings.vocabulary.size, *settings.vocabulary.compared_sizes]
+        self.tokenizer, *compared = [self._tokenizer(size) for size in sizes]
+        self.corpus_card = CorpusCard(corpus=self.corpus)
+        self.tokenizer_card = TokenizerCard(
+            tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=recipe.dataset
         )
         tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
         self.pretrained: dict[Direction, Pretrain] = {
@@ -134,6 +139,34 @@ class Experiment:
         self.baselines: dict[str, TfidfBaseline] = {}
         if recipe.dataset is not None:
             self._add_classification(recipe.dataset)
+
+    def _corpus_and_leaks(self) -> tuple[CorpusStage, Stage | None]:
+        """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
+        recipe, settings = self.recipe, self.recipe.settings
+        limits = {"max_documents": settings.max_documents, "max_tokens": settings.max_tokens}
+        limits = {name: limit for name, limit in limits.items() if limit is not None}
+        corpus = recipe.corpus.changed(**limits) if limits else recipe.corpus
+        if recipe.deduplication != "off":
+            corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
+        if recipe.dataset is None or recipe.leaks == "ignore":
+            return corpus, None
+        check = LeakCheck(corpus=corpus, dataset=recipe.dataset)
+        if recipe.leaks == "count":
+            return corpus, check
+        filtered = WithoutLeaks(corpus=corpus, check=check)
+        return filtered, filtered
+
+    def _tokenizer(self, size: int) -> TrainTokenizer:
+        vocabulary = self.recipe.settings.vocabulary
+        return TrainTokenizer(
+            corpus=self.corpus,
+            language=self.recipe.language,
+            vocab_size=size,
+            exact=vocabulary.exact and size == vocabulary.size,
+            model_type=vocabulary.kind,
+            byte_fallback=vocabulary.byte_fallback,
+            repeats=vocabulary.repeats,
+        )
 
     def _add_classification(self, dataset: DatasetStage) -> None:
         recipe, settings = self.recipe, self.recipe.settings
@@ -169,6 +202,9 @@ class Experiment:
     def all(self) -> list[Stage]:
         """Return the final stages in the order in which they are built; their upstreams are implied."""
         return [
+            *([self.leaks] if self.leaks else []),
+            self.corpus_card,
+            self.tokenizer_card,
             *self.baselines.values(),
             *self.pretrained.values(),
             *self.finetuned.values(),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import provenance
+from ulmfit.corpus.card import CARD as CORPUS_CARD
+from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
@@ -16,6 +18,8 @@ from ulmfit.language_model.stages import Direction
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.stage import LOG, Stage
+from ulmfit.tokens.card import CARD as TOKENIZER_CARD
+from ulmfit.tokens.card import PIECES
 
 if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
@@ -40,9 +44,11 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
 
     experiment = recipe.stages()
     record = make_record(experiment, runner)
-    accounts = [read_json(runner.folder(experiment.corpus) / "account.json")]
     write_text(folder / TABLE, markdown_table(record))
-    write_text(folder / REPORT, render_html(record, _histories(experiment, runner), accounts))
+    samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
+    pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
+    page = render_html(record, _histories(experiment, runner), samples=[samples], pieces=pieces)
+    write_text(folder / REPORT, page)
     write_record(folder / RECORD, record)
     write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
     return record
@@ -76,7 +82,8 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
-    from ulmfit.evaluation.record import Record, corpus_account
+    from ulmfit.corpus.leaks import leak_summary
+    from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
 
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
@@ -85,7 +92,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels.append(recipe.settings.note)
     if recipe.overrides:
         labels.append(f"changed: {', '.join(recipe.overrides)}")
-    account = read_json(runner.folder(experiment.corpus) / "account.json")
+    corpus_card = read_json(runner.folder(experiment.corpus_card) / CORPUS_CARD)
+    tokenizer_card = read_json(runner.folder(experiment.tokenizer_card) / TOKENIZER_CARD)
+    leaks = leak_summary(runner.folder(experiment.leaks)) if experiment.leaks else None
     return Record(
         recipe=recipe.name,
         title=recipe.title,
@@ -98,7 +107,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         language_models=tuple(_language_models(experiment, runner)),
         seeds=recipe.seeds,
         stages=tuple(_stage_time(stage, runner) for stage in stages),
-        corpora=(corpus_account(account),),
+        corpora=(measured_corpus(corpus_card),),
+        leaks=checked_leaks(leaks) if leaks else None,
+        tokenizers=measured_tokenizers(tokenizer_card),
         inputs=_inputs(stages, runner),
         configuration=_configuration(recipe),
         commit=provenance.commit(),

@@ -139,6 +139,8 @@ class Keys:
 class Inputs(Protocol):
     """What a stage's work asks of whoever runs it."""
 
+    mirror: Path | None
+
     def folder(self, stage: Stage) -> Path:
         """Return where the files of `stage` are."""
 
@@ -168,6 +170,11 @@ class Work:
     def file(self, file: File) -> Path:
         """Return a verified local path of an input file."""
         return self._inputs.fetch(file, self.log)
+
+    @property
+    def mirror(self) -> Path | None:
+        """The folder that is searched before anything is downloaded; None: there is none."""
+        return self._inputs.mirror
 
     def log(self, message: str) -> None:
         """Write one line to the terminal and to the stage's log."""

@@ -16,9 +16,18 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     break_after: list[int] = field(default_factory=list)
     """Bytes after which each of the next answers breaks off."""
+    stall: bool = False
+    """An answer that breaks off does not end the connection: nothing more comes until the server ends."""
+    ended: threading.Event = field(default_factory=threading.Event)
     errors: list[int] = field(default_factory=list)
     """Status codes of the next answers."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What every answer says besides."""
     ignore_ranges: bool = False
+    no_length: bool = False
+    """Answers end with the connection, without a Content-Length."""
+    shifted_ranges: int = 0
+    """How many of the next ranges begin a byte late."""
     requests: list[tuple[str, str | None, str]] = field(default_factory=list)
     url: str = ""
 
@@ -42,6 +51,8 @@ def serving(site: Site) -> Iterator[Site]:
                 self.answer(200, {}, data)
                 return
             start = int(asked.removeprefix("bytes=").rstrip("-"))
+            if site.shifted_ranges:
+                site.shifted_ranges, start = site.shifted_ranges - 1, start + 1
             if start >= len(data):
                 self.answer(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
             else:
@@ -51,11 +62,15 @@ def serving(site: Site) -> Iterator[Site]:
 
         def answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(data)), "Connection": "close"}.items():
+            length = {} if site.no_length else {"Content-Length": str(len(data))}
+            for name, value in {**site.headers, **headers, **length, "Connection": "close"}.items():
                 self.send_header(name, value)
             self.end_headers()
-            good = status < 300 and site.break_after
-            self.wfile.write(data[: site.break_after.pop(0)] if good else data)
+            breaks = status < 300 and bool(site.break_after)
+            self.wfile.write(data[: site.break_after.pop(0)] if breaks else data)
+            if breaks and site.stall:
+                self.wfile.flush()
+                site.ended.wait(60)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -67,6 +82,7 @@ def serving(site: Site) -> Iterator[Site]:
     try:
         yield site
     finally:
+        site.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -108,13 +108,12 @@ def test_the_group_dies_with_whoever_started_it(tmp_path: Path, how: str) -> Non
 
 def endless_dump(tmp_path: Path) -> Path:
     """Return a dump of three shards, the second of which has a page without end."""
-    filler = "many words in a row. " * 60_000
+    filler = "many words in a row. " * 15_000
     pages = [page(f"P{n}", f"Text {n}.\n{filler}", number=n) for n in range(3)]
     pages.insert(1, page("Evil", "{{#expr: 9**9**9}}", number=77))
     return write_dump(tmp_path / "xxwiki.xml", *pages)
 
 
-SHARD = 1_000_000
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -124,7 +123,7 @@ from ulmfit.corpus.wikipedia import extract_dumps
 dump, out, seconds = sys.argv[1:]
 Path(out, "scratch").mkdir(parents=True, exist_ok=True)
 extract_dumps([Path(dump)], Path(out), Path(out, "scratch"), language=None, selection=Selection(),
-    limits=Limits(workers=1, page_seconds=float(seconds)), shard_bytes=1_000_000, log=print, warn=print)
+    limits=Limits(workers=1, page_seconds=float(seconds)), shard_bytes=250_000, log=print, warn=print)
 """
 
 
@@ -155,8 +154,7 @@ def test_a_killed_extraction_leaves_no_process_and_goes_on(tmp_path: Path, numbe
 
 def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
     pages = [
-        page(f"P{n}", f"Text {n}.\n" + "'''word''' [[link|text]] {{x}} " * 20_000, number=n)
-        for n in range(12)
+        page(f"P{n}", f"Text {n}.\n" + "'''word''' [[link|text]] {{x}} " * 5_000, number=n) for n in range(12)
     ]
     dump, out = write_dump(tmp_path / "xxwiki.xml", *pages), tmp_path / "out"
     process = run(dump, out, 60)
@@ -195,8 +193,8 @@ def test_a_wikiextractor_that_does_not_work_is_not_the_pages_fault(
 def test_templates_too_large_for_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 20, 0, 1 << 20))
     template = page("Template:T", "x" * 100_000, number=2, namespace=10)
-    dump = write_dump(tmp_path / "x.xml", page("A", "text", number=1), template)
-    with pytest.raises(StageFailed, match=r"/dev/shm, which has 1: enlarge it"):
+    dump = write_dump(tmp_path / "x.xml", page("A", "text {{T}}", number=1), template)
+    with pytest.raises(StageFailed, match=r"need 2 MiB of /dev/shm, which has 1: enlarge it"):
         extract(dump, tmp_path / "out", log=lambda _: None)
 
 

@@ -127,6 +127,33 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
         build(tmp_path, TextFiles(files=file))
 
 
+def test_a_member_that_claims_more_than_the_archive_holds(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "n.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("a.txt"))
+        large = tarfile.TarInfo("b.png")
+        large.pax_headers = {"size": str(10**30)}
+        archive.addfile(large)
+    with pytest.raises(InputError, match=r"n\.tar is damaged or no tar archive: .* longer than the archive"):
+        build(tmp_path, TextFiles(files=File(path=tmp_path / "n.tar")))
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    archive = tar(tmp_path / "n.tar.gz", {"\udcff.txt": "first", "b.txt": "second"})
+    assert texts(build(tmp_path, TextFiles(files=archive))) == {
+        "n.tar.gz/?.txt": "first",
+        "n.tar.gz/b.txt": "second",
+    }
+
+
+def test_damage_in_the_middle_of_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": [f"text {n} " * 50 for n in range(5000)]}), path, compression="gzip")
+    content = path.read_bytes()
+    path.write_bytes(content[:1000] + bytes(2000) + content[3000:])
+    with pytest.raises(InputError, match=r"t\.parquet is no readable Parquet file with text in 'text'"):
+        build(tmp_path, TextFiles(files=File(path=path)))
+
+
 BLOCKS = """<doc id="1" url="https://de.wikipedia.org/wiki?curid=1" title="AT&amp;T &quot;x&quot;">
 AT&amp;T "x"
 
@@ -164,6 +191,28 @@ def test_extracted_archive(tmp_path: Path) -> None:
         "empty after extraction": {"count": 1, "pages": ["2"]},
         "block not closed": {"count": 1, "pages": ["3"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ('<doc id="1" url="u" title="a "b" c">', 'a "b" c'),
+        ('<doc id="1" title="a" language="de" revision="2">', "a"),
+        ('<doc id="1" title="a b="c">', 'a b="c'),
+        ('<doc id="1" title="">', ""),
+        ('<doc id="1"' + ' title="x"' * 100_000 + ">", "x"),
+    ],
+)
+def test_titles_of_blocks(tmp_path: Path, line: str, title: str) -> None:
+    archive = text_file(tmp_path, f"{line}\nText.\n</doc>\n", "wiki_00")
+    (row,) = rows(build(tmp_path, ExtractedCorpus(archive=archive)))
+    assert (row["title"], row["text"]) == (title, "Text.")
+
+
+@pytest.mark.parametrize("more", [' title="x"', ' a="b"', " ", '" title="', '"'])
+def test_lines_that_only_look_like_a_block_are_passed_over_quickly(tmp_path: Path, more: str) -> None:
+    archive = text_file(tmp_path, '<doc id="1" ' + more * 100_000 + "\n" + BLOCKS, "wiki_00")
+    assert list(texts(build(tmp_path, ExtractedCorpus(archive=archive)))) == ["1", "4"]
 
 
 def test_extracted_folder_and_bad_lines(tmp_path: Path) -> None:

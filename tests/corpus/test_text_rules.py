@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ulmfit.corpus import wikitext
-from ulmfit.corpus.cleaning import normalise, text_key, unescape_once, without_empty_brackets, without_title
+from ulmfit.corpus.cleaning import (
+    normalise,
+    text_key,
+    tidied,
+    unescape_once,
+    without_empty_brackets,
+    without_gaps,
+    without_table_rows,
+    without_title,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +30,13 @@ from ulmfit.corpus.cleaning import normalise, text_key, unescape_once, without_e
         ("Rome ([]) is", "Rome is"),
         ("Rome (, , born 1950) is", "Rome (born 1950) is"),
         ("Rome (Latin; ) is", "Rome (Latin) is"),
+        ("Rome ( Latin ) is", "Rome (Latin) is"),
+        ("Rome ((; ) (– ( / ))) is (()x)", "Rome is (x)"),
+        ("Rome (:\n) is", "Rome is"),
+        ("柏林（；）是（，首都、）", "柏林是（首都）"),
+        ("روما (، ؛ ) مدينة", "روما مدينة"),
+        ("Москва() стоит", "Москва стоит"),
+        ("((a) ()) and b) (", "((a)) and b) ("),
         ("call f() or g(x)", "call f() or g(x)"),
         ("a (1–2) b (a; b)", "a (1–2) b (a; b)"),
         ("smile :) and (:", "smile :) and (:"),
@@ -37,6 +53,60 @@ def test_normalise_is_idempotent_and_nfc(text: str) -> None:
     assert once == unicodedata.normalize("NFC", once)
     assert "\n\n" not in once
     once.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("raw", "closed"),
+    [
+        ("area of .", "area of."),
+        ("area of , or .\nMore", "area of, or.\nMore"),
+        ("Rome, , , is", "Rome, is"),
+        ("Rome, .", "Rome."),
+        ("It ended. , they say. .", "It ended. they say."),
+        ("柏林、、首都", "柏林、首都"),
+        ("costs .5 of .NET ,x", "costs .5 of .NET ,x"),
+        ("life . . . goes on . . .", "life . . . goes on . . ."),
+        ("wait ... and ..", "wait ... and .."),
+    ],
+)
+def test_gaps_before_stops(raw: str, closed: str) -> None:
+    assert without_gaps(raw) == closed
+
+
+def test_table_rows() -> None:
+    text = "a\n|-\n| b || c\n {| class=x\n! d !! e\n!f|g\n! h\n|}\n!Kung i\nj || k\n¡l!"
+    assert without_table_rows(text) == "a\n!Kung i\nj   k\n¡l!"
+    assert without_table_rows("a b\nc") == "a b\nc"
+
+
+def test_tidied() -> None:
+    assert (
+        tidied("Zu\u0308rich ( ; ) ist\u00a0 die\u200e Stadt .\r\n\n () \n x\t") == "Zürich ist die Stadt.\nx"
+    )
+    assert (
+        tidied("Donau\u00addampf می\u200cخواهم क्\u200dष ភាសា\u200bខ្មែរ")
+        == "Donaudampf می\u200cخواهم क्\u200dष ភាសា\u200bខ្មែរ"
+    )
+
+
+BRACKETS = st.text(alphabet="()[]（） .,;:،、，\n a1é\u0301\u200e\xa0–-/\x00\xadx\t\r")
+
+
+@given(st.one_of(BRACKETS, st.text()))
+def test_tidied_is_idempotent_and_nfc(text: str) -> None:
+    once = tidied(text)
+    assert tidied(once) == once
+    assert once == unicodedata.normalize("NFC", once)
+    assert normalise(once) == once
+
+
+@pytest.mark.parametrize(
+    "unit", ["(", ")", "()", "(: ", " ,", ", ,", " .", ". .", "（", "[", "[ ]", "(()", ",", " "]
+)
+def test_tidying_a_megabyte_comes_to_an_end(unit: str) -> None:
+    assert tidied(unit * (1_000_000 // len(unit)) + "\nlast words").endswith("last words")
+    nested = f"first {unit * 10_000}x{unit[::-1].translate(str.maketrans('([', ')]')) * 10_000}\nlast words"
+    assert tidied(nested).startswith("first")
 
 
 def test_normalise() -> None:
@@ -70,7 +140,7 @@ def test_redirects(text: str, expected: bool) -> None:
 
 def test_list_items_are_marked_outside_templates_only_where_safe() -> None:
     text = "* a\n** b\n:# c\n: d\n{{Box\n|x =\n* e\n# f\n}}\n; g\n:{| class\n|}\n*{|\nplain"
-    kept = wikitext.kept_items(text).split("\n")
+    kept = wikitext.marked_lines(text).split("\n")
     mark = wikitext.ITEM
     assert kept[:4] == [f"{mark}a", f"{mark}b", f"{mark}c", ": d"]
     assert kept[6:8] == [f"{mark}e", "# f"]
@@ -80,7 +150,7 @@ def test_list_items_are_marked_outside_templates_only_where_safe() -> None:
 
 @given(st.text(alphabet="*#;: ab\n{}|[]"))
 def test_marks_leave_no_trace_and_change_lines_only_at_their_beginning(text: str) -> None:
-    marked = wikitext.kept_items(text).split("\n")
+    marked = wikitext.marked_lines(text).split("\n")
     for before, after in zip(text.split("\n"), marked, strict=True):
         assert before.endswith(wikitext.unmarked(after))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import json
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from corpus.making import account, export, left_out, page, rows, texts, write_dump
 from ulmfit.assets import File
-from ulmfit.corpus.documents import salted_hash
+from ulmfit.corpus import sampling
 from ulmfit.corpus.extract import extract
 from ulmfit.corpus.extraction import Limits
 from ulmfit.corpus.stages import WikipediaCorpus
@@ -18,6 +19,7 @@ from ulmfit.corpus.wikipedia import dump_files, site_language
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 
+ENGINES = ["wikiextractor", "fast"]
 NAMED = ["ltgwiki-tiny", "ltgwiki", "dewiki-20170701-sample", "enwiki-206", "enwiki-table-markup"]
 
 
@@ -76,7 +78,7 @@ def test_lists_survive(tmp_path: Path) -> None:
     out = extracted(tmp_path, page("Alpha", text, number=1))
     assert texts(out)["1"].split("\n") == [
         "Intro.",
-        "Works.",
+        "Works",
         "first",
         "second",
         "third",
@@ -176,12 +178,13 @@ def bad_inputs(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", list(bad_inputs(Path())))
-def test_bad_input_is_one_clear_line_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_bad_input_is_one_clear_line_and_leaves_nothing(tmp_path: Path, name: str, engine: str) -> None:
     dump = tmp_path / name
     dump.write_bytes(bad_inputs(tmp_path)[name])
     with pytest.raises(InputError, match=name.partition(".")[0]) as caught:
-        extract(dump, tmp_path / "out", log=quiet)
+        extract(dump, tmp_path / "out", engine=engine, log=quiet)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -193,26 +196,41 @@ def test_a_missing_dump_and_an_empty_folder(tmp_path: Path) -> None:
         dump_files(tmp_path)
 
 
-def test_parts_of_a_dump_are_read_in_their_order(tmp_path: Path) -> None:
+def test_what_a_killed_extraction_was_writing_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".documents.parquet.77.tmp", ".account.json.77.tmp", ".mine.tmp"):
+        (out / name).write_text("half")
+    extract(write_dump(tmp_path / "x.xml", page("A", "Text.", number=1)), out, engine="fast", log=quiet)
+    assert sorted(path.name for path in out.iterdir()) == [".mine.tmp", "account.json", "documents.parquet"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parts_of_a_dump_are_read_in_their_order(tmp_path: Path, engine: str) -> None:
     for number in (10, 2, 1):
-        text = page(f"P{number}", f"Text {number} {{{{T}}}}.", number=number)
+        text = page(f"P{number}", f"Text {number} {{{{T}}}} ends.", number=number)
         more = [page("Template:T", "t", number=99, namespace=10)] if number == 10 else []
         write_dump(tmp_path / f"xxwiki-pages-articles{number}.xml.bz2", text, *more)
-    extract(tmp_path, tmp_path / "out", log=quiet)
-    assert texts(tmp_path / "out") == {"1": "Text 1 t.", "2": "Text 2 t.", "10": "Text 10 t."}
+    extract(tmp_path, tmp_path / "out", engine=engine, log=quiet)
+    expanded = "t " if engine == "wikiextractor" else ""
+    assert texts(tmp_path / "out") == {str(n): f"Text {n} {expanded}ends." for n in (1, 2, 10)}
+    assert account(tmp_path / "out")["source"].count(" + ") == 2
 
 
 def test_bytes_do_not_depend_on_workers_or_shards(tmp_path: Path) -> None:
     pages = [page(f"P{n}", f"== H ==\n* Text {n}. " + "word " * 4000, number=n) for n in range(120)]
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
     results = []
-    for workers, megabytes in ((1, 32), (3, 1)):
+    for workers, megabytes in ((1, 32), (2, 2), (3, 1)):
         stage = WikipediaCorpus(dump=dump, language="xx", workers=workers, shard_megabytes=megabytes)
         folder = Runner(runs=tmp_path / f"runs{workers}").build(stage)
         results.append([(folder / name).read_bytes() for name in ("documents.parquet", "account.json")])
         assert not (folder / "scratch").exists()
         assert [row["id"] for row in rows(folder)] == [str(n) for n in range(120)]
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
+    content = account(folder)
+    assert (content["engine"], content["headings"], content["templates"]) == ("wikiextractor", True, True)
+    assert content["words"] == sum(len(row["text"].split()) for row in rows(folder))
 
 
 def test_the_sample_is_the_smallest_hashes_and_is_accounted_for(tmp_path: Path) -> None:
@@ -220,10 +238,51 @@ def test_the_sample_is_the_smallest_hashes_and_is_accounted_for(tmp_path: Path) 
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
     stage = WikipediaCorpus(dump=dump, language="xx", max_documents=10)
     folder = Runner(runs=tmp_path / "runs").build(stage)
-    smallest = sorted(range(60), key=lambda n: salted_hash("ulmfit sample", str(n)))[:10]
+    smallest = sorted(range(60), key=lambda n: sampling.salted_hash("ulmfit sample", str(n)))[:10]
     assert [row["id"] for row in rows(folder)] == [str(n) for n in sorted(smallest)]
     assert left_out(folder) == {"outside the sample": 50}
     assert {row["split"] for row in rows(folder)} == {"train", "valid", "test"}
+
+
+def test_a_sample_by_words_for_wikiextractor(tmp_path: Path) -> None:
+    pages = [
+        page(f"P{n}", "{{Box}}" if n % 3 == 0 else f"Text {n}. " + "word " * (n % 40), number=n)
+        for n in range(300)
+    ]
+    dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
+    whole = Runner(runs=tmp_path / "runs").build(WikipediaCorpus(dump=dump, language="xx"))
+    stage = WikipediaCorpus(dump=dump, language="xx", max_tokens=500)
+    folder = Runner(runs=tmp_path / "runs").build(stage)
+    order = sorted(texts(whole), key=lambda name: sampling.salted_hash("ulmfit sample", name))
+    kept = order[: len(rows(folder))]
+    assert set(texts(folder)) == set(kept)
+    words = [len(texts(whole)[name].split()) for name in kept]
+    assert sum(words) == account(folder)["words"] >= 500 > sum(words[:-1])
+
+
+def test_a_sample_that_turns_out_too_small_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "FEWEST_MERGED", 1)
+    pages = [page(f"P{n}", "{{Box}}" if n % 9 else f"Text {n}.", number=n) for n in range(400)]
+    dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
+    stage = WikipediaCorpus(dump=dump, language="xx", max_documents=40)
+    folder = Runner(runs=tmp_path / "runs").build(stage)
+    (warning,) = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert warning.startswith(f"the sample has only {len(rows(folder))} documents")
+    assert len(rows(folder)) < 40
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_headings_without_text_are_never_kept_others_by_choice(tmp_path: Path, engine: str) -> None:
+    text = "Begin.\n== One ==\nText.\n== Two ==\n=== Three ===\n* item\n== Four ==\n"
+    dump = write_dump(tmp_path / "x.xml", page("A", text, number=1))
+    for headings, expected in (
+        (True, ["Begin.", "One", "Text.", "Two", "Three", "item"]),
+        (False, ["Begin.", "Text.", "item"]),
+    ):
+        out = tmp_path / str(headings)
+        extract(dump, out, engine=engine, headings=headings, log=quiet)
+        assert texts(out)["1"].split("\n") == expected
+        assert account(out)["headings"] is headings
 
 
 def test_language_of_a_database_name() -> None:
@@ -231,15 +290,16 @@ def test_language_of_a_database_name() -> None:
     assert [site_language(name) for name in names] == ["de", "zh-yue", "pl", "", ""]
 
 
-def check_dump(dump: Path, out: Path) -> None:
+def check_dump(dump: Path, out: Path, engine: str) -> None:
     """Extract a real dump: the account closes, or there is a message that says why not."""
     try:
-        extract(dump, out, log=quiet, workers=1)
+        extract(dump, out, engine=engine, log=quiet, workers=1)
     except InputError as error:
         assert "holds no" in str(error)
         assert not out.exists()
         return
-    account(out)
+    assert account(out)["engine"] == engine
+    assert not left_out(out).keys() & {"extraction failed", "damaged page"}
     for row in rows(out):
         assert row["text"].strip() == row["text"] != ""
         assert "\n\n" not in row["text"]
@@ -248,14 +308,15 @@ def check_dump(dump: Path, out: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMED)
-def test_real_dumps(shared_data: Path, tmp_path: Path, name: str) -> None:
+def test_real_dumps(shared_data: Path, tmp_path: Path, name: str, engine: str) -> None:
     (dump,) = (
         (shared_data / "dumps").glob(f"{name}*.bz2")
         if name != "ltgwiki"
         else [shared_data / "dumps/ltgwiki-pages-articles.xml.bz2"]
     )
-    check_dump(dump, tmp_path / "out")
+    check_dump(dump, tmp_path / "out", engine)
     assert account(tmp_path / "out")["documents_written"] > 0
 
 
@@ -266,12 +327,14 @@ def minidumps(shared_data: Path) -> list[Path]:
 def test_a_tenth_of_the_minidumps(shared_data: Path, tmp_path: Path) -> None:
     chosen = random.Random(5).sample(minidumps(shared_data), 12)
     for dump in [*chosen, shared_data / "dumps/minidumps/si.wiki.xml.bz2"]:
-        check_dump(dump, tmp_path / dump.name)
+        for engine in ENGINES:
+            check_dump(dump, tmp_path / engine / dump.name, engine)
 
 
 @pytest.mark.soak
-def test_all_minidumps(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_minidumps(shared_data: Path, tmp_path: Path, engine: str) -> None:
     dumps = minidumps(shared_data)
     assert len(dumps) == 123
     for dump in dumps:
-        check_dump(dump, tmp_path / dump.name)
+        check_dump(dump, tmp_path / dump.name, engine)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ulmfit.assets import Catalogue, File, fetch
@@ -124,6 +126,47 @@ def test_damaged_and_unknown_files_are_refused(tmp_path):
         Runner(tmp_path / "runs").build(LabelledFiles(**given))
     with pytest.raises(InputError, match=r"test.xlsx is of no known kind"):
         Runner(tmp_path / "runs").build(LabelledFiles(train=given["test"], test=given["test"]))
+
+
+def test_parquet_columns_are_read_as_they_are(tmp_path):
+    train = pa.table(
+        {
+            "text": pa.array([f"Straße {n}".encode() for n in range(20)], pa.binary()),
+            "label": pa.array(["a", "b"] * 10).dictionary_encode(),
+            "id": pa.array([f"n{n}" for n in range(20)], pa.large_string()),
+        }
+    ).replace_schema_metadata({b"pandas": b'{"index_columns": ["id"], "columns": []}'})
+    folder = tmp_path / "label=x"
+    folder.mkdir()
+    pq.write_table(train, folder / "train.parquet")
+    stage = LabelledFiles(
+        train=File(path=folder / "train.parquet"), **files(tmp_path, test_csv="text,label\nc,a\n")
+    )
+    found = texts(Runner(tmp_path / "runs").build(stage), "train")
+    assert set(found["label"]) == {"a", "b"}
+    assert found["id"][0] == "n" + found["text"][0].removeprefix("Straße ")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([b"\xff\xfe"] * 4, pa.binary()), "UTF8|utf8|UTF-8"),
+        (pa.array([["a"]] * 4), "list"),
+        (
+            pa.Array.from_buffers(
+                pa.string(), 4, [None, pa.py_buffer(bytes(16) + b"\1\0\0\0"), pa.py_buffer(b"\xff")]
+            ),
+            "UTF8|utf8|UTF-8",
+        ),
+    ],
+    ids=["bytes", "lists", "damaged strings"],
+)
+def test_columns_that_hold_no_text_are_refused(tmp_path, column, message):
+    pq.write_table(pa.table({"text": column, "label": ["a", "b"] * 2}), tmp_path / "train.parquet")
+    stage = LabelledFiles(train=File(path=tmp_path / "train.parquet"), **files(tmp_path, test_csv=TEST))
+    with pytest.raises(InputError, match=rf"train.parquet cannot be read as Parquet: .*({message})") as error:
+        Runner(tmp_path / "runs").build(stage)
+    assert "\n" not in str(error.value)
 
 
 def test_positive_label_is_checked(tmp_path):

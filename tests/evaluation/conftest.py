@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.samples import made_up_account, made_up_histories, made_up_record
+from evaluation.samples import made_up_histories, made_up_pieces, made_up_record, made_up_samples
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.report import History, render_html
 
@@ -24,4 +24,4 @@ def histories() -> list[History]:
 @pytest.fixture
 def page(record: Record, histories: list[History]) -> str:
     """The whole page of the record."""
-    return render_html(record, histories, [made_up_account()])
+    return render_html(record, histories, samples=[made_up_samples()], pieces=made_up_pieces())

@@ -14,7 +14,9 @@ from ulmfit.evaluation.record import (
     LanguageModelResult,
     Record,
     StageTime,
-    corpus_account,
+    checked_leaks,
+    measured_corpus,
+    measured_tokenizers,
     row_result,
 )
 from ulmfit.evaluation.report import History
@@ -108,9 +110,85 @@ def made_up_account() -> dict:
     }
 
 
+def made_up_corpus_card() -> dict[str, Any]:
+    """The content of the card.json of a corpus."""
+    account = made_up_account()
+    account["left_out"] = {reason: entry["count"] for reason, entry in account["left_out"].items()}
+    return {
+        "account": account,
+        "splits": {
+            "train": {"documents": 1700, "words": 510_000, "characters": 3_400_000},
+            "valid": {"documents": 14, "words": 3_000, "characters": 21_000},
+            "test": {"documents": 16, "words": 4_000, "characters": 30_000},
+        },
+        "lengths": {
+            "quantiles": {"0": 3, "0.05": 12, "0.25": 80, "0.5": 210, "0.75": 460, "0.95": 900, "1": 4100},
+            "histogram": [
+                {"fewest": 1 << power, "most": (2 << power) - 1, "documents": documents}
+                for power, documents in enumerate((0, 6, 31, 80, 170, 210, 330, 455, 300, 120, 22, 5, 1))
+            ],
+        },
+        "scripts": {"Latin": 2_800_000, "Cyrillic": 900, "Greek": 41},
+        "languages": {"documents": 1000, "known": 140, "found": {"xx": 985, "und": 12, "yy": 3}},
+        "leftovers": {"[[": 3, "{{": 0, "||": 1, "<ref": 0, "&amp;": 0},
+    }
+
+
+def made_up_samples() -> list[dict[str, Any]]:
+    """The content of samples.json."""
+    return [
+        {"id": "12", "title": "Kalomi", "split": "train", "words": 310, "text": "Kalomi tu.\nPove duri. …"},
+        {"id": "77", "title": "שלום", "split": "valid", "words": 4, "text": "שלום לכולם"},
+    ]
+
+
+def made_up_tokenizer_card() -> dict[str, Any]:
+    """The content of the card.json of two tokenizers."""
+    lengths = {"0.05": 8, "0.25": 30, "0.5": 50, "0.75": 66, "0.95": 109, "0.99": 180, "1": 306}
+
+    def counts(tokens: int, whole: int) -> dict[str, Any]:
+        words = {"words": 10_000, "words_with_unknown": 40, "bare_words": 9_000, "whole_words": whole}
+        return {"tokens": tokens, "unknown_tokens": 50, "byte_tokens": 0, **words, "lengths": lengths}
+
+    size = {"texts": 90, "words": 10_000, "characters": 62_000, "bytes": 64_000}
+    return {
+        "texts": {"corpus": size, "target": size},
+        "tokenizers": [
+            {
+                "kind": kind,
+                "size": size_of_vocabulary,
+                "learned": size_of_vocabulary - 6,
+                "unused": 100,
+                "texts": {"corpus": counts(tokens, 6_000), "target": counts(tokens + 2_000, 4_500)},
+            }
+            for kind, size_of_vocabulary, tokens in (("unigram", 8_000, 15_990), ("bpe", 25_000, 13_500))
+        ],
+    }
+
+
+def made_up_pieces() -> list[dict[str, Any]]:
+    """The content of pieces.json."""
+    lists = {"longest": [{"piece": "▁kalominetu", "uses": 3}], "rarest": [{"piece": "שלו", "uses": 0}]}
+    return [lists, lists]
+
+
+def made_up_leaks() -> dict[str, Any]:
+    """The summary of a leak check."""
+    return {
+        "ngram_words": 8,
+        "min_share": 0.5,
+        "min_words": 5,
+        "checked": 180,
+        "too_short": 20,
+        "below_min_share": 1,
+        "leaked": ["test-3", "test-41"],
+        "documents": 3,
+        "removed": 3,
+    }
+
+
 def made_up_record() -> Record:
     """A record with every part filled."""
-    account = made_up_account()
 
     def runs(accuracy: float, seeds: int) -> list[tuple[int, Predictions]]:
         return [(seed, made_up_predictions(accuracy, seed)) for seed in range(seeds)]
@@ -154,7 +232,9 @@ def made_up_record() -> Record:
             StageTime(name="pretrain", key="1" * 16, seconds=30_120.0, tokens_per_second=3254.0),
             StageTime(name="classifier", key="2" * 16, seconds=1210.4),
         ),
-        corpora=(corpus_account(account),),
+        corpora=(measured_corpus(made_up_corpus_card()),),
+        leaks=checked_leaks(made_up_leaks()),
+        tokenizers=measured_tokenizers(made_up_tokenizer_card()),
         inputs={"xxwiki.xml.bz2": "ab" * 32, "train.csv": "cd" * 32},
         configuration={"pretrain": {"epochs": 10, "learning_rate": 0.005}, "seeds": [0, 1, 2]},
         commit="0123456789abcdef0123456789abcdef01234567",

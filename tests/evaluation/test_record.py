@@ -5,20 +5,33 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluation.samples import LABELS, ROWS, made_up_account, made_up_language_model, made_up_predictions
+from evaluation.samples import (
+    LABELS,
+    ROWS,
+    made_up_account,
+    made_up_corpus_card,
+    made_up_language_model,
+    made_up_leaks,
+    made_up_predictions,
+    made_up_tokenizer_card,
+)
 from ulmfit.errors import InputError
 from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.record import (
     CorpusAccount,
     LanguageModelResult,
     MetricValues,
+    checked_leaks,
     corpus_account,
+    measured_corpus,
+    measured_tokenizers,
     read_record,
     row_result,
     write_record,
@@ -179,3 +192,78 @@ def test_account_that_does_not_close():
         corpus_account({"source": "x", "pages_read": 1, "documents_written": 1})
     with pytest.raises(ValidationError):
         CorpusAccount(source="x", pages_read=3, documents_written=1, left_out={"short": 1})
+
+
+RECORDS = sorted((Path(__file__).parents[2] / "recipes").glob("*/records/*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_committed_records_can_be_read(path):
+    assert read_record(path).recipe
+
+
+def test_record_of_a_version_without_cards(tmp_path, record):
+    path = tmp_path / "record.json"
+    write_record(path, record)
+    content = json.loads(path.read_text())
+    del content["leaks"], content["tokenizers"], content["corpora"][0]["figures"]
+    path.write_text(json.dumps(content))
+    old = read_record(path)
+    assert (old.leaks, old.tokenizers, old.corpora[0].figures) == (None, None, None)
+
+
+def test_card_of_a_corpus_is_its_account_and_figures():
+    account = measured_corpus(made_up_corpus_card())
+    assert account.changed(figures=None) == corpus_account(made_up_account())
+    assert (account.figures.documents, account.figures.words) == (1730, 517_000)
+
+
+def changed(content, *path_and_value):
+    *path, last, value = path_and_value
+    place = content
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("account", None), "card of the corpus"),
+        (("account", "pages_read", 1), "1 pages read but 2004 accounted for"),
+        (("splits", "train", "documents", 1), "1730 documents in the histogram, 31 in the splits"),
+        (("lengths", "histogram", 3, "documents", -1), "histogram.3.documents"),
+        (("languages", "documents", 7), "1000 languages of 7 documents"),
+        (("scripts", "Latin", "many"), "scripts.Latin"),
+        (("samples", ["text"]), "samples: Extra inputs"),
+    ],
+)
+def test_card_of_a_corpus_that_is_malformed(change, message):
+    with pytest.raises(InputError, match=message):
+        measured_corpus(changed(made_up_corpus_card(), *change))
+
+
+def test_card_of_another_corpus():
+    card = made_up_corpus_card()
+    card["account"] |= {"documents_written": 1729, "pages_read": 2003}
+    with pytest.raises(InputError, match="1729 documents, but 1730 were measured"):
+        measured_corpus(card)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("tokenizers", 0, "size", 0), "card of the tokenizers: tokenizers.0.size"),
+        (("tokenizers", 0, "longest", ["word"]), "longest: Extra inputs"),
+        (("texts", {}), "measured on other texts than the rest"),
+    ],
+)
+def test_card_of_tokenizers_that_is_malformed(change, message):
+    with pytest.raises(InputError, match=message):
+        measured_tokenizers(changed(made_up_tokenizer_card(), *change))
+
+
+def test_summary_of_leaks_that_is_malformed():
+    with pytest.raises(InputError, match="leak check: min_share"):
+        checked_leaks({**made_up_leaks(), "min_share": 2})

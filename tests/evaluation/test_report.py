@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.samples import made_up_account, made_up_histories, made_up_history, made_up_record
+from evaluation.samples import (
+    made_up_histories,
+    made_up_history,
+    made_up_pieces,
+    made_up_record,
+    made_up_samples,
+)
 from ulmfit.errors import InputError
 from ulmfit.evaluation.charts import Series, line_chart, logarithmic_ticks, short_number, strip_chart, ticks
 from ulmfit.evaluation.curves import smoothed
@@ -55,6 +61,9 @@ def hostile_record() -> Record:
     record = made_up_record()
     labels = (HOSTILE, "]]>", "}}{{ 7*7 }}")
     dataset = record.dataset.changed(name=HOSTILE, source=HOSTILE, licence=HOSTILE, labels=labels)
+    corpus, tokenizers = record.corpora[0], record.tokenizers
+    languages = corpus.figures.languages.changed(found={HOSTILE: 1000})
+    figures = corpus.figures.changed(scripts={HOSTILE: 7}, languages=languages, leftovers={HOSTILE: 2})
     return record.changed(
         recipe=HOSTILE,
         title=HOSTILE,
@@ -71,6 +80,23 @@ def hostile_record() -> Record:
         configuration={HOSTILE: [HOSTILE]},
         versions={HOSTILE: HOSTILE},
         hardware={HOSTILE: HOSTILE},
+        corpora=(corpus.changed(source=HOSTILE, left_out={HOSTILE: 274}, figures=figures),),
+        leaks=record.leaks.changed(leaked=(HOSTILE,)),
+        tokenizers=tokenizers.changed(
+            tokenizers=tuple(one.changed(kind=HOSTILE) for one in tokenizers.tokenizers)
+        ),
+    )
+
+
+def hostile_page() -> str:
+    """The page of that record with sample documents and pieces of the same kind."""
+    sample = {"id": HOSTILE, "title": HOSTILE, "split": "train", "words": 3, "text": HOSTILE}
+    pieces = {"longest": [{"piece": HOSTILE, "uses": 1}], "rarest": [{"piece": HOSTILE, "uses": 0}]}
+    return render_html(
+        hostile_record(),
+        [made_up_history(HOSTILE)],
+        samples=[[sample, {**sample, "title": ""}]],
+        pieces=[pieces, pieces],
     )
 
 
@@ -93,18 +119,17 @@ def test_links_lead_to_sections(page):
     ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
     targets = {attributes["href"] for tag, attributes in elements if tag == "a"}
     assert {target.removeprefix("#") for target in targets} == ids
-    assert len(ids) == 7
+    assert len(ids) == 8
 
 
 def test_same_input_same_bytes(record, histories, page):
-    assert render_html(record, histories, [made_up_account()]) == page
-    assert render_html(made_up_record(), made_up_histories(), [made_up_account()]) == page
+    texts = {"samples": [made_up_samples()], "pieces": made_up_pieces()}
+    assert render_html(record, histories, **texts) == page
+    assert render_html(made_up_record(), made_up_histories(), **texts) == page
 
 
 def test_hostile_names_are_text():
-    account = {**made_up_account(), "source": HOSTILE}
-    account["left_out"] = {HOSTILE: {"count": 274, "pages": []}}
-    html = render_html(hostile_record(), [made_up_history(HOSTILE)], [account])
+    html = hostile_page()
     parsed = Page(html)
     assert not {tag for tag, _ in parsed.elements} & FORBIDDEN
     assert all(not name.startswith("on") for _, attributes in parsed.elements for name in attributes)
@@ -123,14 +148,22 @@ def test_every_number_of_the_table_is_on_the_page(page):
 
 def test_charts_are_xml_with_a_name(page):
     charts = re.findall(r'<svg class="(?:chart|strip)".*?</svg>(?=\n|</td>)', page, flags=re.S)
-    assert len(charts) == 4 + 5
+    assert len(charts) == 4 + 1 + 5
     for chart in charts:
         assert ElementTree.fromstring(chart).get("aria-label")
 
 
 def test_record_with_nothing_but_its_rows(record):
     bare = record.changed(
-        labels=(), language_models=(), stages=(), corpora=(), inputs={}, configuration={}, hardware={}
+        labels=(),
+        language_models=(),
+        stages=(),
+        corpora=(),
+        leaks=None,
+        tokenizers=None,
+        inputs={},
+        configuration={},
+        hardware={},
     )
     ids = [attributes.get("id") for tag, attributes in Page(render_html(bare)).elements if tag == "section"]
     assert ids == ["results", "confusion", "repeat"]
@@ -139,17 +172,14 @@ def test_record_with_nothing_but_its_rows(record):
 def test_language_models_without_a_data_set(record):
     html = render_html(record.changed(dataset=None, rows=()))
     ids = [attributes.get("id") for tag, attributes in Page(html).elements if tag == "section"]
-    assert ids == ["language-models", "time", "corpus", "repeat"]
+    assert ids == ["language-models", "time", "corpus", "tokenizers", "repeat"]
     assert "* not comparable" in html
+    assert "Main metric" not in html
 
 
 def test_record_without_rows(record):
     html = render_html(record.changed(rows=()))
     assert "No row has been scored yet." in html
-
-
-def test_accounts_of_the_record_are_shown_when_no_file_is_given(record):
-    assert "Of 2,004 pages read" in render_html(record)
 
 
 def test_changed_tree_is_told(record):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from evaluation.samples import made_up_predictions
 from ulmfit.evaluation.record import MetricValues, Record, row_result
-from ulmfit.evaluation.table import markdown_table, percent, shown_metrics, text_table
+from ulmfit.evaluation.table import leak_notes, markdown_table, percent, shown_metrics, text_table
 
 MARKDOWN = r"""
 **transductive: the language model has seen the texts of the test split, without their labels**
@@ -28,6 +30,7 @@ reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample 
 
 - from scratch: no pretraining
 - \* not comparable: unknown tokens make perplexity and bits per character look too good
+- leak check: 2 of 180 test texts stand in the pretraining corpus (at least 50 % of a text's 8-word n-grams in one document); documents that hold one: 3, removed; 20 were too short to be searched
 """.lstrip()  # noqa: E501  # a golden text
 
 TEXT_ROWS = """
@@ -82,6 +85,30 @@ def test_binary_metrics_name_their_label(record):
     changed = with_metric(record, "binary_f1", "positive")
     assert shown_metrics(changed)[0] == "binary_f1"
     assert "| model | F1 of positive | accuracy |" in markdown_table(changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"leaked": (), "documents": 0, "removed": 0, "too_short": 0}, ["none of 180 test texts stands", ""]),
+        ({"leaked": ("a",), "removed": 0}, ["1 of 180 test texts stands", "hold one: 3, left in"]),
+        (
+            {"leaked": ("a", "b"), "removed": 2},
+            ["2 of 180 test texts stand ", "hold one: 3, of which 2 were removed"],
+        ),
+    ],
+)
+def test_leak_check(record, changes, parts):
+    changed = record.changed(leaks=record.leaks.changed(**changes))
+    (note,) = leak_notes(changed)
+    assert all(part in note for part in parts)
+    assert note in text_table(changed)
+    assert ("too short" in note) == bool(changed.leaks.too_short)
+
+
+def test_no_leak_check_no_note(record):
+    assert leak_notes(record.changed(leaks=None)) == []
+    assert "leak check" not in markdown_table(record.changed(leaks=None))
 
 
 def test_hostile_names_stay_text(record):

@@ -15,7 +15,7 @@ from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter, token_dtype
 from ulmfit.tokens.documents import TrainingSample
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
-from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 
 WORDS = "der die das Haus HAUS Häuser Straße gehen ging gegangen über Łódź und oder nicht".split()  # noqa: SIM905
 
@@ -48,7 +48,7 @@ def test_only_the_training_split_is_read(tmp_path):
     alone = TrainTokenizer(corpus=rows(60), language="de", vocab_size=60, character_coverage=1)
     stage = TrainTokenizer(corpus=rows(60, *valid), language="de", vocab_size=60, character_coverage=1)
     folder = runner.build(stage)
-    tokenizer = Tokenizer.load(folder)
+    tokenizer = load_tokenizer(folder)
     assert Tokenizer.unk_id in tokenizer.encode(["ж"])[0]
     assert (folder / "spm.model").read_bytes() == (runner.build(alone) / "spm.model").read_bytes()
 
@@ -57,14 +57,14 @@ def test_vocabulary_is_lowered_with_a_warning_or_refused(tmp_path):
     runner = Runner(tmp_path)
     stage = TrainTokenizer(corpus=rows(), language="de", vocab_size=5000)
     folder = runner.build(stage)
-    size = Tokenizer.load(folder).size
+    size = load_tokenizer(folder).size
     assert size < 5000
     (warning,) = json.loads((folder / "manifest.json").read_text("utf-8"))["warnings"]
     assert warning == f"the corpus cannot carry vocab_size 5000: lowered to {size}"
     with pytest.raises(InputError, match=rf"cannot carry vocab_size 5000: set it to {size} or less"):
         runner.build(stage.changed(exact=True))
     exact = runner.build(stage.changed(exact=True, vocab_size=size))
-    assert Tokenizer.load(exact).vocabulary == Tokenizer.load(folder).vocabulary
+    assert load_tokenizer(exact).vocabulary == load_tokenizer(folder).vocabulary
 
 
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
@@ -75,6 +75,38 @@ def test_same_input_same_bytes(tmp_path, model_type):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("letters", "coverage"), [("Haus und Hof ", "0.9999"), ("東京は日本の首都です ", "0.9995")]
+)
+def test_coverage_follows_the_script(tmp_path, capsys, letters, coverage):
+    corpus = Rows(rows=tuple((str(n), letters * 20, "train") for n in range(20)))
+    Runner(tmp_path).build(TrainTokenizer(corpus=corpus, language="xx", vocab_size=40))
+    assert f"character coverage {coverage}\n" in capsys.readouterr().out
+
+
+def test_what_was_trained_on_is_logged(tmp_path):
+    texts = (("a", f"Ein \u2585 Satz.\n{'Noch ein Satz. ' * 400}", "train"),)
+    folder = Runner(tmp_path).build(
+        TrainTokenizer(corpus=rows(60, *texts), language="de", vocab_size=60, character_coverage=1)
+    )
+    log = (folder / "log.txt").read_text("utf-8")
+    assert "training on 61 of 61 training documents" in log
+    assert "read all of 61 texts: 62 paragraphs, 1 of them long ones that were split" in log
+    assert "none dropped; 1 times U+2585 read as a space; 0 of" in log
+
+
+def test_settings_reach_the_tokenizer(tmp_path):
+    stage = TrainTokenizer(
+        corpus=rows(), language="de", vocab_size=400, byte_fallback=True, repeats=True, model_type="bpe"
+    )
+    tokenizer = load_tokenizer(Runner(tmp_path).build(stage))
+    text = "SOOOO 中 中 中 \ue000"
+    (ids,) = tokenizer.encode([text])
+    assert tokenizer.decode(ids) == text
+    shown = [tokenizer.vocabulary[index] for index in ids]
+    assert {"xxup", "xxrep", "xxwrep", "<0xE4>"} <= set(shown)
+
+
 def test_encoded_documents(tmp_path):
     more = [("v1", "  Das\nHaus ", "valid"), ("v2", "", "valid"), ("v3", "das 中", "valid")]
     corpus = rows(300, *more)
@@ -82,10 +114,10 @@ def test_encoded_documents(tmp_path):
     stage = EncodeTokens(
         documents=corpus,
         tokenizer=TrainTokenizer(corpus=corpus, language="de", vocab_size=60, character_coverage=1),
-        threads=2,
+        workers=2,
     )
     folder = runner.build(stage)
-    tokenizer = Tokenizer.load(runner.folder(stage.tokenizer))
+    tokenizer = load_tokenizer(runner.folder(stage.tokenizer))
     train, valid, test = (TokenArray.open(folder, split) for split in ("train", "valid", "test"))
     assert (len(train), len(valid), len(test)) == (300, 3, 0)
     assert train.tokens.dtype == np.uint16 and not train.tokens.flags.writeable
@@ -107,13 +139,13 @@ def test_encoded_documents(tmp_path):
     assert not list(folder.glob(".*"))
 
 
-def test_threads_stay_out_of_the_key_and_the_result(tmp_path):
+def test_workers_stay_out_of_the_key_and_the_result(tmp_path):
     corpus = rows()
     stage = EncodeTokens(
         documents=corpus, tokenizer=TrainTokenizer(corpus=corpus, language="de", vocab_size=50)
     )
     runners = [Runner(tmp_path / name) for name in ("a", "b")]
-    one, two = (runner.build(stage.changed(threads=n)) for runner, n in zip(runners, (1, 2), strict=True))
+    one, two = (runner.build(stage.changed(workers=n)) for runner, n in zip(runners, (1, 2), strict=True))
     assert one.name == two.name
     assert (one / "train.npy").read_bytes() == (two / "train.npy").read_bytes()
 
@@ -125,7 +157,8 @@ def test_sample_is_bounded_and_never_empty(tmp_path):
     texts = list(sample.texts())
     assert len(texts) == sample.documents
     assert sample.all_documents == 500
-    assert size // 5 - 1000 < sum(len(text.encode()) for text in texts) <= size // 5
+    sizes = [len(text.encode()) for text in texts]
+    assert size // 5 <= sum(sizes) < size // 5 + max(sizes)
     assert len(list(TrainingSample(path, 1).texts())) == 1
     assert len(list(TrainingSample(path, 10**9).texts())) == 500
     assert set(TrainingSample(path, size // 10).texts()) <= set(texts)
@@ -150,6 +183,15 @@ def test_array_types(tmp_path, size, dtype):
     assert list(array.document(-1)) == [size - 1] * 5
     with pytest.raises(IndexError):
         array.document(3)
+
+
+def test_documents_one_after_another(tmp_path):
+    with TokenArrayWriter(tmp_path, "train", 10) as writer:
+        writer.extend(np.array([2, 5, 2, 2, 7, 7], np.int32), np.array([2, 1, 3]))
+        writer.extend(np.zeros(0, np.uint16), np.zeros(0, np.int64))
+        writer.append([np.array([2, 9])])
+    array = TokenArray.open(tmp_path, "train")
+    assert [array.document(index).tolist() for index in range(4)] == [[2, 5], [2], [2, 7, 7], [2, 9]]
 
 
 def test_arrays_of_a_failed_writer_do_not_appear(tmp_path):
@@ -194,7 +236,7 @@ def test_real_polish_reviews(tmp_path, shared_data):
     )
     runner = Runner(tmp_path)
     folder = runner.build(stage)
-    tokenizer = Tokenizer.load(runner.folder(stage.tokenizer))
+    tokenizer = load_tokenizer(runner.folder(stage.tokenizer))
     train = TokenArray.open(folder, "train")
     kept = [text for n, text in enumerate(texts) if n % 5]
     assert [tokenizer.decode(train.document(n)) for n in range(len(train))] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
 from ulmfit.language_model.fit import HISTORY, MODEL, WEIGHTS, load_language_model
 from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
-from ulmfit.tokens.tokenizer import Tokenizer
-from ulmfit.training.learner import train
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.training.learner import Resampled, train
+from ulmfit.training.resampling import resampling_seed
 from ulmfit.training.weights import save_weights
 
 
@@ -42,7 +44,7 @@ def build(stage: TrainClassifier, work: Work) -> None:
     """Build a `TrainClassifier` stage."""
     settings = stage.settings
     torch.manual_seed(stage.seed)
-    tokenizer = Tokenizer.load(work.input(stage.tokenizer))
+    tokenizer = load_tokenizer(work.input(stage.tokenizer))
     dataset = work.input(stage.dataset)
     labels: list[str] = read_json(dataset / "dataset.json")["labels"]
     splits = {
@@ -64,9 +66,8 @@ def build(stage: TrainClassifier, work: Work) -> None:
         weight=_class_weights(train_split.labels, len(labels), settings),
         label_smoothing=settings.label_smoothing,
     )
-    history = train(model, loader, valid_loader, loss, layer_groups, settings, work)
-    tokens = int(loader.lengths.sum()) * sum(phase.epochs for phase in settings.phases)
-    work.measure("tokens_per_second", tokens / max(work.measures["training_seconds"], 1e-9))
+    resampled = _resampled(stage, train_split, tokenizer, dataset) if settings.subword_sampling else None
+    history = train(model, loader, valid_loader, loss, layer_groups, settings, work, resampled=resampled)
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
     write_json(work.folder / MODEL, _description(stage, tokenizer, labels))
@@ -99,18 +100,35 @@ def _encode(
     dataset: Path, split: str, labels: list[str], tokenizer: Tokenizer, stage: TrainClassifier
 ) -> EncodedSplit:
     table = pandas.read_parquet(dataset / f"{split}.parquet")
-    maximum = stage.settings.maximum_tokens
     encoded = tokenizer.encode(table["text"].tolist())
-    documents = [document[:maximum] for document in encoded]
-    if stage.direction == "backward":
-        documents = [reading_order(document, tokenizer.bos_id, backward=True) for document in documents]
     numbers = {label: number for number, label in enumerate(labels)}
     return EncodedSplit(
         ids=table["id"].tolist(),
         labels=[numbers[label] for label in table["label"]],
-        documents=documents,
-        cut=sum(len(document) > maximum for document in encoded),
+        documents=_as_read(encoded, stage),
+        cut=sum(len(document) > stage.settings.maximum_tokens for document in encoded),
     )
+
+
+def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:
+    """Return the tokens that the classifier reads of each text, in its direction."""
+    documents = [document[: stage.settings.maximum_tokens] for document in encoded]
+    if stage.direction == "backward":
+        documents = [reading_order(document, document[0], backward=True) for document in documents]
+    return documents
+
+
+def _resampled(stage: TrainClassifier, split: EncodedSplit, tokenizer: Tokenizer, dataset: Path) -> Resampled:
+    """Return what lends the training loader of an epoch: its texts cut into other pieces every epoch."""
+    texts = pandas.read_parquet(dataset / "train.parquet", columns=["text"])["text"].tolist()
+    alpha, batch_size = stage.settings.subword_sampling, stage.settings.batch_size
+
+    def epoch(number: int) -> AbstractContextManager[DocumentLoader]:
+        encoded = tokenizer.sample(texts, alpha, resampling_seed(stage.seed, number))
+        documents = _as_read(encoded, stage)
+        return nullcontext(DocumentLoader(documents, split.labels, batch_size, seed=stage.seed))
+
+    return epoch
 
 
 def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> AWDLSTMEncoder:

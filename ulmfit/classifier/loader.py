@@ -35,6 +35,11 @@ class DocumentLoader:
         self.batch_size, self.seed, self.shuffled = batch_size, seed, shuffled
         self.lengths = numpy.array([len(document) for document in documents])
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that an epoch reads."""
+        return int(self.lengths.sum())
+
     def __len__(self) -> int:
         """Return the batches of an epoch."""
         return len(self._split(numpy.arange(len(self.documents))))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
@@ -31,6 +31,11 @@ class TrainClassifier(Stage):
     direction: Direction = "forward"
     settings: ClassifierSettings = ClassifierSettings()
     seed: int = Field(0, description="seed of initialization, dropout and batches")
+
+    @model_validator(mode="after")
+    def _tokenizer_can_sample(self) -> Self:
+        self.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
 
     def build(self, work: Work) -> None:
         """Train, and predict validation and test texts."""

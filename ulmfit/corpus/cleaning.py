@@ -1,7 +1,7 @@
 """Cleaning of extracted text, by rules that hold for any language.
 
 All of a Wikipedia goes through these functions: each looks for its characters, which is quick, before it
-starts a regular expression, which is not.
+starts a regular expression, which is not. The time of each is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -12,21 +12,41 @@ import unicodedata
 
 _CONTROLS = "".join(map(chr, [*range(9), *range(11, 32), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
 _UNWANTED = re.compile(f"[{re.escape(_CONTROLS)}\ud800-\udfff]")
-_SPACES = re.compile(r"[ \t]{2,}|\t")
-_EMPTY_BRACKETS = re.compile(r"\([\s,;:/·•–—-]*\)|\[\s*\]")
-_LEADING_SEPARATOR = re.compile(r"\((?:\s*[,;])+\s*")
-_TRAILING_SEPARATOR = re.compile(r"[\s,;]*[,;]\s*\)")
+# Soft hyphens, word joiners and direction marks say how a text is laid out and change no word. Joiners in
+# words (U+200C, U+200D) and spaces without width (U+200B) are spelling in many scripts: those stay.
+_INVISIBLE = "\u00ad\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
+_EMPTY_BRACKETS = (
+    ("[", re.compile(r"\[\s*+\]")),
+    ("(", re.compile(r"\((?<!\(\()\(*+[\s,;:/·•–—،؛、-]*+\)++")),
+    ("（", re.compile(r"（[\s,;:、，；：/·—]*+）")),
+)
+_SEPARATORS = " ,;،؛、，；"
+_MOST_NESTED = 50
 
 
 def normalise(text: str) -> str:
     """Return `text` in NFC, without control characters, blank lines and spaces at the ends of lines."""
-    text = text.replace("\r\n", "\n")
-    if _has_unwanted(text):
-        text = _UNWANTED.sub("", text)
-    text = unicodedata.normalize("NFC", text)
-    if "  " in text or "\t" in text:
-        text = _SPACES.sub(" ", text)
-    return "\n".join(line for line in map(str.strip, text.split("\n")) if line)
+    return _full_lines(unicodedata.normalize("NFC", _single_spaces(_without_controls(text))))
+
+
+def tidied(text: str) -> str:
+    """Return an article's text as it goes into a corpus: normalised, without what dropped templates left.
+
+    Direction marks and soft hyphens are dropped, and spaces that do not break become plain ones.
+    """
+    if not text.isascii():
+        for character in _INVISIBLE:
+            if character in text:
+                text = text.replace(character, "")
+        text = text.replace("\u00a0", " ")
+    text = without_gaps(without_empty_brackets(_single_spaces(_without_controls(text))))
+    return _full_lines(unicodedata.normalize("NFC", text))
+
+
+def _without_controls(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    return _UNWANTED.sub("", text) if _has_unwanted(text) else text
 
 
 def _has_unwanted(text: str) -> bool:
@@ -39,32 +59,101 @@ def _has_unwanted(text: str) -> bool:
     return False
 
 
-def without_empty_brackets(text: str) -> str:
-    """Remove brackets that held nothing but a template: `Rome (; ) is` becomes `Rome is`."""
-    if "(" not in text and "[" not in text:
-        return text
-    while True:
-        shorter = _without_innermost(text)
-        if shorter == text:
-            break
-        text = shorter
-    text = _LEADING_SEPARATOR.sub("(", text)
-    if any(ending in text for ending in (",)", ";)", ", )", "; )")):
-        text = _TRAILING_SEPARATOR.sub(")", text)
+def _single_spaces(text: str) -> str:
+    text = text.replace("\t", " ")
+    while "  " in text:
+        text = text.replace("  ", " ")
     return text
 
 
-def _without_innermost(text: str) -> str:
+def _full_lines(text: str) -> str:
+    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
+
+
+def without_empty_brackets(text: str) -> str:
+    """Remove brackets that held nothing but a template: `Rome (; ) is` becomes `Rome is`."""
+    for opening, empty in _EMPTY_BRACKETS:
+        if opening in text:
+            text = _without_separators(text)
+            for _ in range(_MOST_NESTED):
+                shorter = _without_innermost(text, empty)
+                if shorter == text:
+                    break
+                text = _without_separators(shorter)
+    return text
+
+
+def _without_separators(text: str) -> str:
+    """Remove separators at the inner ends of brackets: `(, born 1950; )` becomes `(born 1950)`."""
+    for opening, closing in ("()", "（）"):
+        if opening in text:
+            first, *others = text.split(opening)
+            text = opening.join([first, *(piece.lstrip(_SEPARATORS) for piece in others)])
+            *others, last = text.split(closing)
+            text = closing.join([*(piece.rstrip(_SEPARATORS) for piece in others), last])
+    return text
+
+
+def _without_innermost(text: str, empty: re.Pattern[str]) -> str:
     """Remove empty brackets and the space before them; `f()` is a function call, not a leftover."""
-    pieces = []
+    pieces: list[str] = []
     end = 0
-    for match in _EMPTY_BRACKETS.finditer(text):
-        plain = match.group() in ("()", "[]")
-        if plain and match.start() and (text[match.start() - 1].isalnum() or text[match.start() - 1] == "_"):
+    for match in empty.finditer(text):
+        start = match.start()
+        brackets = match.group()
+        if brackets.strip("()") in ("", "[]") and _is_identifier(text[start - 1 : start]):
             continue
-        pieces.append(text[end : match.start()].rstrip(" \u00a0"))
+        surplus = brackets.count("(") - brackets.count(")")
+        pieces += text[end:start].rstrip(), " " * (surplus > 0), "(" * surplus, ")" * -surplus
         end = match.end()
-    return "".join([*pieces, text[end:]])
+    return "".join([*pieces, text[end:]]) if end else text
+
+
+def _is_identifier(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character == "_")
+
+
+def without_gaps(text: str) -> str:
+    """Close the gaps that dropped templates leave before stops and commas: `area of .` becomes `area of.`"""
+    for comma in ("、", "，"):
+        if comma in text:
+            text = text.replace(comma * 2, comma)
+    if " ," in text:
+        while ", ," in text:
+            text = text.replace(", ,", ",")
+        text = _closed(text, ",")
+    return _closed(text, ".") if " ." in text else text
+
+
+def _closed(text: str, stop: str) -> str:
+    """Remove the space before a stop that ends a word; `.5` and `. . .` stay as they are."""
+    before, *others = text.split(" " + stop)
+    pieces = [before]
+    for number, piece in enumerate(others, start=1):
+        last = number == len(others)
+        if piece[:1] not in ((" ", "\n", "") if last else (" ", "\n")) or not before:
+            pieces.append(" " + stop)
+        elif before[-1] == ",":
+            pieces[-1] = before[:-1]
+            pieces.append(stop)
+        else:
+            pieces.append("" if before[-1] == "." else stop)
+        pieces.append(piece)
+        before = piece
+    return "".join(pieces)
+
+
+def is_table_row(line: str) -> bool:
+    """Return whether a line is wikitext of a table: a row, a caption, a cell or headers."""
+    return line.startswith(("|", "{|", "! ")) or (line.startswith("!") and ("!!" in line or "|" in line))
+
+
+def without_table_rows(text: str) -> str:
+    """Drop the lines of tables that templates began or nothing did, and what divides cells in others."""
+    if "|" not in text and "!" not in text:
+        return text
+    lines = [line for line in text.split("\n") if not is_table_row(line.lstrip())]
+    return "\n".join(lines).replace("||", " ")
 
 
 def without_title(text: str, title: str) -> str:

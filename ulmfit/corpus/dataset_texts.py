@@ -15,10 +15,12 @@ class DatasetTexts(CorpusStage):
     """Train and unlabelled texts of a data set as training documents, its valid texts as validation.
 
     Labels are never read. The test split is empty; `transductive` adds the test texts to the training
-    documents, as MultiFiT's first version did. `max_documents` samples the training documents alone.
+    documents, as MultiFiT's first version did. `max_documents` and `max_tokens` sample the training documents
+    alone.
     """
 
     stage_name: ClassVar[str] = "dataset-texts"
+    stage_version: ClassVar[int] = 2
 
     dataset: DatasetStage = Field(description="the data set")
     transductive: bool = Field(
@@ -38,15 +40,9 @@ class DatasetTexts(CorpusStage):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from ulmfit.corpus.documents import (
-            ACCOUNT,
-            DOCUMENTS,
-            OUTSIDE_SAMPLE,
-            SAMPLE_SALT,
-            SCHEMA,
-            Account,
-            salted_hash,
-        )
+        from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, SCHEMA, Account
+        from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
+        from ulmfit.corpus.words import count_words
         from ulmfit.files import atomic_path, read_json, write_json
 
         folder = work.input(self.dataset)
@@ -61,13 +57,15 @@ class DatasetTexts(CorpusStage):
             tables.append(table.assign(split="valid") if name == "valid" else table)
         documents = pd.concat(tables, ignore_index=True)
         account.pages_read = len(documents)
-        if self.max_documents is not None:
-            hashes = documents["id"].map(lambda name: salted_hash(SAMPLE_SALT, name))
-            ranks = hashes.where(documents["split"] == "train").rank(method="first")
-            outside = ranks > self.max_documents
+        words = documents["text"].map(count_words)
+        hashes = documents["id"].map(lambda name: salted_hash(SAMPLE_SALT, name))
+        order = hashes[documents["split"] == "train"].sort_values(kind="stable").index
+        if (count := self.selection().reached(words[order].to_numpy())) is not None:
+            outside = order[count:].sort_values()
             for name in documents["id"][outside]:
                 account.leave_out(OUTSIDE_SAMPLE, name)
-            documents = documents[~outside]
+            documents, words = documents.drop(outside), words.drop(outside)
+        account.more["words"] = int(words.sum())
         with atomic_path(work.folder / DOCUMENTS) as path:
             table = pa.Table.from_pandas(documents[SCHEMA.names], schema=SCHEMA, preserve_index=False)
             pq.write_table(table, path, compression="zstd", row_group_size=10_000)

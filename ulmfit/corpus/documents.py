@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, SPLIT_SALT, Selection, salted_hash
+from ulmfit.corpus.words import count_words
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, write_json
 
 DOCUMENTS, ACCOUNT = "documents.parquet", "account.json"
 SPLITS = ("train", "valid", "test")
 PAGES_LISTED = 1000
-DUPLICATE_ID, OUTSIDE_SAMPLE = "duplicate id", "outside the sample"
-SAMPLE_SALT, SPLIT_SALT = "ulmfit sample", "ulmfit split"
+DUPLICATE_ID = "duplicate id"
 ROW_GROUP_CHARACTERS = 8_000_000
 SCHEMA = pa.schema(
     [("id", pa.string()), ("title", pa.string()), ("text", pa.string()), ("split", pa.string())]
 )
+COLLECTED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("title", pa.string()),
+        ("text", pa.string()),
+        ("left_out", pa.string()),
+        ("hash", pa.uint64()),
+    ]
+)
+"""Rows on their way to `documents.parquet`: `left_out` is a reason, empty for a document; `hash` is the id's
+for whatever a sample could choose, 0 for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +47,6 @@ class Document:
     text: str
     split_key: str = ""
     split: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """How many documents are kept (None: all), and the shares of two of the splits."""
-
-    max_documents: int | None = None
-    valid_fraction: float = 0.01
-    test_fraction: float = 0.01
 
 
 @dataclass
@@ -91,10 +93,24 @@ class Account:
         }
 
 
-def salted_hash(salt: str, key: str) -> int:
-    """Return 64 bits that depend on nothing but `salt` and `key`."""
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, key=salt.encode())
-    return int.from_bytes(digest.digest(), "big")
+@dataclass
+class DocumentHashes:
+    """What decides about the documents, in their order: 33 bytes each."""
+
+    id: array = field(default_factory=lambda: array("Q"))
+    title: array = field(default_factory=lambda: array("Q"))
+    split: array = field(default_factory=lambda: array("Q"))
+    words: array = field(default_factory=lambda: array("Q"))
+    fixed: array = field(default_factory=lambda: array("b"))
+    """Places of the given splits in SPLITS, -1 where none is given."""
+
+    def add(self, document: Document) -> None:
+        """Take in one more document."""
+        self.id.append(salted_hash(SAMPLE_SALT, document.id))
+        self.title.append(salted_hash(SAMPLE_SALT, document.title or document.text))
+        self.split.append(salted_hash(SPLIT_SALT, document.split_key or document.id))
+        self.words.append(count_words(document.text))
+        self.fixed.append(SPLITS.index(document.split) if document.split else -1)
 
 
 def write_corpus(
@@ -113,88 +129,53 @@ def write_corpus(
     collected = scratch / "collected.parquet"
     try:
         hashes = _collect(documents, collected)
-        if not len(hashes.id):
-            raise InputError(
-                f"{account.source} holds no documents: {account.pages_read} pages read, "
-                f"left out: {account.counts()}; expected at least one page with text"
-            )
-        plan = _plan(hashes, selection)
-        with atomic_path(folder / DOCUMENTS) as target:
-            _write_chosen(collected, target, plan, account)
+        return write_collected(_row_groups(collected), hashes, folder, account, selection, log)
     finally:
         collected.unlink(missing_ok=True)
+
+
+def write_collected(
+    tables: Iterable[pa.Table],
+    hashes: DocumentHashes,
+    folder: Path,
+    account: Account,
+    selection: Selection,
+    log: Callable[[str], None],
+) -> int:
+    """Write a corpus as `write_corpus` does, from tables of COLLECTED_SCHEMA and their documents' hashes.
+
+    The reasons in the tables are added to `account`, which has counted the rows as read already.
+    """
+    plan = _plan(hashes, selection)
+    if not len(hashes.id):
+        for table in tables:
+            _account_for(table, table.column("left_out").to_numpy(), account)
+        raise InputError(
+            f"{account.source} holds no documents: {account.pages_read} pages read, "
+            f"left out: {account.counts()}; expected at least one page with text"
+        )
+    with atomic_path(folder / DOCUMENTS) as target:
+        _write_chosen(tables, target, plan, account)
     written = int(plan.chosen.sum())
-    if plan.renamed:
-        account.more["ids_made_unique"] = int(sum(plan.chosen[row] for row in plan.renamed))
+    account.more["words"] = int(np.asarray(hashes.words)[plan.chosen].sum())
+    if renamed := int(plan.chosen[plan.renamed].sum()):
+        account.more["ids_made_unique"] = renamed
     write_json(folder / ACCOUNT, account.as_json(written))
     log(f"{account.pages_read} pages read, {written} documents written, left out: {account.counts()}")
     return written
 
 
-@dataclass
-class _Hashes:
-    """One entry a document: hashes of id, title and split key (uint64), given split (int8)."""
-
-    id: np.ndarray
-    title: np.ndarray
-    split: np.ndarray
-    fixed: np.ndarray
-
-
-@dataclass
-class _Plan:
-    """One entry a document: whether it is written, whether it repeats another, its split; new ids by row."""
-
-    chosen: np.ndarray
-    repeats: np.ndarray
-    splits: np.ndarray
-    renamed: dict[int, str]
-
-
-def _collect(documents: Iterable[Document], path: Path) -> _Hashes:
+def _collect(documents: Iterable[Document], path: Path) -> DocumentHashes:
     """Write every document to `path` and return the hashes that decide about it."""
-    ids, titles, splits, fixed = array("Q"), array("Q"), array("Q"), array("b")
-    with pq.ParquetWriter(path, SCHEMA, compression="lz4", use_dictionary=False) as writer:
+    hashes = DocumentHashes()
+    with pq.ParquetWriter(path, COLLECTED_SCHEMA, compression="lz4", use_dictionary=["left_out"]) as writer:
         for group in _groups(documents):
             for document in group:
-                ids.append(salted_hash(SAMPLE_SALT, document.id))
-                titles.append(salted_hash(SAMPLE_SALT, document.title or document.text))
-                splits.append(salted_hash(SPLIT_SALT, document.split_key or document.id))
-                fixed.append(SPLITS.index(document.split) if document.split else -1)
-            columns = {name: [getattr(item, name) for item in group] for name in SCHEMA.names}
-            writer.write_table(pa.table(columns, schema=SCHEMA))
-    wide = [np.array(column, np.uint64) for column in (ids, titles, splits)]
-    return _Hashes(wide[0], wide[1], wide[2], np.array(fixed, np.int8))
-
-
-def _plan(hashes: _Hashes, selection: Selection) -> _Plan:
-    """Decide about every document from the hashes alone."""
-    repeats, suffixes = _repeated_ids(hashes)
-    chosen = ~repeats
-    if selection.max_documents is not None:
-        candidates = np.flatnonzero(chosen)
-        order = np.argsort(hashes.id[candidates], kind="stable")
-        chosen[candidates[order[selection.max_documents :]]] = False
-    return _Plan(chosen, repeats, _splits(hashes, chosen, selection), suffixes)
-
-
-def _repeated_ids(hashes: _Hashes) -> tuple[np.ndarray, dict[int, str]]:
-    """Return which documents repeat an earlier one (id and title), and suffixes for other repeated ids."""
-    repeats = np.zeros(len(hashes.id), bool)
-    suffixes: dict[int, str] = {}
-    order = np.argsort(hashes.id, kind="stable")
-    same = hashes.id[order[1:]] == hashes.id[order[:-1]]
-    titles: set[int] = set()
-    for place in np.flatnonzero(same):
-        if place == 0 or not same[place - 1]:
-            titles = {int(hashes.title[order[place]])}
-        row = int(order[place + 1])
-        if int(hashes.title[row]) in titles:
-            repeats[row] = True
-        else:
-            titles.add(int(hashes.title[row]))
-            suffixes[row] = f"#{len(titles)}"
-    return repeats, suffixes
+                hashes.add(document)
+            columns = [[getattr(item, name) for item in group] for name in ("id", "title", "text")]
+            columns += [[""] * len(group), list(hashes.id[-len(group) :])]
+            writer.write_table(pa.table(columns, schema=COLLECTED_SCHEMA))
+    return hashes
 
 
 def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -211,12 +192,77 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def _splits(hashes: _Hashes, chosen: np.ndarray, selection: Selection) -> np.ndarray:
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as reader:
+        for number in range(reader.num_row_groups):
+            yield reader.read_row_group(number)
+
+
+# --- What is chosen -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Plan:
+    """One entry a document: whether it is written, whether it repeats another, its split as in SPLITS.
+
+    `threshold` is the largest hash of a sample that has reached its size; `renamed` are the documents, in
+    ascending order, whose ids get the suffix of the same place in `suffixes`.
+    """
+
+    chosen: np.ndarray
+    repeats: np.ndarray
+    splits: np.ndarray
+    renamed: np.ndarray
+    suffixes: list[str]
+    threshold: int | None = None
+
+
+def _plan(hashes: DocumentHashes, selection: Selection) -> _Plan:
+    """Decide about every document from the hashes alone."""
+    ids = np.asarray(hashes.id)
+    repeats, suffixes = _repeated_ids(ids, hashes.title)
+    chosen = ~repeats
+    threshold = None
+    if selection.samples:
+        candidates = np.flatnonzero(chosen)
+        order = candidates[np.argsort(ids[candidates], kind="stable")]
+        count = selection.reached(np.asarray(hashes.words)[order])
+        if count is not None:
+            chosen[order[count:]] = False
+            threshold = int(ids[order[count - 1]])
+    splits = _splits(np.asarray(hashes.split), np.asarray(hashes.fixed), chosen, selection)
+    renamed = sorted(suffixes)
+    return _Plan(
+        chosen, repeats, splits, np.array(renamed, int), [suffixes[row] for row in renamed], threshold
+    )
+
+
+def _repeated_ids(ids: np.ndarray, title_hashes: Sequence[int]) -> tuple[np.ndarray, dict[int, str]]:
+    """Return which documents repeat an earlier one (id and title), and suffixes for other repeated ids."""
+    repeats = np.zeros(len(ids), bool)
+    suffixes: dict[int, str] = {}
+    order = np.argsort(ids, kind="stable")
+    in_order = ids[order]
+    same = in_order[1:] == in_order[:-1]
+    titles: set[int] = set()
+    for place in np.flatnonzero(same):
+        if place == 0 or not same[place - 1]:
+            titles = {title_hashes[order[place]]}
+        row = int(order[place + 1])
+        if title_hashes[row] in titles:
+            repeats[row] = True
+        else:
+            titles.add(title_hashes[row])
+            suffixes[row] = f"#{len(titles)}"
+    return repeats, suffixes
+
+
+def _splits(keys: np.ndarray, fixed: np.ndarray, chosen: np.ndarray, selection: Selection) -> np.ndarray:
     """Return the split of every document as an index into SPLITS; none stays empty where three are chosen."""
-    share = hashes.split / 2.0**64
-    splits = np.where(share < selection.test_fraction + selection.valid_fraction, 1, 0)
+    share = keys / 2.0**64
+    splits = (share < selection.test_fraction + selection.valid_fraction).astype(np.int8)
     splits[share < selection.test_fraction] = 2
-    splits = np.where(hashes.fixed >= 0, hashes.fixed, splits)
+    splits = np.where(fixed >= 0, fixed, splits)
     needed = min(len(SPLITS), int(chosen.sum()))
     for target in range(needed):
         members = [chosen & (splits == index) for index in range(len(SPLITS))]
@@ -225,7 +271,7 @@ def _splits(hashes: _Hashes, chosen: np.ndarray, selection: Selection) -> np.nda
             donor = max(
                 range(len(SPLITS)), key=lambda index: (counts[index] > 1, index >= needed, counts[index])
             )
-            splits[_moved(hashes.split, members[donor])] = target
+            splits[_moved(keys, members[donor])] = target
     return splits
 
 
@@ -237,24 +283,56 @@ def _moved(keys: np.ndarray, donors: np.ndarray) -> np.ndarray:
     return together if together.sum() < donors.sum() else np.array([first])
 
 
-def _write_chosen(source: Path, target: Path, plan: _Plan, account: Account) -> None:
-    names = np.array(SPLITS, object)
+# --- The second pass ----------------------------------------------------------------------------------------
+
+
+def _write_chosen(tables: Iterable[pa.Table], target: Path, plan: _Plan, account: Account) -> None:
+    """Write what is chosen of the tables to `target`, and account for the other rows."""
     start = 0
-    with (
-        pq.ParquetFile(source) as reader,
-        pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=["split"]) as writer,
-    ):
-        for number in range(reader.num_row_groups):
-            table = reader.read_row_group(number)
-            rows = slice(start, start + table.num_rows)
-            chosen = plan.chosen[rows]
-            ids = table.column("id").to_pylist()
-            for row in np.flatnonzero(~chosen):
-                account.leave_out(DUPLICATE_ID if plan.repeats[start + row] else OUTSIDE_SAMPLE, ids[row])
-            ids = [name + plan.renamed.get(start + row, "") for row, name in enumerate(ids)]
-            table = table.set_column(0, "id", pa.array(ids, pa.string()))
-            table = table.set_column(3, "split", pa.array(names[plan.splits[rows]], pa.string()))
-            table = table.filter(pa.array(chosen))
-            if table.num_rows:
-                writer.write_table(table)
+    group: list[pa.Table] = []
+    size = 0
+    with pq.ParquetWriter(target, SCHEMA, compression="zstd", use_dictionary=["split"]) as writer:
+        for table in tables:
+            reasons = table.column("left_out").to_numpy().copy()
+            documents = np.flatnonzero(reasons == "")
+            rows = slice(start, start + len(documents))
             start = rows.stop
+            chosen = plan.chosen[rows]
+            reasons[documents[~chosen]] = np.where(plan.repeats[rows], DUPLICATE_ID, OUTSIDE_SAMPLE)[~chosen]
+            if plan.threshold is not None:
+                # Whether such a page was extracted at all depends on when it was met: it counts as outside.
+                reasons[table.column("hash").to_numpy() > plan.threshold] = OUTSIDE_SAMPLE
+            _account_for(table, reasons, account)
+            group.append(_documents(table, documents[chosen], rows, plan))
+            size += group[-1].nbytes
+            if size >= ROW_GROUP_CHARACTERS:
+                writer.write_table(pa.concat_tables(group))
+                group, size = [], 0
+        if group:
+            writer.write_table(pa.concat_tables(group))
+
+
+def _account_for(table: pa.Table, reasons: np.ndarray, account: Account) -> None:
+    left_out: dict[str, dict[str, Any]] = {}
+    for reason in dict.fromkeys(reasons[reasons != ""]):
+        places = np.flatnonzero(reasons == reason)
+        pages = table.column("id").take(places[:PAGES_LISTED]).to_pylist()
+        left_out[reason] = {"count": len(places), "pages": pages}
+    account.merge(left_out)
+
+
+def _documents(table: pa.Table, places: np.ndarray, rows: slice, plan: _Plan) -> pa.Table:
+    """Return what stands at `places` of a table in the form of SCHEMA; `rows` are its rows in the plan."""
+    chosen = plan.chosen[rows]
+    splits = pa.DictionaryArray.from_arrays(plan.splits[rows][chosen], list(SPLITS))
+    first, last = np.searchsorted(plan.renamed, (rows.start, rows.stop))
+    found = table.select(["id", "title", "text"]).take(places)
+    if first < last:
+        suffixes = dict(zip(plan.renamed[first:last], plan.suffixes[first:last], strict=True))
+        numbers = rows.start + np.flatnonzero(chosen)
+        ids = [
+            name + suffixes.get(row, "")
+            for name, row in zip(found.column("id").to_pylist(), numbers, strict=True)
+        ]
+        found = found.set_column(0, "id", pa.array(ids, pa.string()))
+    return found.append_column("split", splits.cast(pa.string()))

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ulmfit.corpus.documents import Selection
 from ulmfit.corpus.extraction import Limits
-from ulmfit.corpus.wikipedia import dump_files, extract_dumps
+from ulmfit.corpus.sampling import Selection
+from ulmfit.corpus.wikipedia import ENGINES, Extractor, dump_files, extract_dumps
 from ulmfit.errors import InputError
 from ulmfit.progress import say
 
@@ -20,15 +20,20 @@ def extract(
     out: Path,
     *,
     language: str | None = None,
+    engine: str = "wikiextractor",
+    headings: bool = True,
     workers: int = 0,
     log: Callable[[str], None] = say,
     limits: Limits | None = None,
 ) -> int:
     """Extract `dump` (a file, or a folder with the parts of one dump) into `out`, without a recipe.
 
-    Writes `out/documents.parquet` and `out/account.json`; `workers` is the number of processes (0: one a
-    core). Without `language` the dump's own database name decides. Returns the number of documents.
+    Writes `out/documents.parquet` and `out/account.json`. `engine` and `headings` are those of
+    `WikipediaCorpus`; `workers` is the number of processes (0: one a core). Without `language` the dump's own
+    database name decides. Returns the number of documents.
     """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r} is unknown; expected {' or '.join(ENGINES)}")
     dumps = dump_files(dump)
     existed = out.exists()
     if existed and not out.is_dir():
@@ -44,6 +49,7 @@ def extract(
             scratch,
             language=language,
             selection=Selection(),
+            extractor=Extractor(engine, headings),
             limits=limits or Limits(workers=workers),
             log=log,
             warn=lambda message: log(f"warning: {message}"),

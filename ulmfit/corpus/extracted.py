@@ -14,7 +14,9 @@ from ulmfit.corpus.documents import Account, Document
 from ulmfit.errors import InputError
 
 EMPTY, UNCLOSED = "empty after extraction", "block not closed"
-_DOC = re.compile(r'<doc\s+id="([^"]*)"(?:\s+\w+="[^"]*")*?\s+title="(.*?)"(?:\s+\w+="[^"]*")*\s*>\s*$')
+_DOC = re.compile(r'<doc\s+id="([^"]*)"(?:\s+(?!title=)\w+="[^"]*")*+\s+title="')
+_END_REVERSED = re.compile(r'\s*>\s*(?:"[^"]*"=\w+\s+)*"')
+"""What follows a title, read from the end of the line: a title may hold quotes of its own."""
 _IGNORED_SUFFIXES = (".bz2", ".gz", ".xz", ".zip", ".png", ".parquet")
 
 
@@ -51,11 +53,11 @@ def _blocks(stream: IO[bytes], name: str, account: Account) -> Iterator[tuple[st
     identifier, title = "", ""
     lines: list[str] | None = None
     for number, line in enumerate(decoded_lines(stream, name), start=1):
-        start = _DOC.match(line) if line.startswith("<doc ") else None
+        start = _start(line) if line.startswith("<doc ") else None
         if start:
             if lines is not None:
                 _unclosed(account, identifier)
-            identifier, title = start.group(1), unescape_once(start.group(2))
+            identifier, title = start
             lines = []
         elif lines is None:
             if line.startswith("{"):
@@ -67,6 +69,14 @@ def _blocks(stream: IO[bytes], name: str, account: Account) -> Iterator[tuple[st
             lines.append(line)
     if lines is not None:
         _unclosed(account, identifier)
+
+
+def _start(line: str) -> tuple[str, str] | None:
+    """Return id and title in the first line of a block, or None; takes time linear in its length."""
+    start = _DOC.match(line)
+    rest = line[start.end() :] if start else ""
+    end = _END_REVERSED.match(rest[::-1])
+    return (start.group(1), unescape_once(rest[: -end.end()])) if start and end else None
 
 
 def _unclosed(account: Account, identifier: str) -> None:

@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulmfit.corpus import supervisor
-from ulmfit.corpus.cleaning import normalise, without_empty_brackets
+from ulmfit.corpus.cleaning import tidied
 from ulmfit.corpus.page_store import MIB, Article, Store, page_element
-from ulmfit.corpus.wikitext import unmarked
+from ulmfit.corpus.wikitext import restored_lines
 from ulmfit.errors import StageFailed
 from ulmfit.files import atomic_path
 
+TEMPLATES = "templates.xml"
 LARGEST_LINE = 64 * MIB
 SHARED_MEMORY = Path("/dev/shm")
 OUT_OF_TIME = "time"
@@ -63,7 +63,10 @@ def extractor_version() -> str:
 
 
 class Extraction:
-    """Extracts every shard of `store` once, several at a time, and keeps the texts of finished shards."""
+    """Extracts every shard of `store` once, several at a time, and keeps the texts of finished shards.
+
+    With `templates` they are expanded, with `headings` those are kept that have text under them.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,11 @@ class Extraction:
         limits: Limits,
         log: Callable[[str], None],
         warn: Callable[[str], None],
+        headings: bool = True,
     ) -> None:
         self._store = store
-        self._templates = templates
+        self._templates, self._headings = templates, headings
+        self._memory = _SharedMemory()
         self._limits = limits
         self._log, self._warn = log, warn
         self._live: set[subprocess.Popen[bytes]] = set()
@@ -87,7 +92,9 @@ class Extraction:
         done = self._store.shards - len(missing)
         if done:
             self._log(f"{done} of {self._store.shards} shards were extracted before")
-        with ThreadPoolExecutor(max(1, min(self._workers(), len(missing)))) as pool:
+        with ThreadPoolExecutor(
+            max(1, min(self._limits.workers or os.cpu_count() or 1, len(missing)))
+        ) as pool:
             try:
                 for failed in pool.map(self._extract_shard, missing):
                     done += 1
@@ -108,29 +115,29 @@ class Extraction:
             for line in lines:
                 yield Extracted(*json.loads(line))
 
-    def _workers(self) -> int:
-        """Return how many wikiextractors fit: each keeps all templates in shared memory."""
-        wanted = self._limits.workers or os.cpu_count() or 1
-        if not self._templates or not SHARED_MEMORY.is_dir():
-            return wanted
-        free = shutil.disk_usage(SHARED_MEMORY).free
-        need = int(1.2 * self._store.template_bytes) + MIB
-        if need > free:
-            raise StageFailed(
-                f"the templates need {need // MIB} MiB of {SHARED_MEMORY}, which has {free // MIB}: "
-                f"enlarge it (docker: --shm-size) or set templates=False"
-            )
-        return min(wanted, free // need)
-
     def _extract_shard(self, shard: int) -> list[str]:
         """Extract one shard; return a line for each article at which wikiextractor failed."""
         articles = [article for article in self._store.index(shard) if self._store.sampled(article)]
-        texts: dict[int, str] = {}
-        failed: list[str] = []
         folder = self._store.folder / f"run-{shard:05}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        todo: Sequence[Article] = articles
+        size = 0
+        if self._templates and articles:
+            size = self._store.write_templates(shard, articles, folder / TEMPLATES)
+        with self._memory.reserved(size):
+            texts, failed = self._extract_articles(shard, articles, folder)
+        self._write_texts(shard, articles, texts)
+        shutil.rmtree(folder)
+        self._store.forget_pages(shard)
+        return failed
+
+    def _extract_articles(
+        self, shard: int, articles: Sequence[Article], folder: Path
+    ) -> tuple[dict[int, str], list[str]]:
+        """Return the texts by the articles' numbers, and a line for each article that has none."""
+        texts: dict[int, str] = {}
+        failed: list[str] = []
+        todo = articles
         alone = 0  # how many of the next articles are run one by one, to find the one at fault
         while todo:
             batch = todo[:1] if alone else todo
@@ -147,10 +154,7 @@ class Extraction:
                 failed.append(f"extraction failed for page {todo[0].id} ({todo[0].title!r}): {verdict}")
                 todo = todo[1:]
                 alone = 0
-        self._write_texts(shard, articles, texts)
-        shutil.rmtree(folder)
-        self._store.forget_pages(shard)
-        return failed
+        return texts, failed
 
     def _write_texts(self, shard: int, articles: Sequence[Article], texts: dict[int, str]) -> None:
         with atomic_path(self.texts_path(shard)) as path, path.open("w", encoding="utf-8") as lines:
@@ -165,7 +169,9 @@ class Extraction:
         verdict = self._supervise(export, folder)
         wanted = {article.number for article in batch}
         return verdict, {
-            number: text for number, text in _output(folder / "output.jsonl") if number in wanted
+            number: cleaned(text, self._headings)
+            for number, text in _output(folder / "output.jsonl")
+            if number in wanted
         }
 
     def _check_environment(self, shard: int, folder: Path, verdict: str) -> None:
@@ -186,9 +192,8 @@ class Extraction:
         The supervisor works in `folder`, so every path that it is given is absolute.
         """
         export, folder = export.resolve(), folder.resolve()
-        templates = ["--no-templates"]
-        if self._templates:
-            templates = ["--templates", str(self._store.templates.resolve())]
+        templates = folder / TEMPLATES
+        options = ["--templates", str(templates)] if templates.exists() else ["--no-templates"]
         # One worker, so that the texts come in the order of the pages; -u writes each as soon as it is done.
         # The empty --html-safe keeps `&` from becoming `&amp;`.
         command = [
@@ -201,14 +206,15 @@ class Extraction:
             "--output",
             "-",
         ]
-        command += ["--json", "--html-safe=", "--processes", "1", *templates]
+        command += ["--json", "--html-safe=", "--processes", "1", *options]
         limits = self._limits
+        template_bytes = templates.stat().st_size if templates.exists() else 0
         spec = {
             "command": command,
             "folder": str(folder),
             "output": str(folder / "output.jsonl"),
             "errors": str(folder / "errors.txt"),
-            "memory_bytes": limits.memory_megabytes * MIB + 4 * self._store.template_bytes,
+            "memory_bytes": limits.memory_megabytes * MIB + 4 * template_bytes,
             "page_seconds": limits.page_seconds,
             "idle_seconds": limits.idle_seconds,
             "start_seconds": limits.start_seconds,
@@ -241,8 +247,7 @@ class Extraction:
             process.stdout.close()
             process.wait()
             if group:  # the supervisor has done this, unless it was killed itself
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(int(group), signal.SIGKILL)
+                supervisor.end_group(int(group), reap=False)
         if self._stopped:
             raise StageFailed("the extraction was stopped")
         return verdict or "the supervisor died"
@@ -255,8 +260,39 @@ class Extraction:
                     process.stdin.close()
 
 
+class _SharedMemory:
+    """Where wikiextractor keeps its templates: handed out to no more at a time than fit."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._size = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else None
+        self._free = self._size or 0
+
+    @contextlib.contextmanager
+    def reserved(self, template_bytes: int) -> Iterator[None]:
+        """Wait until there is room for templates; raises StageFailed where there never is."""
+        if self._size is None:
+            yield
+            return
+        need = int(1.2 * template_bytes) + MIB
+        if need > self._size:
+            raise StageFailed(
+                f"the templates need {-(-need // MIB)} MiB of {SHARED_MEMORY}, which has "
+                f"{self._size // MIB}: enlarge it (docker: --shm-size) or set templates=False"
+            )
+        with self._changed:
+            self._changed.wait_for(lambda: need <= self._free)
+            self._free -= need
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += need
+                self._changed.notify_all()
+
+
 def _output(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and cleaned text of the complete lines; what is longer than any page is passed over."""
+    """Yield number and text of the complete lines; what is longer than any page is passed over."""
     if not path.exists():
         return
     with path.open("rb") as lines:
@@ -267,11 +303,11 @@ def _output(path: Path) -> Iterator[tuple[int, str]]:
                 continue
             try:
                 content = json.loads(line)
-                yield int(content["id"]), cleaned(content["text"])
+                yield int(content["id"]), str(content["text"])
             except (ValueError, KeyError, TypeError):
                 continue
 
 
-def cleaned(text: str) -> str:
+def cleaned(text: str, headings: bool) -> str:
     """Return a text of wikiextractor as it goes into the corpus."""
-    return normalise(without_empty_brackets(unmarked(normalise(text))))
+    return tidied(restored_lines(text, headings))

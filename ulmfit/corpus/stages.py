@@ -12,7 +12,7 @@ from ulmfit.settings import NOT_IN_KEY
 from ulmfit.stage import Stage, Work
 
 if TYPE_CHECKING:
-    from ulmfit.corpus.documents import Selection
+    from ulmfit.corpus.sampling import Selection
 
 
 class DumpStage(Stage):
@@ -29,6 +29,12 @@ class CorpusStage(Stage):
     max_documents: int | None = Field(
         None, ge=1, description="documents kept, an unbiased sample by a hash of the id; None keeps all"
     )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="words (corpus/words.py) after which no more documents are kept, taken in the order that "
+        "max_documents uses; the last one may go over it; None keeps all",
+    )
     valid_fraction: float = Field(
         0.01, gt=0, lt=1, description="share of the documents for validation, chosen by a salted hash"
     )
@@ -44,9 +50,9 @@ class CorpusStage(Stage):
 
     def selection(self) -> Selection:
         """Return the sample and the splits that the fields ask for."""
-        from ulmfit.corpus.documents import Selection
+        from ulmfit.corpus.sampling import Selection
 
-        return Selection(self.max_documents, self.valid_fraction, self.test_fraction)
+        return Selection(self.max_documents, self.valid_fraction, self.test_fraction, self.max_tokens)
 
 
 class Wikipedia(DumpStage):
@@ -61,24 +67,34 @@ class Wikipedia(DumpStage):
     )
 
     def build(self, work: Work) -> None:
-        """Download what is missing."""
+        """Download what is missing, unless the mirror has it."""
         from ulmfit.corpus.wikipedia_download import download_dump
 
-        download_dump(self.language, self.date, self.base_url, work.folder, work.log)
+        download_dump(self.language, self.date, self.base_url, work.folder, work.log, work.mirror)
 
 
 class WikipediaCorpus(CorpusStage):
-    """The articles of a Wikipedia dump, extracted with wikiextractor."""
+    """The articles of a Wikipedia dump as text.
+
+    Two engines read wikitext. "wikiextractor" expands templates; it is a program of its own. "fast" is this
+    project's: one pass over the wikitext that drops templates. A limit struck by a page (`page_seconds`,
+    `memory_megabytes`) costs that page alone, and the account names it.
+    """
 
     stage_name: ClassVar[str] = "corpus"
+    stage_version: ClassVar[int] = 2
 
     dump: DumpStage | File = Field(description="stage that provides a dump, or its file (.xml.bz2 or .xml)")
     language: str = Field(description="language code of the texts, for the record")
+    engine: Literal["wikiextractor", "fast"] = Field(
+        "wikiextractor", description="what turns wikitext into text: the program wikiextractor, or our own"
+    )
+    headings: bool = Field(True, description="keep the headings of sections, a line each; False drops them")
     templates: bool = Field(
-        True, description="expand templates, as far as wikiextractor can; False drops them"
+        True, description="expand templates, as far as wikiextractor can; False, or engine fast, drops them"
     )
     workers: Annotated[int, NOT_IN_KEY] = Field(
-        0, ge=0, description="wikiextractors at a time; 0: one a core"
+        0, ge=0, description="processes that extract at a time; 0: one a core"
     )
     page_seconds: Annotated[float, NOT_IN_KEY] = Field(
         30.0, gt=0, description="CPU seconds for one page, after which its extraction counts as failed"
@@ -89,16 +105,22 @@ class WikipediaCorpus(CorpusStage):
         description="seconds without output and CPU use, after which wikiextractor is started again",
     )
     memory_megabytes: Annotated[int, NOT_IN_KEY] = Field(
-        2048, ge=256, description="MiB of address space of each wikiextractor process, the templates apart"
+        2048, ge=256, description="MiB of address space of each process that extracts, its templates apart"
     )
     shard_megabytes: Annotated[int, NOT_IN_KEY] = Field(
         8, ge=1, description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much"
     )
 
+    @model_validator(mode="after")
+    def _templates_have_an_effect(self) -> Self:
+        if self.engine == "fast" and not self.templates:
+            raise ValueError("templates has no effect with engine='fast', which drops them: leave it out")
+        return self
+
     def build(self, work: Work) -> None:
         """Extract the dump; go on with what a killed run has left."""
         from ulmfit.corpus.extraction import Limits
-        from ulmfit.corpus.wikipedia import dump_files, extract_dumps
+        from ulmfit.corpus.wikipedia import Extractor, dump_files, extract_dumps
 
         source = work.file(self.dump) if isinstance(self.dump, File) else work.input(self.dump)
         limits = Limits(
@@ -113,7 +135,7 @@ class WikipediaCorpus(CorpusStage):
             work.scratch(),
             language=self.language,
             selection=self.selection(),
-            templates=self.templates,
+            extractor=Extractor(self.engine, self.headings, self.templates),
             limits=limits,
             shard_bytes=self.shard_megabytes << 20,
             log=work.log,
@@ -125,6 +147,7 @@ class ExtractedCorpus(CorpusStage):
     """What WikiExtractor wrote earlier: `<doc>` blocks or JSON lines, in a folder or a tar archive."""
 
     stage_name: ClassVar[str] = "corpus"
+    stage_version: ClassVar[int] = 2
 
     archive: File = Field(
         description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
@@ -144,6 +167,7 @@ class TextFiles(CorpusStage):
     """Plain text files, a folder or tar archive of them, CSV, TSV or Parquet."""
 
     stage_name: ClassVar[str] = "corpus"
+    stage_version: ClassVar[int] = 2
 
     files: File | tuple[File, ...] = Field(description="file, folder or tar archive, or several of them")
     document: Literal["file", "line", "paragraphs"] = Field(
@@ -173,6 +197,7 @@ class JoinedCorpus(CorpusStage):
     """Several corpora as one; every document keeps the split that it has, so the fractions have no effect."""
 
     stage_name: ClassVar[str] = "corpus"
+    stage_version: ClassVar[int] = 2
 
     parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
 

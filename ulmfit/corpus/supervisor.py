@@ -114,8 +114,11 @@ def limits(memory_bytes: int):
     return apply
 
 
-def end_group(group: int) -> None:
-    """End every process of a group: politely first, so that Python's tracker frees shared memory."""
+def end_group(group: int, reap: bool = True) -> None:
+    """End every process of a group: politely first, so that Python's tracker frees shared memory.
+
+    With `reap` all children of this process that have ended are waited for.
+    """
     for number, seconds in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
         try:
             os.killpg(group, number)
@@ -124,7 +127,7 @@ def end_group(group: int) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
+                while reap and os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             try:
                 os.killpg(group, 0)
@@ -176,7 +179,8 @@ def main(argument: str) -> None:
         verdict = watch(child, output, watcher)
     finally:
         end_group(child.pid)
-    print(verdict, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
+        os.write(sys.stdout.fileno(), f"{verdict}\n".encode())
 
 
 if __name__ == "__main__":

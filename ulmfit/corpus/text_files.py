@@ -141,7 +141,9 @@ def _parquet_texts(identifier: str, path: Path, form: Form) -> Iterator[tuple[st
                 for row, text in enumerate(texts):
                     number += 1
                     yield f"{identifier}:{keys[row] if keys else number}", "", text or ""
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise InputError(
             f"{path.name} is no readable Parquet file with text in {form.text_column!r}: "
             f"{str(error).splitlines()[0]}"

@@ -5,16 +5,67 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ulmfit.corpus.documents import OUTSIDE_SAMPLE, Document, Selection, write_corpus
+from ulmfit import __version__
+from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document, write_collected, write_corpus
+from ulmfit.corpus.dump_reader import Site
 from ulmfit.corpus.extraction import Extraction, Limits, extractor_version
-from ulmfit.corpus.page_store import MIB, Store, fill_store, open_store
+from ulmfit.corpus.fast_extraction import FastExtraction
+from ulmfit.corpus.page_filling import fill_store
+from ulmfit.corpus.page_store import MIB, Store, open_store
+from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, Selection
+from ulmfit.corpus.shards import EMPTY_AFTER, EXTRACTION_FAILED
+from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.errors import InputError
+from ulmfit.files import read_json, remove_temporaries, write_json
 
-EXTRACTION_FAILED, EMPTY_AFTER = "extraction failed", "empty after extraction"
+IDENTITY = "fast.json"
+ENGINES = ("wikiextractor", "fast")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """What turns wikitext into text, and what it keeps; `templates` is for wikiextractor alone."""
+
+    engine: str = "wikiextractor"
+    headings: bool = True
+    templates: bool = True
+
+    @property
+    def version(self) -> str:
+        """Name and version of the program; raises StageFailed where it is missing or too old."""
+        return f"ulmfit {__version__}" if self.engine == "fast" else f"wikiextractor {extractor_version()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One extraction: from where, how, what of it, and who is told."""
+
+    dumps: Sequence[Path]
+    folder: Path
+    extractor: Extractor
+    selection: Selection
+    limits: Limits
+    shard_bytes: int
+    log: Say
+    warn: Say
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a half-finished extraction must have in common with this one to be continued."""
+        return {
+            "version": WikipediaCorpus.stage_version,
+            "dumps": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in self.dumps],
+            "extractor": self.extractor.version,
+            "headings": self.extractor.headings,
+            "templates": self.extractor.templates,
+            "max_documents": self.selection.max_documents,
+            "max_tokens": self.selection.max_tokens,
+            "shard_bytes": self.shard_bytes,
+        }
 
 
 def extract_dumps(
@@ -24,7 +75,7 @@ def extract_dumps(
     *,
     language: str | None,
     selection: Selection,
-    templates: bool = True,
+    extractor: Extractor = Extractor(),
     limits: Limits,
     shard_bytes: int = 8 * MIB,
     log: Say,
@@ -35,40 +86,16 @@ def extract_dumps(
     `scratch` keeps what is done: after a kill, the same call goes on with the shards that are left. Raises
     InputError for a file that is no export, is damaged or holds no articles; `scratch` is then empty.
     """
-    version = extractor_version()
-    identity = _identity(dumps, templates, selection.max_documents, shard_bytes, version)
-    folder = scratch / "store"
+    run = _Run(dumps, scratch / "store", extractor, selection, limits, shard_bytes, log, warn)
+    for name in (DOCUMENTS, ACCOUNT):
+        remove_temporaries(out, name)
+    extract = _extract_fast if extractor.engine == "fast" else _extract_with_wikiextractor
     try:
-        store = open_store(folder, identity)
-        if store is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            store = fill_store(
-                folder,
-                dumps,
-                identity,
-                max_documents=selection.max_documents,
-                shard_bytes=shard_bytes,
-                log=log,
-            )
-        extraction = Extraction(store, templates, limits, log, warn)
-        extraction.run()
-        account = store.account
-        found = site_language(store.site.dbname)
-        if language and found and found != language:
-            warn(f"the dump says that it is {store.site.dbname}, the language asked for is {language}")
-        account.more = {
-            "language": language or found,
-            "dbname": store.site.dbname,
-            "extractor": f"wikiextractor {version}",
-            "templates": templates,
-        }
-        sampled = Selection(None, selection.valid_fraction, selection.test_fraction)
-        written = write_corpus(_documents(store, extraction), out, scratch, account, sampled, log)
+        written = extract(run, language, out, scratch)
     except InputError:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(run.folder, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(run.folder, ignore_errors=True)
     return written
 
 
@@ -98,16 +125,83 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _identity(
-    dumps: Sequence[Path], templates: bool, max_documents: int | None, shard_bytes: int, version: str
-) -> dict[str, Any]:
-    """Return what a half-finished extraction must have in common with this one to be continued."""
+def _extract_with_wikiextractor(run: _Run, language: str | None, out: Path, scratch: Path) -> int:
+    identity = run.identity()
+    store = open_store(run.folder, identity)
+    if store is None:
+        store = fill_store(
+            run.folder,
+            run.dumps,
+            identity,
+            max_documents=run.selection.max_documents,
+            max_tokens=run.selection.max_tokens,
+            shard_bytes=run.shard_bytes,
+            log=run.log,
+            warn=run.warn,
+        )
+    extraction = Extraction(
+        store,
+        run.extractor.templates,
+        run.limits,
+        run.log,
+        run.warn,
+        headings=run.extractor.headings,
+    )
+    extraction.run()
+    store.account.more = _described(run, language, store.site)
+    account = store.account
+    written = write_corpus(_documents(store, extraction), out, scratch, account, run.selection, run.log)
+    if store.threshold is not None and not run.selection.is_reached_by(written, account.more["words"]):
+        run.warn(
+            f"the sample has only {written} documents and {account.more['words']} words: "
+            f"more articles than expected gave little or no text"
+        )
+    return written
+
+
+def _extract_fast(run: _Run, language: str | None, out: Path, scratch: Path) -> int:
+    identity = run.identity()
+    if _identity_in(run.folder) != identity:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        run.folder.mkdir(parents=True)
+        write_json(run.folder / IDENTITY, identity)
+    extraction = FastExtraction(
+        run.dumps,
+        run.folder,
+        selection=run.selection,
+        headings=run.extractor.headings,
+        workers=run.limits.workers,
+        page_seconds=run.limits.page_seconds,
+        memory_megabytes=run.limits.memory_megabytes,
+        log=run.log,
+        warn=run.warn,
+    )
+    extraction.run()
+    account = Account(" + ".join(path.name for path in run.dumps), extraction.pages_read)
+    account.more = _described(run, language, extraction.site)
+    tables, hashes = extraction.tables(), extraction.document_hashes()
+    return write_collected(tables, hashes, out, account, run.selection, run.log)
+
+
+def _identity_in(folder: Path) -> Any:
+    try:
+        return read_json(folder / IDENTITY)
+    except (OSError, ValueError):
+        return None
+
+
+def _described(run: _Run, language: str | None, site: Site) -> dict[str, Any]:
+    """Return what the account says about the dump and how it was read."""
+    found = site_language(site.dbname)
+    if language and found and found != language:
+        run.warn(f"the dump says that it is {site.dbname}, the language asked for is {language}")
     return {
-        "dumps": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in dumps],
-        "templates": templates,
-        "max_documents": max_documents,
-        "shard_bytes": shard_bytes,
-        "extractor": version,
+        "language": language or found,
+        "dbname": site.dbname,
+        "engine": run.extractor.engine,
+        "extractor": run.extractor.version,
+        "templates": run.extractor.templates and run.extractor.engine == "wikiextractor",
+        "headings": run.extractor.headings,
     }
 
 

@@ -1,45 +1,86 @@
-"""Downloads the dump of one date and checks it against the checksums published with it."""
+"""Downloads the dump of one date, or takes it from a mirror; checked against the sums published with it."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.download import NotFound, download, fetch_text
+from ulmfit.assets import in_mirror
+from ulmfit.download import NotFound, difference, download, fetch_text
 from ulmfit.errors import InputError
+from ulmfit.files import atomic_path
 
-_PART = re.compile(r"-pages-articles\d+\.xml(-p\d+p\d+)?\.bz2")
+_SUM_DIGITS = {"sha1": 40, "md5": 32}
+"""Kinds of published sums, the better one first."""
+_KINDS_OF_DUMP = ("-pages-articles", "-pages-articles-multistream")
+"""Both hold the same pages; the second is somewhat larger."""
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What is published as one dump: `prefix` is wiki and date, `sums` the sum of every file by its name."""
+
+    prefix: str
+    kind: str
+    sums: Mapping[str, str]
+
+    def complete_sets(self) -> list[list[str]]:
+        """Return the sets of files that each hold all articles; the single file is the first where it is."""
+        sets = []
+        for kind in _KINDS_OF_DUMP:
+            single = f"{self.prefix}{kind}.xml.bz2"
+            parts = self._parts(f"{self.prefix}{kind}")
+            sets += [[single]] if single in self.sums else []
+            sets += [parts] if parts else []
+        return sets
+
+    def _parts(self, beginning: str) -> list[str]:
+        """Return the numbered parts in their order, or nothing while one of the numbers is missing."""
+        pattern = re.compile(re.escape(beginning) + r"(\d+)\.xml(?:-p(\d+)p(\d+))?\.bz2")
+        found = [match for name in self.sums if (match := pattern.fullmatch(name))]
+        found.sort(key=lambda match: [int(number or 0) for number in match.groups()])
+        numbers = {int(match[1]) for match in found}
+        return [match[0] for match in found] if numbers == set(range(1, len(numbers) + 1)) else []
 
 
 def download_dump(
-    language: str, date: str, base_url: str, folder: Path, log: Callable[[str], None]
+    language: str, date: str, base_url: str, folder: Path, log: Log, mirror: Path | None = None
 ) -> list[Path]:
-    """Download the article dump of `language` and `date` into `folder`; return its parts in their order.
+    """Bring the article dump of `language` and `date` into `folder`; return its parts in their order.
 
-    Raises InputError when the server no longer offers the date; the message lists the dates that it offers.
+    `mirror` is searched first, for the list of sums as well as for the files. Raises InputError when a file
+    differs from its published sum, and when the server no longer offers the date; the message lists the
+    dates that it offers.
     """
     wiki = language.replace("-", "_") + "wiki"
-    address = f"{base_url.rstrip('/')}/{wiki}/{date}"
-    try:
-        listing = fetch_text(f"{address}/{wiki}-{date}-sha1sums.txt", log=log)
-    except NotFound as error:
-        raise InputError(_missing(wiki, date, base_url, log)) from error
-    files = _article_files(listing, f"{wiki}-{date}")
-    if not files:
+    published = mirror and _mirrored_sums(f"{wiki}-{date}", mirror, log)
+    published = published or _published_sums(wiki, date, base_url, log)
+    sets = published.complete_sets()
+    if not sets:
         raise InputError(
-            f"the checksum list of {wiki} {date} names no pages-articles dump; it may still be under way: "
-            f"choose an earlier date"
+            f"the checksum list of {wiki} {date} names no whole pages-articles dump; "
+            f"it may still be under way: choose an earlier date"
         )
-    for name, sha1 in files:
+    names = _set_in_mirror(sets, mirror) or sets[0]
+    _remove_others(folder, wiki, {_local_name(name) for name in names})
+    for name in names:
+        sums = {published.kind: published.sums[name]}
         target = folder / _local_name(name)
-        if target.exists() and _sha1(target) == sha1:
+        if target.exists() and not difference(target, sums):
             log(f"{name} is there already")
-            continue
-        log(f"downloading {name}")
-        download(f"{address}/{name}", target, sha1=sha1, log=log)
-    return [folder / _local_name(name) for name, _ in files]
+        elif copy := mirror and _checked_copy(name, sums, mirror):
+            log(f"copying {name} from the mirror")
+            with atomic_path(target) as temporary:
+                shutil.copyfile(copy, temporary)
+        else:
+            log(f"downloading {name}")
+            download(f"{base_url.rstrip('/')}/{wiki}/{date}/{name}", target, sums=sums, log=log)
+    return [folder / _local_name(name) for name in names]
 
 
 def _local_name(name: str) -> str:
@@ -47,32 +88,76 @@ def _local_name(name: str) -> str:
     return re.sub(r"\.xml(-p\d+p\d+)\.bz2$", r"\1.xml.bz2", name)
 
 
-def _article_files(listing: str, prefix: str) -> list[tuple[str, str]]:
-    """Return name and sha1 of the single article dump, or of its parts where there is no single one."""
-    entries = [line.split() for line in listing.splitlines()]
-    sums = {
-        entry[1]: entry[0] for entry in entries if len(entry) == 2 and re.fullmatch("[0-9a-f]{40}", entry[0])
-    }
-    single = f"{prefix}-pages-articles.xml.bz2"
-    if single in sums:
-        return [(single, sums[single])]
-    parts = [name for name in sums if name.startswith(prefix) and _PART.fullmatch(name.removeprefix(prefix))]
-    parts.sort(key=lambda name: [int(number) for number in re.findall(r"\d+", name.removeprefix(prefix))])
-    return [(name, sums[name]) for name in parts]
+def _remove_others(folder: Path, wiki: str, names: set[str]) -> None:
+    """Remove what an earlier try has left when it found another set of files: a dump is read only once."""
+    for path in folder.glob(f"{wiki}-*"):
+        if path.name.removesuffix(".part") not in names:
+            path.unlink()
 
 
-def _missing(wiki: str, date: str, base_url: str, log: Callable[[str], None]) -> str:
+# --- The list of sums ---------------------------------------------------------------------------------------
+
+
+def _mirrored_sums(prefix: str, mirror: Path, log: Log) -> _Published | None:
+    for kind in _SUM_DIGITS:
+        for path in in_mirror(mirror, f"{prefix}-{kind}sums.txt"):
+            return _read_sums(path.read_text(encoding="utf-8", errors="replace"), prefix, kind)
+    log(f"the mirror has no {prefix}-sha1sums.txt; asking the server for it")
+    return None
+
+
+def _published_sums(wiki: str, date: str, base_url: str, log: Log) -> _Published:
+    prefix = f"{wiki}-{date}"
+    for kind in _SUM_DIGITS:
+        try:
+            listing = fetch_text(f"{base_url.rstrip('/')}/{wiki}/{date}/{prefix}-{kind}sums.txt", log=log)
+        except NotFound:
+            continue
+        return _read_sums(listing, prefix, kind)
+    raise InputError(_missing(wiki, date, base_url, log))
+
+
+def _read_sums(listing: str, prefix: str, kind: str) -> _Published:
+    pattern = re.compile(rf"([0-9a-f]{{{_SUM_DIGITS[kind]}}}) [ *](\S+)")
+    lines = (pattern.fullmatch(line.strip()) for line in listing.splitlines())
+    return _Published(prefix, kind, {line[2]: line[1] for line in lines if line})
+
+
+def _missing(wiki: str, date: str, base_url: str, log: Log) -> str:
     try:
         page = fetch_text(f"{base_url.rstrip('/')}/{wiki}/", log=log)
     except NotFound:
         return f"{base_url} has no wiki named {wiki}; check the language's code"
     dates = sorted(set(re.findall(r'href="(\d{8})/?"', page)))
+    if date in dates:
+        return (
+            f"the dump of {wiki} of {date} has no list of checksums yet, so it is still under way; "
+            f"the server offers {', '.join(dates)}"
+        )
     return (
         f"there is no dump of {wiki} of {date}: dumps vanish after some months; "
         f"the server still offers {', '.join(dates) or 'none'}"
     )
 
 
-def _sha1(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest()
+# --- The mirror ---------------------------------------------------------------------------------------------
+
+
+def _set_in_mirror(sets: list[list[str]], mirror: Path | None) -> list[str] | None:
+    """Return the first set of files that the mirror has as a whole."""
+    if mirror is None:
+        return None
+    return next((names for names in sets if all(in_mirror(mirror, name) for name in names)), None)
+
+
+def _checked_copy(name: str, sums: Mapping[str, str], mirror: Path) -> Path | None:
+    """Return the mirror's file of that name; raises InputError when it has another sum than published."""
+    differences = []
+    for path in in_mirror(mirror, name):
+        differs = difference(path, sums)
+        if not differs:
+            return path
+        differences.append(f"{path} is not the published file: {differs}")
+    if differences:
+        raise InputError(f"{differences[0]}; copy it again, or remove it from the mirror")
+    return None

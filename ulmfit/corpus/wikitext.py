@@ -1,7 +1,8 @@
 """What is done to a page's wikitext before wikiextractor sees it, and undone afterwards.
 
-wikiextractor drops list items, fills in the time of day, and takes any title that begins with the template
-namespace's word for a template. Characters of Unicode's private use area mark what has to be put right.
+wikiextractor drops list items, puts a full stop after headings, fills in the time of day, and takes any title
+that begins with the template namespace's word for a template. Characters of Unicode's private use area mark
+what has to be put right.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ ITEM = "\ue5a0"
 """Stands at the beginning of a line that was a list item."""
 GUARD = "\ue5a1"
 """Stands before a title that begins with the template namespace's word."""
+HEADINGS = "\ue5a2\ue5a3\ue5a4\ue5a5\ue5a6\ue5a7"
+"""One of them stands at the beginning of a line that was a heading: the first for level 1, and so on."""
 
+_MARKS = re.compile(f"[{ITEM}{GUARD}{HEADINGS}]")
+_NO_MARKS = dict.fromkeys(map(ord, ITEM + GUARD + HEADINGS))
 _LIST_ITEM = re.compile(r"^[ \t]*[:*#;]*[*#;][:*#;]*[ \t]*")
-_ITEM_STARTS = frozenset(":*#; \t")
-_REDIRECT = re.compile(r"\s*#\s*([^\W\d_]+)\s*:?\s*\[\[[^\[\]\n]+\]\]", re.IGNORECASE)
+_MARKED_STARTS = frozenset("=:*#; \t")
+_REDIRECT = re.compile(r"\s*+#\s*+([^\s\[\]{}|<>:]++)\s*+:?+\s*+\[\[([^\[\]|#\n]++)[^\[\]\n]*+\]\]")
 _CLOCK = re.compile(
-    r"\{\{\s*(?:\{\{\{\s*\|\s*safesubst:\s*\}\}\}|safesubst:|subst:)?\s*"
-    r"current(year|month|day|hour|time)\s*\}\}",
+    r"\{\{\s*+(?:\{\{\{\s*+\|\s*+safesubst:\s*+\}\}\}|safesubst:|subst:)?+\s*+"
+    r"current(year|month|day|hour|time)\s*+\}\}",
     re.IGNORECASE,
+)
+_NO_PROSE = re.compile(
+    r"\{\{[^{}]*+\}\}|<ref[^<>]*+>[^<]*+</ref>|<!--.*?-->|<[^<>]*+>"
+    r"|\[https?:[^\s\]]*+|\[\[[^\[\]|:]*+:[^\[\]]*+\]\]|^[ \t]*+[|!{}].*+$",
+    re.MULTILINE,
 )
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
 _ONLY_INCLUDE = re.compile(r"</?onlyinclude\s*/?>", re.IGNORECASE)
@@ -30,11 +40,18 @@ EPOCH = "2000-01-01T00:00:00Z"
 
 def is_redirect(text: str) -> bool:
     """Return whether a page is a redirect in any language: `#WORD [[target]]`, WORD without small letters."""
+    return redirect_target(text) is not None
+
+
+def redirect_target(text: str) -> str | None:
+    """Return the title that a page redirects to, or None."""
     match = _REDIRECT.match(text)
     if not match:
-        return False
+        return None
     word = match.group(1)
-    return word.upper() == "REDIRECT" or (len(word) > 2 and word == word.upper())
+    letters = any(character.isalpha() for character in word)
+    foreign = letters and len(word) > 2 and word == word.upper()
+    return match.group(2).strip() if foreign or word.upper() == "REDIRECT" else None
 
 
 def fixed_clock(text: str, timestamp: str) -> str:
@@ -51,21 +68,70 @@ def fixed_clock(text: str, timestamp: str) -> str:
     return _CLOCK.sub(lambda match: values[match.group(1).lower()], text)
 
 
-def kept_items(text: str) -> str:
-    """Turn list items into lines of text.
+def marked_lines(text: str) -> str:
+    """Turn list items and headings into lines of text that begin with a mark.
 
-    Inside a template's braces only `*` is a list: a line there may begin with a parser function's `#` or with
-    a `;` or `:` that belongs to an argument.
+    Inside a template's braces only `*` is a list: a line there may begin with a parser function's `#`, with
+    a `;` or `:` that belongs to an argument, or with its `=`.
     """
     lines = text.split("\n")
     depth = 0
     for number, line in enumerate(lines):
-        match = _LIST_ITEM.match(line) if line and line[0] in _ITEM_STARTS else None
-        if match and (depth <= 0 or line.lstrip()[0] == "*") and not line[match.end() :].startswith("{|"):
-            lines[number] = ITEM + line[match.end() :]
+        if line and line[0] in _MARKED_STARTS:
+            lines[number] = _marked(line, depth > 0)
         if "{{" in line or "}}" in line:
             depth = max(0, depth + line.count("{{") - line.count("}}"))
     return "\n".join(lines)
+
+
+def _marked(line: str, in_template: bool) -> str:
+    if line[0] == "=":
+        return line if in_template else _marked_heading(line)
+    match = _LIST_ITEM.match(line)
+    if match and (not in_template or line.lstrip()[0] == "*") and not line[match.end() :].startswith("{|"):
+        return ITEM + line[match.end() :]
+    return line
+
+
+def _marked_heading(line: str) -> str:
+    heading = without_spans(line, "<!--", "-->").rstrip()
+    level = min(len(heading) - len(heading.lstrip("=")), len(heading) - len(heading.rstrip("=")), 6)
+    if not level or len(heading) <= 2 * level:
+        return line
+    return HEADINGS[level - 1] + heading[level:-level].strip()
+
+
+def without_spans(text: str, opening: str, closing: str) -> str:
+    """Return `text` without what stands from each `opening` to the next `closing`, in time linear in it."""
+    kept = []
+    end = 0
+    while (start := text.find(opening, end)) >= 0:
+        closed = text.find(closing, start + len(opening))
+        if closed < 0:
+            break
+        kept.append(text[end:start])
+        end = closed + len(closing)
+    return "".join([*kept, text[end:]])
+
+
+def restored_lines(text: str, headings: bool) -> str:
+    """Return extracted text without this module's marks; of the headings those that have text under them."""
+    kept: list[str] = []
+    waiting: list[tuple[int, str]] = []  # headings without text so far, and their levels
+    for line in text.split("\n"):
+        level = HEADINGS.find(line[:1]) if line else -1
+        line = unmarked(line)
+        if level < 0:
+            if line.strip():
+                kept += [title for _, title in waiting]
+                waiting.clear()
+            kept.append(line)
+            continue
+        while waiting and waiting[-1][0] >= level:
+            waiting.pop()
+        if headings:
+            waiting.append((level, line))
+    return "\n".join(kept)
 
 
 def known_entities(text: str) -> str:
@@ -86,15 +152,27 @@ def _resolved(match: re.Match[str]) -> str:
 def prepared(text: str, timestamp: str) -> str:
     """Return an article's wikitext as wikiextractor should see it."""
     text = _ONLY_INCLUDE.sub("", unmarked(text))
-    return kept_items(fixed_clock(known_entities(text), timestamp or EPOCH))
+    return marked_lines(fixed_clock(known_entities(text), timestamp or EPOCH))
+
+
+def rough_prose(text: str) -> str:
+    """Return about what an extraction leaves of wikitext: rather more of it, and in a moment."""
+    for _ in range(2):
+        text = _NO_PROSE.sub(" ", text)
+    return text
 
 
 def unmarked(text: str) -> str:
-    """Return extracted text without this module's marks."""
-    return text.replace(ITEM, "").replace(GUARD, "")
+    """Return text without this module's marks."""
+    return text.translate(_NO_MARKS) if _MARKS.search(text) else text
 
 
 def escaped(text: str) -> str:
     """Escape text for XML, with the line ends that a reader of lines expects."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def unescaped(text: str) -> str:
+    """Return the text that `escaped` made safe."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ulmfit.errors import InputError
 
@@ -54,7 +56,7 @@ def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str]
     """
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path} is of no known kind: expected a name that ends in {', '.join(SUFFIXES)}")
-    table = _parquet(path) if path.suffix == ".parquet" else _separated(path)
+    table = _parquet(path, columns.values()) if path.suffix == ".parquet" else _separated(path)
     found = {name: column for name, column in columns.items() if column in table.columns}
     for name, column in columns.items():
         if name not in found and name not in optional:
@@ -65,10 +67,16 @@ def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str]
     return pd.DataFrame({name: table[column] for name, column in found.items()})
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path, wanted: Collection[str]) -> pd.DataFrame:
+    """Read the columns as they are: neither the folder's name nor what pandas has noted adds to them."""
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        table = pq.read_table(path, partitioning=None).replace_schema_metadata()
+        table.validate(full=True)
+        for place, field in enumerate(table.schema):
+            if field.name in wanted and not pa.types.is_primitive(field.type):
+                table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
+        return table.to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
 

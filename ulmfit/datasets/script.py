@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulmfit.assets import Catalogue, File, fetch
+from ulmfit.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError, StageFailed
 
@@ -73,7 +74,12 @@ def main(
     script = Path(inspect.getfile(convert))
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(convert)))
     parser.add_argument("out", type=Path, help="folder for the Parquet files and dataset.json")
-    parser.add_argument("--mirror", type=Path, help="folder that has the published files, by any path")
+    parser.add_argument(
+        "--mirror",
+        type=Path,
+        default=os.environ.get(MIRROR_VARIABLE),
+        help=f"folder that has the published files, by any path; default: the variable {MIRROR_VARIABLE}",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="options")
     chosen = parser.parse_args(arguments)
     try:

@@ -72,6 +72,7 @@ class LabelledFiles(DatasetStage):
     """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header."""
 
     stage_name: ClassVar[str] = "labelled-files"
+    stage_version: ClassVar[int] = 2
 
     train: File = Field(description="labelled texts to train on")
     valid: File | None = Field(None, description="labelled texts for validation; None: made from train")

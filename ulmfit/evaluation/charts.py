@@ -17,6 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 42
 
 STRIP_WIDTH, STRIP_HEIGHT, STRIP_MARGIN = 150, 18, 6
 
+MOST_LABELS = 10
+"""Below a column chart; with more columns, only some get a label."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -26,6 +29,15 @@ class Series:
     style: str
     points: Sequence[Point]
     markers: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a histogram; `label` stands below its left edge, `title` is shown when pointed at."""
+
+    label: str
+    value: float
+    title: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,29 @@ def line_chart(
     return _markup(svg)
 
 
+def column_chart(columns: Sequence[Column], *, title: str, x_title: str, y_title: str) -> Markup:
+    """Draw columns from zero, without gaps between their ranges; no columns are an empty string."""
+    if not columns:
+        return Markup("")
+    bottom = HEIGHT - BOTTOM
+    y_axis = Axis(0, max(column.value for column in columns) * 1.06 or 1, bottom, TOP)
+    step = (WIDTH - LEFT - RIGHT) / len(columns)
+    svg = _svg(WIDTH, HEIGHT, "chart", title)
+    _draw_values(svg, y_axis, y_title)
+    every = math.ceil(len(columns) / MOST_LABELS)
+    for place, column in enumerate(columns):
+        left = LEFT + place * step
+        box = {"x": left + 1, "y": y_axis.at(column.value), "width": step - 2}
+        box["height"] = bottom - box["y"]
+        shape = SubElement(svg, "rect", {"class": "column", **{n: f"{v:.1f}" for n, v in box.items()}})
+        SubElement(shape, "title").text = column.title
+        if place % every == 0:
+            _line(svg, left, bottom, left, bottom + 4, "axis")
+            _text(svg, left, bottom + 17, column.label, "middle")
+    _draw_base(svg, x_title)
+    return _markup(svg)
+
+
 def strip_chart(values: Sequence[float], mean: float, low: float, high: float, title: str) -> Markup:
     """Draw one dot a value and a tick at the mean on a short axis from `low` to `high`."""
     axis = Axis(*_widened(low, high), STRIP_MARGIN, STRIP_WIDTH - STRIP_MARGIN)
@@ -149,17 +184,25 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 def _draw_frame(svg: Element, x_axis: Axis, y_axis: Axis, x_title: str, y_title: str) -> None:
     bottom = HEIGHT - BOTTOM
+    _draw_values(svg, y_axis, y_title)
+    for value in ticks(x_axis.low, x_axis.high):
+        place = x_axis.at(value)
+        _line(svg, place, bottom, place, bottom + 4, "axis")
+        _text(svg, place, bottom + 17, short_number(value), "middle")
+    _draw_base(svg, x_title)
+
+
+def _draw_values(svg: Element, y_axis: Axis, y_title: str) -> None:
     make_ticks = logarithmic_ticks if y_axis.logarithmic else ticks
     for value in make_ticks(y_axis.low, y_axis.high):
         place = y_axis.at(value)
         _line(svg, LEFT, place, WIDTH - RIGHT, place, "grid")
         _text(svg, LEFT - 8, place + 4, short_number(value), "end")
-    for value in ticks(x_axis.low, x_axis.high):
-        place = x_axis.at(value)
-        _line(svg, place, bottom, place, bottom + 4, "axis")
-        _text(svg, place, bottom + 17, short_number(value), "middle")
-    _line(svg, LEFT, bottom, WIDTH - RIGHT, bottom, "axis")
     _text(svg, 0, 14, y_title, "start", "title")
+
+
+def _draw_base(svg: Element, x_title: str) -> None:
+    _line(svg, LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis")
     _text(svg, WIDTH - RIGHT, HEIGHT - 6, x_title, "end", "title")
 
 

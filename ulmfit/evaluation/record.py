@@ -8,23 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
+from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.evaluation.record_part import RecordPart, Split, first_fault, part_of
 from ulmfit.files import write_json
-from ulmfit.settings import Settings
 
-Split = Literal["train", "valid", "test"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Matrix = tuple[tuple[int, ...], ...]
-
-
-class RecordPart(Settings):
-    """A part of a record: frozen, closed to unknown fields, and free of NaN and infinity."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class MetricValues(RecordPart):
@@ -161,12 +155,17 @@ class CorpusAccount(RecordPart):
     pages_read: int = Field(ge=0)
     documents_written: int = Field(ge=0)
     left_out: dict[str, int] = Field(description="reason -> number of pages")
+    figures: CorpusFigures | None = Field(None, description="what the documents are; None: not measured")
 
     @model_validator(mode="after")
     def _sum_closes(self) -> Self:
         accounted = self.documents_written + sum(self.left_out.values())
         if accounted != self.pages_read:
             raise ValueError(f"{self.pages_read} pages read but {accounted} accounted for")
+        if self.figures and self.figures.documents != self.documents_written:
+            raise ValueError(
+                f"{self.documents_written} documents, but {self.figures.documents} were measured"
+            )
         return self
 
 
@@ -186,6 +185,8 @@ class Record(RecordPart):
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
+    tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")
     configuration: dict[str, Any] = Field(description="the whole configuration, as JSON")
     commit: str = Field(description="commit of the code, with a mark when the tree was changed")
@@ -247,7 +248,25 @@ def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
             left_out={reason: entry["count"] for reason, entry in account["left_out"].items()},
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise InputError(f"account of the corpus: {_first_fault(error)}") from error
+        raise InputError(f"account of the corpus: {first_fault(error)}") from error
+
+
+def measured_corpus(card: Mapping[str, Any]) -> CorpusAccount:
+    """Take over the `card.json` of a corpus, account and figures. Raises InputError when it is malformed."""
+    figures = {name: value for name, value in card.items() if name != "account"}
+    account = card.get("account")
+    content = {**account, "figures": figures} if isinstance(account, Mapping) else account
+    return part_of(CorpusAccount, content, "card of the corpus")
+
+
+def measured_tokenizers(card: Mapping[str, Any]) -> TokenizerComparison:
+    """Take over the `card.json` of tokenizers. Raises InputError when it is malformed."""
+    return part_of(TokenizerComparison, card, "card of the tokenizers")
+
+
+def checked_leaks(summary: Mapping[str, Any]) -> LeakSummary:
+    """Take over the summary of a leak check. Raises InputError when it is malformed."""
+    return part_of(LeakSummary, summary, "leak check")
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -260,7 +279,7 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise InputError(f"record {path} cannot be used: {_first_fault(error)}") from error
+        raise InputError(f"record {path} cannot be used: {first_fault(error)}") from error
 
 
 def _checked_seeds(name: str, runs: Sequence[tuple[int, Predictions]]) -> tuple[int, ...]:
@@ -278,13 +297,3 @@ def _metric_values(
 ) -> dict[str, MetricValues]:
     scores = [score(run.gold, run.predicted, run.labels, positive_label) for _, run in runs]
     return {metric: MetricValues.of([one[metric] for one in scores]) for metric in scores[0]}
-
-
-def _first_fault(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        return f"{place}: {fault['msg']}" if place else fault["msg"]
-    if isinstance(error, KeyError):
-        return f"the field {error} is missing"
-    return str(error).splitlines()[0]

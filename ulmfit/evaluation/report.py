@@ -11,10 +11,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ulmfit.errors import InputError
 from ulmfit.evaluation import table
+from ulmfit.evaluation.bars import Bar, width
 from ulmfit.evaluation.charts import strip_chart
+from ulmfit.evaluation.corpus_section import Corpus, describe_corpus
 from ulmfit.evaluation.curves import History, draw
-from ulmfit.evaluation.record import CorpusAccount, MetricValues, Record, RowResult, corpus_account
+from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.evaluation.tokenizer_section import describe_tokenizers
 
 TEMPLATE = "template.html.j2"
 
@@ -69,32 +73,18 @@ class Confusion:
     precisions: list[str]
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One bar of a bar chart; `width` is relative to the longest, 0 to 100."""
-
-    name: str
-    value: str
-    width: float
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Where the pages of a corpus went."""
-
-    account: CorpusAccount
-    kept: float
-    bars: list[Bar]
-
-
 def render_html(
-    record: Record, histories: Sequence[History] = (), accounts: Sequence[dict[str, Any]] = ()
+    record: Record,
+    histories: Sequence[History] = (),
+    *,
+    samples: Sequence[Sequence[Any]] = (),
+    pieces: Sequence[Any] = (),
 ) -> str:
     """Return the page of `record`; the same input gives the same bytes.
 
-    `histories` are drawn as learning curves and schedules. `accounts` are contents of account.json; without
-    them, the record's own summaries are shown. Raises InputError for malformed histories and accounts.
+    `histories` are drawn as learning curves and schedules. The rest are texts, which no record holds: a page
+    with them is for whoever has the data. `samples` are contents of samples.json, one a corpus of the record;
+    `pieces` is the content of pieces.json. Raises InputError when any of them is malformed.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -106,7 +96,6 @@ def render_html(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    corpora = [corpus_account(account) for account in accounts] or list(record.corpora)
     labels = record.dataset.labels if record.dataset else ()
     return environment.get_template(TEMPLATE).render(
         record=record,
@@ -120,7 +109,9 @@ def render_html(
         confusions=[_confusion(row, labels) for row in record.rows],
         stages=_stage_bars(record),
         total_time=duration(sum(stage.seconds for stage in record.stages)),
-        corpora=[_corpus(account) for account in corpora],
+        corpora=_corpora(record, samples),
+        leak_notes=table.leak_notes(record),
+        tokenizers=describe_tokenizers(record.tokenizers, pieces) if record.tokenizers else None,
         configuration=json.dumps(record.configuration, indent=2, ensure_ascii=False),
         commands=_commands(record),
     )
@@ -192,14 +183,24 @@ def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
     for index, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
         total = sum(counts)
         cells = [Cell(count, count / total if total else 0.0) for count in counts]
-        lines.append((label, cells, _share(counts[index], total)))
+        lines.append((label, cells, _percent(counts[index], total)))
     columns = [sum(line) for line in zip(*matrix, strict=True)]
-    precisions = [_share(matrix[index][index], total) for index, total in enumerate(columns)]
+    precisions = [_percent(matrix[index][index], total) for index, total in enumerate(columns)]
     return Confusion(row.name, len(row.seeds), lines, precisions)
 
 
-def _share(part: float, whole: float) -> str:
+def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f}" if whole else "–"
+
+
+def _corpora(record: Record, samples: Sequence[Sequence[Any]]) -> list[Corpus]:
+    if len(samples) > len(record.corpora):
+        raise InputError(
+            f"sample documents of {len(samples)} corpora do not fit a record of {len(record.corpora)}: "
+            "expected one list a corpus, in the order of the record"
+        )
+    every: list[Sequence[Any]] = [*samples, *[()] * (len(record.corpora) - len(samples))]
+    return [describe_corpus(account, some) for account, some in zip(record.corpora, every, strict=True)]
 
 
 def _stage_bars(record: Record) -> list[Bar]:
@@ -208,25 +209,11 @@ def _stage_bars(record: Record) -> list[Bar]:
         Bar(
             name=stage.name,
             value=duration(stage.seconds),
-            width=_width(stage.seconds, longest),
+            width=width(stage.seconds, longest),
             note="" if stage.tokens_per_second is None else f"{stage.tokens_per_second:,.0f} tokens/s",
         )
         for stage in record.stages
     ]
-
-
-def _corpus(account: CorpusAccount) -> Corpus:
-    reasons = sorted(account.left_out.items(), key=lambda item: (-item[1], item[0]))
-    most = max([account.documents_written, *account.left_out.values()])
-    bars = [
-        Bar(reason, f"{count:,}", _width(count, most), f"{_share(count, account.pages_read)} %")
-        for reason, count in [("documents written", account.documents_written), *reasons]
-    ]
-    return Corpus(account, _width(account.documents_written, account.pages_read), bars)
-
-
-def _width(part: float, whole: float) -> float:
-    return round(100 * part / whole, 2) if whole else 0.0
 
 
 def _commands(record: Record) -> str:

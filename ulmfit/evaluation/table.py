@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.record import LanguageModelResult, MetricValues, Record, RowResult
 
 METRIC_TITLES = {
@@ -130,6 +131,32 @@ def language_model_notes(record: Record) -> list[str]:
     return [] if comparable else [f"* {NOT_COMPARABLE}"]
 
 
+def leak_notes(record: Record) -> list[str]:
+    """Return what a leak check found, on one line, if there was one."""
+    leaks = record.leaks
+    if leaks is None:
+        return []
+    rule = (
+        f"at least {100 * leaks.min_share:g} % of a text's {leaks.ngram_words}-word n-grams in one document"
+    )
+    texts = f"{len(leaks.leaked) or 'none'} of {leaks.checked:,} test texts"
+    verb = "stand" if len(leaks.leaked) > 1 else "stands"
+    parts = [f"leak check: {texts} {verb} in the pretraining corpus ({rule})"]
+    if leaks.leaked:
+        parts.append(_fate(leaks))
+    if leaks.too_short:
+        parts.append(f"{leaks.too_short:,} were too short to be searched")
+    return ["; ".join(parts)]
+
+
+def _fate(leaks: LeakSummary) -> str:
+    if not leaks.removed:
+        return f"documents that hold one: {leaks.documents:,}, left in"
+    if leaks.removed < leaks.documents:
+        return f"documents that hold one: {leaks.documents:,}, of which {leaks.removed:,} were removed"
+    return f"documents that hold one: {leaks.documents:,}, removed"
+
+
 def label_lines(record: Record) -> list[str]:
     """Return one line a label of the record, with its meaning where it is a known one."""
     return [_explained(label) for label in record.labels]
@@ -153,7 +180,7 @@ def markdown_table(record: Record) -> str:
         blocks.append(_markdown(result_table(record)))
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
-    if remarks := row_notes(record) + language_model_notes(record):
+    if remarks := _remarks(record):
         blocks.append("\n".join(f"- {escape(remark)}" for remark in remarks))
     return "\n\n".join(blocks) + "\n"
 
@@ -168,9 +195,13 @@ def text_table(record: Record) -> str:
         blocks.append(_aligned(result_table(record)))
     if record.language_models:
         blocks.append(_aligned(language_model_table(record)))
-    if remarks := row_notes(record) + language_model_notes(record):
+    if remarks := _remarks(record):
         blocks.append("\n".join(remarks))
     return "\n".join(_printable(line) for line in "\n\n".join(blocks).split("\n")) + "\n"
+
+
+def _remarks(record: Record) -> list[str]:
+    return row_notes(record) + language_model_notes(record) + leak_notes(record)
 
 
 def _markdown(table: Table) -> str:

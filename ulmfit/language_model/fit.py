@@ -15,11 +15,12 @@ from ulmfit.files import read_json, write_json
 from ulmfit.language_model.awd_lstm import LanguageModel, layer_groups
 from ulmfit.language_model.evaluate import document_losses, perplexities
 from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.sampling import SampledStreams
 from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
 from ulmfit.language_model.stages import Direction, FineTune, LanguageModelStage, Pretrain
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray
-from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.learner import train
 from ulmfit.training.weights import load_weights, read_weights, save_weights
 
@@ -30,7 +31,7 @@ def pretrain(stage: Pretrain, work: Work) -> None:
     """Build a `Pretrain` stage."""
     settings = stage.settings
     torch.manual_seed(settings.seed)
-    tokenizer = Tokenizer.load(work.input(stage.tokens.tokenizer))
+    tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
     model = LanguageModel(tokenizer.size, settings.architecture, settings.dropouts)
     _fit(stage, stage.direction, settings, settings.seed, model, tokenizer, work)
     description = {
@@ -45,7 +46,7 @@ def pretrain(stage: Pretrain, work: Work) -> None:
 def fine_tune(stage: FineTune, work: Work) -> None:
     """Build a `FineTune` stage."""
     torch.manual_seed(stage.seed)
-    tokenizer = Tokenizer.load(work.input(stage.tokens.tokenizer))
+    tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
     pretrained = work.input(stage.pretrained)
     model = load_language_model(pretrained, stage.settings.dropouts)
     if model.encoder.encoder.num_embeddings != tokenizer.size:
@@ -84,7 +85,10 @@ def _fit(
     tokenizer: Tokenizer,
     work: Work,
 ) -> None:
-    """Train `model`, write its weights and history, and evaluate it on every split that has documents."""
+    """Train `model`, write its weights and history, and evaluate it on every split that has documents.
+
+    With subword sampling only the training texts are cut into other pieces; validation and test never are.
+    """
     backward = direction == "backward"
     folder = work.input(stage.tokens)
     arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid", "test")}
@@ -96,6 +100,11 @@ def _fit(
     valid_loader = StreamLoader(streams["valid"], settings.batch_size, settings.bptt, shifted=False)
     work.log(f"{len(streams['train']):,} tokens, {len(loader):,} steps an epoch, {direction}")
     regularizers = [RNNRegularizer(settings.ar, settings.tar)] if settings.ar or settings.tar else []
+    resampled = None
+    if settings.subword_sampling:
+        documents = work.input(stage.tokens.documents) / "documents.parquet"
+        sampled = SampledStreams(documents, arrays["train"], tokenizer, settings, seed, backward, work)
+        resampled = sampled.epoch
     history = train(
         model,
         loader,
@@ -105,15 +114,14 @@ def _fit(
         settings,
         work,
         callbacks=[ModelResetter(), RNNCallback(), *regularizers],
+        resampled=resampled,
     )
     epochs = sum(phase.epochs for phase in settings.phases)
-    tokens = epochs * loader.stream_length * loader.batch_size
-    work.measure("tokens_per_second", tokens / max(work.measures["training_seconds"], 1e-9))
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
     metrics: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_tokens": len(streams["train"]),
+        "training_tokens": history.tokens // epochs if settings.subword_sampling else len(streams["train"]),
         "epochs": epochs,
     }
     counts = read_json(folder / "counts.json")

@@ -47,6 +47,11 @@ class StreamLoader:
         self.largest_shift = min(bptt, len(tokens) // 10) if shifted else 0
         self.stream_length = (len(tokens) - 1 - self.largest_shift) // self.batch_size
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that an epoch reads."""
+        return self.stream_length * self.batch_size
+
     def __len__(self) -> int:
         """Return the chunks of an epoch; the last one may be shorter."""
         return -(-self.stream_length // self.bptt)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ulmfit.language_model.settings import FineTuneSettings, PretrainSettings
 from ulmfit.stage import Stage, Work
@@ -29,6 +29,11 @@ class Pretrain(LanguageModelStage):
     settings: PretrainSettings = PretrainSettings()
     direction: Direction = "forward"
 
+    @model_validator(mode="after")
+    def _tokenizer_can_sample(self) -> Self:
+        self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
+
     def build(self, work: Work) -> None:
         """Train and evaluate."""
         from ulmfit.language_model.fit import pretrain
@@ -43,6 +48,11 @@ class FineTune(LanguageModelStage):
     pretrained: Pretrain = Field(description="where it begins; its direction is this one's")
     settings: FineTuneSettings = FineTuneSettings()
     seed: int = Field(0, description="seed of dropout and of the order of texts")
+
+    @model_validator(mode="after")
+    def _tokenizer_can_sample(self) -> Self:
+        self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
 
     @property
     def direction(self) -> Direction:

@@ -83,12 +83,14 @@ class TokenArrayWriter:
 
     def append(self, documents: Sequence[np.ndarray]) -> None:
         """Write some more documents, each an array of ids."""
-        if not documents:
-            return
-        ends = self._end + np.cumsum([len(document) for document in documents], dtype=np.int64)
-        self._tokens.append(np.concatenate(documents).astype(self._dtype))
-        self._offsets.append(ends)
-        self._end = int(ends[-1])
+        if documents:
+            self.extend(np.concatenate(documents), np.array([len(document) for document in documents]))
+
+    def extend(self, tokens: np.ndarray, lengths: np.ndarray) -> None:
+        """Write some more documents: their ids one after another, and how many each has."""
+        self._tokens.append(tokens.astype(self._dtype, copy=False))
+        self._offsets.append(self._end + np.cumsum(lengths, dtype=np.int64))
+        self._end += len(tokens)
 
 
 class _GrowingArray:

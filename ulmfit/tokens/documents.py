@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+from ulmfit.corpus.hash_sample import HashSample
 
 if TYPE_CHECKING:
-    from pyarrow import Array, RecordBatch
+    from pyarrow import RecordBatch
 
 SPLITS = ("train", "valid", "test")
 _ROWS = 128
 """Rows read at a time: whole novels still fit."""
-_SALT = b"tokenizer sample\0"
+_READ_BYTES = 1 << 16
+_SALT = "tokenizer sample"
 
 
 def batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
     """Yield the rows of a Parquet file, a few at a time."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=_ROWS, columns=columns)
+    # Buffering in advance would hold the compressed row groups as well.
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+        yield from file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False)
 
 
 def count_documents(path: Path) -> int:
@@ -36,29 +37,34 @@ def count_documents(path: Path) -> int:
 class TrainingSample:
     """An unbiased sample of whole documents of the training split, chosen by a hash of their ids.
 
-    The documents are taken in the order of their hashes until `limit` bytes are reached, the first always.
+    The documents are taken in the order of their hashes until they have `limit` bytes; the last may exceed
+    it. Holds the ids of the sample, no texts.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
         """Choose the documents; reads the file once."""
+        from pyarrow import compute
+
         self._path = path
-        hashes: list[np.ndarray] = []
-        sizes: list[np.ndarray] = []
+        self.all_documents = 0
+        sample: HashSample[str] = HashSample(_SALT, limit)
         for batch in self._training_batches():
-            hashes.append(np.array([_hash(name) for name in batch["id"].to_pylist()], np.uint64))
-            sizes.append(_bytes_of(batch["text"]))
-        hash_of, size_of = (np.concatenate([np.zeros(0, np.uint64), *parts]) for parts in (hashes, sizes))
-        order = np.argsort(hash_of, kind="stable")
-        total = np.cumsum(size_of[order])
-        self.all_documents = len(order)
-        self.documents = max(int(np.searchsorted(total, limit, side="right")), min(len(order), 1))
-        self._last = int(hash_of[order[self.documents - 1]]) if self.documents else -1
+            sizes = compute.binary_length(batch["text"]).to_pylist()
+            for name, size in zip(batch["id"].to_pylist(), sizes, strict=True):
+                sample.offer(name, name, size)
+            self.all_documents += batch.num_rows
+        self._chosen = frozenset(sample.items())
+
+    @property
+    def documents(self) -> int:
+        """The number of documents in the sample."""
+        return len(self._chosen)
 
     def texts(self) -> Iterator[str]:
         """Yield the chosen texts in the order of the file."""
         for batch in self._training_batches():
             for name, text in zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True):
-                if _hash(name) <= self._last:
+                if name in self._chosen:
                     yield text
 
     def _training_batches(self) -> Iterator[RecordBatch]:
@@ -66,13 +72,3 @@ class TrainingSample:
 
         for batch in batches(self._path, ["id", "text", "split"]):
             yield batch.filter(compute.equal(batch["split"], "train"))
-
-
-def _bytes_of(texts: Array) -> np.ndarray:
-    from pyarrow import compute
-
-    return compute.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.uint64)
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(_SALT + name.encode(), digest_size=8).digest(), "little")

@@ -1,4 +1,4 @@
-"""Normal form of a text, and marks that stand for capitals.
+"""Normal form of a text, and marks that stand for capitals (those for repetitions are in `repeats`).
 
 A word with a capital first letter becomes a mark and the word in small letters, and so does a word in
 capitals; `Berlin`, `BERLIN` and `berlin` then share their pieces. A word that could not be restored exactly
@@ -14,14 +14,20 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 MAJ = "\ue0f1"
 """Stands before a word whose first letter is a capital and whose other letters are small."""
 UP = "\ue0f2"
 """Stands before a word of two letters or more that is written in capitals."""
+REP = "\ue0f3"
+"""Stands before the number of times that a character is repeated, and the character."""
+WREP = "\ue0f4"
+"""Stands before the number of times that a word is repeated, and the word."""
 MARK_NAMES = {MAJ: "xxmaj", UP: "xxup"}
-"""The names under which people see the marks; fastai's."""
+REPEAT_MARK_NAMES = {REP: "xxrep", WREP: "xxwrep"}
+"""The marks with the names under which people see them; fastai's."""
 WORD_BOUNDARY = "\u2581"
 """SentencePiece's sign for a space."""
 REPLACEMENT = "\ufffd"
@@ -30,14 +36,14 @@ REPLACEMENT = "\ufffd"
 DOTLESS_I_LANGUAGES = frozenset({"tr", "az", "crh", "gag", "tt"})
 """Languages in which I is the capital of ı, and İ that of i."""
 
-_FOREIGN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u2581\ue0f1\ue0f2\ud800-\udfff]")
-_REPLACED = {WORD_BOUNDARY: "_", MAJ: REPLACEMENT, UP: REPLACEMENT}
+_FOREIGN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u2581\ue0f1-\ue0f4\ud800-\udfff]")
+_FOREIGN_IN_WORD = re.compile(rf"{_FOREIGN.pattern}|[^\S ]")
+_HALF_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_REPLACED = {WORD_BOUNDARY: "_", **dict.fromkeys((MAJ, UP, REP, WREP), REPLACEMENT)}
 _LETTERS = r"[^\W\d_]"
 _WORD = re.compile(f"{_LETTERS}+")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _MARKED = re.compile(f"([{MAJ}{UP}])( ?)({_LETTERS}*)")
-_CACHED_WORD = 40
-_CACHED_WORDS = 200_000
 
 
 def normalize(text: str) -> str:
@@ -53,6 +59,19 @@ def normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def are_normal_words(words: Sequence[str]) -> bool:
+    """Return whether each of `words`, which hold no spaces, is a single word in normal form."""
+    text = " ".join(words)
+    # No printable character but U+2581 is foreign to words, and asking is faster than searching.
+    plain = (text.isprintable() and WORD_BOUNDARY not in text) or not _FOREIGN_IN_WORD.search(text)
+    return plain and unicodedata.is_normalized("NFC", text) and "  " not in f" {text} "
+
+
+def without_half_surrogates(text: str) -> str:
+    """Return `text` with U+FFFD in place of halves of surrogate pairs, which no file can hold."""
+    return _HALF_SURROGATES.sub(REPLACEMENT, text)
+
+
 def _replacement(match: re.Match[str]) -> str:
     character = match[0]
     if "\ud800" <= character <= "\udfff":
@@ -66,29 +85,32 @@ class Marker:
     def __init__(self, language: str) -> None:
         """`language` is a code such as `de` or `tr-TR`; it decides only about the dotless i."""
         self.dotless_i = re.split("[-_]", language.lower())[0] in DOTLESS_I_LANGUAGES
+        self._lower: Callable[[str], str] = _lower_dotless if self.dotless_i else str.lower
+        self._upper: Callable[[str], str] = _upper_dotless if self.dotless_i else str.upper
         self._capitalised = _capitalised_words(0xFFFF)
         self._capitalised_astral = _capitalised_words(sys.maxunicode)
-        self._marked_words = _WordCache(self)
 
     def mark(self, text: str) -> str:
         """Return the normalised `text` with marks in place of capitals."""
-        words = self._capitalised_astral if _ASTRAL.search(text) else self._capitalised
-        parts = words.split(text)
+        pattern = self._capitalised_astral if _ASTRAL.search(text) else self._capitalised
+        parts = pattern.split(text)
         if len(parts) == 1:
             return text
-        parts[1::2] = map(self._marked_words.__getitem__, parts[1::2])
+        words = parts[1::2]
+        # What a letter's small form is may depend on its neighbours, but never across a line end.
+        smalls = self._lower("\n".join(words)).split("\n")
+        parts[1::2] = map(self._mark_word, words, smalls)
         return "".join(parts).replace(f" {MAJ}", f"{MAJ} ").replace(f" {UP}", f"{UP} ")
 
     def unmark(self, text: str) -> str:
         """Return `text` with the marks turned into capitals; a mark before no word is dropped."""
         return _MARKED.sub(self._restore, text)
 
-    def mark_word(self, word: str) -> str:
+    def _mark_word(self, word: str, small: str) -> str:
         """Return the marked form of a word that begins with a capital, or the word itself."""
-        small = self._lower(word)
         if small == word or not (small.isalpha() or _WORD.fullmatch(small)):
             return word
-        if self._capitalise(small) == word:
+        if self._upper(small[0]) + small[1:] == word:
             return MAJ + small
         if len(word) > 1 and self._upper(small) == word:
             return UP + small
@@ -98,28 +120,16 @@ class Marker:
         mark, space, word = match.groups()
         return space + (self._capitalise(word) if mark == MAJ else self._upper(word))
 
-    def _lower(self, word: str) -> str:
-        return (word.replace("I", "ı").replace("İ", "i") if self.dotless_i else word).lower()
-
-    def _upper(self, word: str) -> str:
-        return (word.replace("i", "İ").replace("ı", "I") if self.dotless_i else word).upper()
-
     def _capitalise(self, word: str) -> str:
         return self._upper(word[:1]) + word[1:]
 
 
-class _WordCache(dict[str, str]):
-    """Remembers the marked forms of the first words it meets, which the frequent ones are among."""
+def _lower_dotless(text: str) -> str:
+    return text.replace("I", "ı").replace("İ", "i").lower()
 
-    def __init__(self, marker: Marker) -> None:
-        super().__init__()
-        self._marker = marker
 
-    def __missing__(self, word: str) -> str:
-        marked = self._marker.mark_word(word)
-        if len(word) <= _CACHED_WORD and len(self) < _CACHED_WORDS:
-            self[word] = marked
-        return marked
+def _upper_dotless(text: str) -> str:
+    return text.replace("i", "İ").replace("ı", "I").upper()
 
 
 @lru_cache(maxsize=2)

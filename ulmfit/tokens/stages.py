@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ulmfit.corpus.stages import CorpusStage
+from ulmfit.errors import InputError
 from ulmfit.settings import NOT_IN_KEY
 from ulmfit.stage import Stage, Work
 
+if TYPE_CHECKING:
+    from ulmfit.tokens.documents import TrainingSample
+    from ulmfit.tokens.tokenizer import Tokenizer
+
 
 class TrainTokenizer(Stage):
-    """Trains a SentencePiece model on a sample of the training documents; writes a tokenizer folder."""
+    """Trains a tokenizer on a sample of the training documents; writes a tokenizer folder.
+
+    Fields that have no effect on the chosen `model_type` are refused where they are not at their default.
+    """
 
     stage_name: ClassVar[str] = "tokenizer"
+    stage_version: ClassVar[int] = 2
 
     corpus: CorpusStage = Field(description="documents; only the training split is read")
     language: str = Field(description="language code, e.g. `de`; tr, az and their like map I to ı")
@@ -24,31 +33,62 @@ class TrainTokenizer(Stage):
     exact: bool = Field(
         False, description="fail where the corpus cannot carry vocab_size, instead of lowering it"
     )
-    model_type: Literal["unigram", "bpe"] = Field("unigram", description="SentencePiece's algorithm")
-    character_coverage: float = Field(
-        0.9999, gt=0, le=1, description="share of the characters of the text that get a piece; 1: all"
+    model_type: Literal["unigram", "bpe", "words"] = Field(
+        "unigram", description="SentencePiece's algorithm; words: whole words, the others being unknown"
+    )
+    min_count: int = Field(
+        3,
+        ge=1,
+        description="words only: occurrences in the sample below which a word is unknown (3: fastai's)",
+    )
+    character_coverage: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the characters of the text that get a piece; 1: all; None: by script, 0.9995 "
+        "where most letters are Han or kana, else 0.9999",
+    )
+    byte_fallback: bool = Field(
+        False, description="encode characters without a piece as bytes (256 pieces); off: they are unknown"
     )
     marks: bool = Field(True, description="write capitals as marks and small letters; off: keep the letters")
+    repeats: bool = Field(
+        False,
+        description="write a character four times or more, and a word three times or more, as a mark and a "
+        "number; off: keep them",
+    )
     sample_bytes: int = Field(
         50_000_000, ge=1, description="bytes of text that are trained on, whole documents chosen by hash"
     )
 
+    @property
+    def has_subwords(self) -> bool:
+        """Whether a word can be cut into other pieces, which subword sampling needs."""
+        return self.model_type != "words"
+
+    def check_sampling(self, strength: float) -> None:
+        """Raise InputError when `strength` asks for subword sampling and there are no subwords."""
+        if strength and not self.has_subwords:
+            raise InputError(
+                f"subword_sampling {strength:g}: a tokenizer of words has no other pieces to choose from; "
+                f"set it to 0, or take model_type unigram or bpe"
+            )
+
+    @model_validator(mode="after")
+    def _has_no_field_without_effect(self) -> Self:
+        without_effect = ["min_count"] if self.has_subwords else ["character_coverage", "byte_fallback"]
+        for name in without_effect:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect on model_type {self.model_type}: leave it out")
+        return self
+
     def build(self, work: Work) -> None:
-        """Write `spm.model` and `tokenizer.json`; InputError where `exact` cannot be met."""
-        from ulmfit.errors import InputError
+        """Write `tokenizer.json`, and `spm.model` or `words.txt`; InputError where `exact` cannot be met."""
         from ulmfit.tokens.documents import TrainingSample
-        from ulmfit.tokens.tokenizer import Tokenizer
 
         sample = TrainingSample(work.input(self.corpus) / "documents.parquet", self.sample_bytes)
         work.log(f"training on {sample.documents:,} of {sample.all_documents:,} training documents")
-        tokenizer = Tokenizer.train(
-            sample.texts(),
-            self.language,
-            vocab_size=self.vocab_size,
-            model_type=self.model_type,
-            character_coverage=self.character_coverage,
-            marks=self.marks,
-        )
+        tokenizer = self._trained(sample, work)
         if tokenizer.size < self.vocab_size:
             if self.exact:
                 raise InputError(
@@ -58,27 +98,55 @@ class TrainTokenizer(Stage):
             work.warn(f"the corpus cannot carry vocab_size {self.vocab_size}: lowered to {tokenizer.size}")
         tokenizer.save(work.folder)
 
+    def _trained(self, sample: TrainingSample, work: Work) -> Tokenizer:
+        from ulmfit.tokens.scripts import character_coverage
+        from ulmfit.tokens.sentencepiece_training import train_tokenizer
+        from ulmfit.tokens.text_form import Rules
+        from ulmfit.tokens.words_training import train_words_tokenizer
+
+        rules = Rules(language=self.language, marks=self.marks, repeats=self.repeats)
+        if self.model_type == "words":
+            words, known = train_words_tokenizer(
+                sample.texts(), rules, vocab_size=self.vocab_size, min_count=self.min_count
+            )
+            work.log(str(known))
+            return words
+        coverage = self.character_coverage or character_coverage(sample.texts())
+        work.log(f"character coverage {coverage:g}")
+        return train_tokenizer(
+            sample.texts(),
+            rules,
+            vocab_size=self.vocab_size,
+            model_type=self.model_type,
+            character_coverage=coverage,
+            byte_fallback=self.byte_fallback,
+            log=work.log,
+        )
+
 
 class EncodeTokens(Stage):
     """Encodes the documents of every split into memory-mapped arrays, and counts what it saw."""
 
     stage_name: ClassVar[str] = "tokens"
+    stage_version: ClassVar[int] = 2
 
     documents: CorpusStage = Field(description="documents that are encoded")
     tokenizer: TrainTokenizer = Field(description="tokenizer that encodes them")
-    threads: Annotated[int, NOT_IN_KEY] = Field(0, ge=0, description="threads of SentencePiece; 0: all cores")
+    workers: Annotated[int, NOT_IN_KEY] = Field(
+        0, ge=0, description="threads that encode; 0: as many as there are cores, but at most 2"
+    )
 
     def build(self, work: Work) -> None:
         """Write `{split}.npy`, `{split}.offsets.npy` and `counts.json`."""
         from ulmfit.files import write_json
         from ulmfit.tokens.documents import count_documents
         from ulmfit.tokens.encode import encode_documents
-        from ulmfit.tokens.tokenizer import Tokenizer
+        from ulmfit.tokens.tokenizer import load_tokenizer
 
         path = work.input(self.documents) / "documents.parquet"
-        tokenizer = Tokenizer.load(work.input(self.tokenizer))
+        tokenizer = load_tokenizer(work.input(self.tokenizer))
         progress = work.progress(count_documents(path), "documents")
-        counts = encode_documents(path, tokenizer, work.folder, self.threads, progress.advance)
+        counts = encode_documents(path, tokenizer, work.folder, self.workers, progress.advance)
         progress.close()
         write_json(work.folder / "counts.json", counts)
         for split, count in counts.items():

@@ -23,20 +23,25 @@ LOSS_EVERY_STEPS = 10
 class History(Callback):
     """Writes down what happened: loss and learning rates over the steps, validation over the epochs.
 
-    `total_steps` are the optimizer steps of all phases. `count(target)` tells how many predictions a batch
-    holds, which weighs its loss in an epoch's mean.
+    `total_steps` are the optimizer steps expected of all phases, `total_epochs` their epochs.
+    `count(target)` tells how many predictions a batch holds, which weighs its loss in an epoch's mean.
     """
 
     order = 80
 
-    def __init__(self, total_steps: int, count, progress: Progress) -> None:
+    def __init__(self, total_steps: int, total_epochs: int, count, progress: Progress) -> None:
+        self.total_epochs = total_epochs
         self.thinning = max(1, total_steps // HISTORY_POINTS)
         self.count = count
         self.progress = progress
-        self.phase = self.step = 0
+        self.phase = self.step = self.tokens = 0
         self.steps: list[dict[str, Any]] = []
         self.epochs: list[dict[str, Any]] = []
         self.train_sum = self.train_count = 0.0
+
+    def expect(self, steps: int, first: int) -> None:
+        """Expect epochs of `steps` steps from now on; the current one begins with number `first`."""
+        self.progress.total = self.step - first + steps * (self.total_epochs - len(self.epochs))
 
     def before_train(self) -> None:
         self.train_sum = self.train_count = 0.0
@@ -91,7 +96,7 @@ class History(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        names = ("phase", "step", "steps", "epochs", "train_sum", "train_count")
+        names = ("phase", "step", "tokens", "steps", "epochs", "train_sum", "train_count")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, state: dict[str, Any]) -> None:

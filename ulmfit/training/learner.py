@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,27 +28,47 @@ from ulmfit.training.weights import load_weights
 class Loader(Protocol):
     """Batches of an epoch as a function of its number, so that a resumed run sees the same ones."""
 
+    @property
+    def tokens_read(self) -> int:
+        """Tokens that an epoch reads."""
+
     def __len__(self) -> int: ...
 
     def batches(self, epoch: int, first: int) -> Any:
         """Yield the batches of `epoch` from number `first` on."""
 
 
+Resampled = Callable[[int], AbstractContextManager[Loader]]
+"""Lends the training loader of an epoch, where texts are cut into pieces anew every epoch."""
+
+
 class ResumableLearner(Learner):
     """fastai's Learner, which can begin an epoch in its middle: at batch `first_batch`.
 
     fastai counts the epochs of every phase from 0; `epochs_before` are those of earlier phases, so that no
-    two epochs of a run see the same batches.
+    two epochs of a run see the same batches. The epochs of `resampled` differ in length. Schedules are
+    functions of the share of the phase that is done, in which every epoch has the same share whatever its
+    length: each step of an epoch of n steps is 1 / (n x epochs) of the phase.
     """
 
     first_batch = 0
     epochs_before = 0
+    resampled: Resampled | None = None
 
     def all_batches(self) -> None:
         """Run the batches of this epoch that are left."""
-        self.n_iter = len(self.dl)
-        first = self.first_batch if self.training else 0
-        for index, batch in enumerate(self.dl.batches(self.epochs_before + self.epoch, first), first):
+        epoch = self.epochs_before + self.epoch
+        if not self.training:
+            self._run(self.dl, epoch, 0)
+            return
+        with self.resampled(epoch) if self.resampled else nullcontext(self.dl) as loader:
+            self.history.expect(len(loader), self.first_batch)
+            self._run(loader, epoch, self.first_batch)
+            self.history.tokens += loader.tokens_read
+
+    def _run(self, loader: Loader, epoch: int, first: int) -> None:
+        self.n_iter = len(loader)
+        for index, batch in enumerate(loader.batches(epoch, first), first):
             self.one_batch(index, batch)
 
 
@@ -82,19 +103,23 @@ def train(
     work: Work,
     *,
     callbacks: Sequence[Any] = (),
+    resampled: Resampled | None = None,
 ) -> History:
     """Train `model` in place through all phases, going on from the last checkpoint where there is one.
 
     `layer_groups` splits the parameters, lowest layer first; they share rates and are frozen together.
+    `resampled` lends the loader of each epoch in place of `train_loader`, which then only says how many steps
+    are to be expected.
     Returns the history; the model is on its device, with the selected weights.
     """
     device = choose_device(settings.device)
     model.to(device)
-    steps = sum(phase.epochs for phase in settings.phases) * len(train_loader)
+    epochs = sum(phase.epochs for phase in settings.phases)
+    steps = epochs * len(train_loader)
     store = CheckpointStore(work.scratch() / "checkpoints", work.log)
     resume = store.latest()
     progress = work.progress(steps, "steps", resume.state["history"]["step"] if resume else 0)
-    history = History(steps, lambda target: target.numel(), progress)
+    history = History(steps, epochs, lambda target: target.numel(), progress)
     best = KeepBest(history) if settings.select == "best" else None
     checkpointer = Checkpointer(
         store,
@@ -114,6 +139,7 @@ def train(
         cbs=[TrainEvalCallback(), history, checkpointer, *([best] if best else []), *callbacks],
         default_cbs=False,
     )
+    learner.resampled = resampled
     if settings.gradient_clip:
         learner.add_cb(GradientClip(settings.gradient_clip))
     if resume:
@@ -127,7 +153,9 @@ def train(
         _run_phase(learner, phase, start_epoch)
         _log_phase(history, index, len(settings.phases), work)
     progress.close()
-    work.measure("training_seconds", checkpointer.seconds())
+    seconds = checkpointer.seconds()
+    work.measure("training_seconds", seconds)
+    work.measure("tokens_per_second", history.tokens / max(seconds, 1e-9))
     work.record_machine(machine(device))
     if best is not None and best.best:
         load_weights(model, best.best, "the best epoch")

@@ -35,6 +35,14 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay; 0: off")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of squared gradients")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: off")
+    subword_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="cuts training texts into other pieces every epoch; unigram: exponent of the pieces' "
+        "probabilities, such as 0.2, less is more random (alpha of Kudo 2018, arXiv 1804.10959); bpe: "
+        "probability that a merge is left out, such as 0.1 (Provilkov et al. 2020, arXiv 1910.13267); 0: off",
+    )
     select: Literal["last", "best"] = Field(
         "last", description="weights that are kept: of the last epoch (the papers), or best on validation"
     )

@@ -1,0 +1,91 @@
+"""From the settings of a recipe to its stages: what is sampled, filtered and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stages_for_tests import InventedCorpus, InventedDataset
+
+from ulmfit import driver
+from ulmfit.assets import File
+from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
+from ulmfit.corpus.stages import TextFiles
+from ulmfit.errors import InputError
+from ulmfit.files import read_json
+from ulmfit.presets import Preset, VocabularySettings
+from ulmfit.recipe import Experiment, Recipe
+from ulmfit.runner import Runner
+
+
+def recipe_with(**fields) -> Recipe:
+    content = {
+        "name": "test/experiment",
+        "title": "experiment",
+        "language": "qaa",
+        "corpus": InventedCorpus(),
+        "dataset": InventedDataset(),
+        "presets": {"tiny": Preset(vocabulary=VocabularySettings(size=80))},
+    }
+    return Recipe(**(content | fields))
+
+
+def test_leaks_are_counted_beside_the_corpus_and_do_not_change_it() -> None:
+    counted, ignored = Experiment(recipe_with()), Experiment(recipe_with(leaks="ignore"))
+    assert isinstance(counted.leaks, LeakCheck) and counted.leaks in counted.all()
+    assert ignored.leaks is None
+    assert counted.corpus == ignored.corpus
+    assert counted.pretrained == ignored.pretrained
+
+
+def test_filters_stand_behind_the_sample_and_before_everything_else() -> None:
+    preset = Preset(max_documents=30, max_tokens=500)
+    experiment = Experiment(recipe_with(leaks="remove", deduplication="minhash", presets={"tiny": preset}))
+    assert isinstance(experiment.corpus, WithoutLeaks)
+    deduplicated = experiment.corpus.corpus
+    assert isinstance(deduplicated, Deduplicated)
+    assert (deduplicated.corpus.max_documents, deduplicated.corpus.max_tokens) == (30, 500)
+    assert experiment.tokenizer.corpus == experiment.corpus
+    assert experiment.leaks is experiment.corpus
+
+
+def test_without_a_data_set_there_is_nothing_to_leak() -> None:
+    experiment = Experiment(recipe_with(dataset=None, leaks="remove"))
+    assert experiment.leaks is None
+    assert experiment.tokenizer_card.target is None
+
+
+def test_vocabularies_of_other_sizes_are_measured_and_not_used() -> None:
+    vocabulary = VocabularySettings(size=80, exact=True, compared_sizes=(60, 120))
+    experiment = Experiment(recipe_with(presets={"tiny": Preset(vocabulary=vocabulary)}))
+    card = experiment.tokenizer_card
+    assert [stage.vocab_size for stage in card.tokenizers] == [80, 60, 120]
+    assert [stage.exact for stage in card.tokenizers] == [True, False, False]
+    assert all(pretrained.tokens.tokenizer.vocab_size == 80 for pretrained in experiment.pretrained.values())
+
+
+def test_subword_sampling_of_words_is_refused_before_anything_runs() -> None:
+    recipe = recipe_with().with_overrides(["vocabulary.kind=words", "classifier.subword_sampling=0.2"])
+    with pytest.raises(InputError, match="subword_sampling"):
+        recipe.stages()
+
+
+def test_a_document_that_holds_a_test_text_is_left_out_and_listed(tmp_path: Path) -> None:
+    dataset = InventedDataset()
+    runner = Runner(tmp_path / "runs")
+    runner.ensure(dataset)
+    import pandas as pd
+
+    test = pd.read_parquet(runner.folder(dataset) / "test.parquet")
+    leaked = test["text"].iloc[0]
+    lines = [f"line {number} has words of its own and nothing else to say" for number in range(40)]
+    lines[7] = f"somebody wrote: {leaked} and more"
+    (tmp_path / "corpus.txt").write_text("\n".join(lines), encoding="utf-8")
+    corpus = TextFiles(files=File(path=tmp_path / "corpus.txt"), document="line")
+    recipe = recipe_with(corpus=corpus, leaks="remove")
+    driver.run(recipe, tmp_path / "runs", until="without-leaks")
+    folder = runner.folder(recipe.stages().corpus)
+    account = read_json(folder / "account.json")
+    assert account["left_out"]["holds a test text"] == {"count": 1, "pages": ["corpus.txt:8"]}
+    assert account["documents_written"] == 39
+    assert test["id"].iloc[0] in [entry["id"] for entry in read_json(folder / "leaks.json")["leaked"]]

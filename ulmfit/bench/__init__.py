@@ -1,0 +1,13 @@
+"""This project beside the stock libraries, in one run on one machine.
+
+    run           names of the benches, what `ulmfit bench` calls
+    measure       one program in a process of its own: seconds, CPU, other load, memory
+    compare       programs in turn, several times; ratio and spread; table and JSON
+    extract       dump -> documents, beside wikiextractor
+    quality       the texts of all engines beside references made by hand
+    reference     words, their hashes, recall and precision in order
+    encode        documents -> token arrays, beside fastai
+    encode_program  what the processes of `encode` run
+
+A new bench is a module with `cases(options, folder, log)` and a line in `run`.
+"""

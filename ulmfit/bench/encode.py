@@ -1,0 +1,144 @@
+"""`ulmfit bench encode`: documents -> token arrays, without and with marks, beside fastai's own path."""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ulmfit.bench import encode_program
+from ulmfit.bench.compare import Case, compare, speed_report
+from ulmfit.bench.extract import toy_dump
+from ulmfit.bench.measure import Program, finished
+from ulmfit.bench.run import Options, Report
+from ulmfit.errors import InputError
+
+USES = frozenset({"documents"})
+GENERATED_MEGABYTES = 60
+TOY_MEGABYTES = 12
+"""Of XML that are generated; their documents are repeated, with variations, up to the size asked for."""
+VARIED_SHARE = 1 / 10
+"""Of the words get two other letters: about as many different words a megabyte has German Wikipedia, which
+decides what an encoder gains from words that it has seen before."""
+_LETTERS = string.ascii_lowercase
+
+Log = Callable[[str], None]
+
+
+def run(options: Options, folder: Path, log: Log) -> Report:
+    """Train both tokenizers on one sample, then compare the speed of encoding."""
+    if options.documents is None:
+        documents = toy_documents(folder, options.megabytes or GENERATED_MEGABYTES, log)
+    else:
+        documents = options.documents.absolute()
+    size = text_bytes(documents)
+    log(f"training tokenizers on a sample of the {size / 1e6:.1f} MB of text (not timed)")
+    tokenizers = folder / "tokenizers"
+    with finished(_program("training", "prepare", documents, tokenizers), folder / "run"):
+        pass
+    stock = _program("fastai", "stock", documents, tokenizers)
+    cases = []
+    for kind, name in (("plain", "without marks"), ("marks", "with marks")):
+        ours = _program(f"ulmfit, {name}", kind, documents, tokenizers)
+        cases.append(Case(name, ours, stock, size / 1e6, "text MB/s", with_memory=True))
+    described = {
+        "documents": documents.name,
+        "text_bytes": size,
+        "vocabulary": json.loads((tokenizers / encode_program.SIZES).read_text(encoding="utf-8")),
+    }
+    comparisons = compare(cases, options.repetitions, folder, log)
+    report = speed_report("encode", comparisons, described)
+    tokenizing = comparisons[0].figures["stock"]["seconds_without_ids"]
+    return replace(
+        report, table=f"{report.table}\nfastai without looking up ids: {size / 1e6 / tokenizing:.4g} MB/s"
+    )
+
+
+def _program(name: str, work: str, documents: Path, tokenizers: Path) -> Program:
+    module = ("-m", encode_program.__name__)
+    return Program(name, (sys.executable, "-P", *module, work, str(documents), str(tokenizers)), _figures)
+
+
+def _figures(folder: Path, output: str) -> Mapping[str, float]:
+    return json.loads(output.splitlines()[-1])
+
+
+def text_bytes(documents: Path) -> int:
+    """Return the bytes of the texts in a documents.parquet; raises InputError for another file."""
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    if not documents.is_file():
+        raise InputError(
+            f"{documents} does not exist; expected a documents.parquet, as `ulmfit extract` writes"
+        )
+    total = 0
+    try:
+        with pyarrow.parquet.ParquetFile(documents) as file:
+            if missing := {"id", "text", "split"} - set(file.schema_arrow.names):
+                raise InputError(
+                    f"{documents} has no column {min(missing)}; expected id, title, text and split, "
+                    f"as `ulmfit extract` writes them"
+                )
+            for batch in file.iter_batches(columns=["text"]):
+                total += pyarrow.compute.sum(pyarrow.compute.binary_length(batch["text"])).as_py() or 0
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"{documents} is no Parquet file that can be read: {_line(error)}") from error
+    if not total:
+        raise InputError(f"{documents} holds no text; expected documents to encode")
+    return total
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+# --- Generated documents ------------------------------------------------------------------------------------
+
+
+def toy_documents(folder: Path, megabytes: int, log: Log) -> Path:
+    """Write a documents.parquet in the invented language with about that many MB of text; return its path."""
+    import pyarrow.parquet
+
+    from ulmfit.corpus.documents import SCHEMA
+    from ulmfit.corpus.extract import extract
+
+    extract(toy_dump(folder, min(megabytes, TOY_MEGABYTES), log), folder / "toy", engine="fast", log=log)
+    rows = pyarrow.parquet.read_table(folder / "toy" / "documents.parquet").to_pylist()
+    path = folder / "documents.parquet"
+    with pyarrow.parquet.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for copy in _varied_copies(rows, megabytes * 1_000_000):
+            writer.write_table(pyarrow.Table.from_pylist(copy, schema=SCHEMA))
+    return path
+
+
+def _varied_copies(rows: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows again and again, each time varied, until there are `size` bytes of text."""
+    written = number = 0
+    while written < size:
+        rng = random.Random(f"copy {number}")
+        copy = []
+        for row in rows:
+            if written < size:
+                text = _varied(row["text"], rng)
+                copy.append({**row, "id": f"{number}/{row['id']}", "text": text})
+                written += len(text.encode())
+        yield copy
+        number += 1
+
+
+def _varied(text: str, rng: random.Random) -> str:
+    """Return `text` with two other letters in some of its words."""
+    words = text.split(" ")
+    for _ in range(round(VARIED_SHARE * len(words))):
+        index = rng.randrange(len(words))
+        word = words[index]
+        if len(word) > 3 and word.isalpha():
+            place = rng.randrange(1, len(word) - 1)
+            words[index] = word[:place] + "".join(rng.choices(_LETTERS, k=2)) + word[place + 2 :]
+    return " ".join(words)

@@ -1,0 +1,56 @@
+"""What `ulmfit bench` calls: the benches by name, their options, and what they report."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ulmfit.errors import InputError
+
+BENCHES = {"extract": "ulmfit.bench.extract", "encode": "ulmfit.bench.encode"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose; a bench refuses what it has no use for."""
+
+    dump: Path | None = None
+    reference: Path | None = None
+    documents: Path | None = None
+    megabytes: int | None = None
+    """Size of the generated input, where none is given; None: what suits the bench."""
+    repetitions: int = 3
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a bench found: a table for people, and one object a case."""
+
+    table: str
+    cases: Sequence[Mapping[str, Any]]
+
+
+class Bench(Protocol):
+    """What a module in BENCHES offers."""
+
+    USES: frozenset[str]
+    """Options that it looks at, besides `repetitions`."""
+
+    def run(self, options: Options, folder: Path, log: Callable[[str], None]) -> Report:
+        """Measure, with `folder` for temporary files; InputError for input that is no use."""
+
+
+def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
+    """Run the bench called `name`; `log` gets a line a run. Raises InputError for a wrong name or option."""
+    if name not in BENCHES:
+        raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
+    module = cast(Bench, importlib.import_module(BENCHES[name]))
+    for option in ("dump", "reference", "documents"):
+        if getattr(options, option) is not None and option not in module.USES:
+            raise InputError(f"bench {name} has no use for {option}: leave {getattr(options, option)} out")
+    with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:
+        return module.run(options, Path(folder), log)

@@ -1,0 +1,151 @@
+"""What a corpus is made of: sizes, lengths, scripts, languages, and markup that was left over."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ulmfit.corpus.documents import SPLITS, Document
+from ulmfit.corpus.hash_sample import HashSample
+from ulmfit.corpus.words import count_words
+
+LEFTOVERS = ("[[", "{{", "||", "<ref", "&amp;")
+"""Markup that no reader of a page sees."""
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+UNDECIDED = "und"
+SURE = 0.5
+"""Probability of a language below which a document counts as undecided; of very short texts, mostly."""
+_EXCERPT_CHARACTERS = 1000
+_SHOWN_CHARACTERS = 600
+_SALT = "ulmfit card"
+_UNICODE = 0x110000
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The beginning of a document, and the number of words of all of it."""
+
+    id: str
+    title: str
+    split: str
+    words: int
+    text: str
+
+    def as_sample(self) -> dict[str, Any]:
+        """Return what the report shows."""
+        text = self.text[:_SHOWN_CHARACTERS]
+        return {
+            "id": self.id,
+            "title": self.title,
+            "split": self.split,
+            "words": self.words,
+            "text": text if len(self.text) <= _SHOWN_CHARACTERS else text.rstrip() + " …",
+        }
+
+
+class CorpusStatistics:
+    """Counts documents one by one; its size depends on the length of the longest, not on their number."""
+
+    def __init__(self, sample_size: int) -> None:
+        self._splits = {split: Counter(documents=0, words=0, characters=0) for split in SPLITS}
+        self._lengths: Counter[int] = Counter()
+        self._leftovers = dict.fromkeys(LEFTOVERS, 0)
+        self._characters = np.zeros(_UNICODE, np.int64)
+        self._sample: HashSample[Excerpt] = HashSample(_SALT, sample_size)
+
+    def add(self, document: Document) -> None:
+        """Count one more document."""
+        text = document.text
+        words = count_words(text)
+        self._splits[document.split].update(documents=1, words=words, characters=len(text))
+        self._lengths[words] += 1
+        for mark in LEFTOVERS:
+            self._leftovers[mark] += text.count(mark)
+        codes = np.bincount(np.frombuffer(text.encode("utf-32-le"), np.uint32))
+        self._characters[: len(codes)] += codes
+        begin = text[:_EXCERPT_CHARACTERS]
+        self._sample.offer(document.id, Excerpt(document.id, document.title, document.split, words, begin))
+
+    def card(self, language_documents: int) -> dict[str, Any]:
+        """Return the numbers, with the languages of so many documents of the sample."""
+        texts = [excerpt.text for excerpt in self._sample.items()[:language_documents]]
+        return {
+            "splits": {split: dict(counts) for split, counts in self._splits.items()},
+            "lengths": {"quantiles": _quantiles(self._lengths), "histogram": histogram(self._lengths)},
+            "scripts": _scripts(self._characters),
+            "languages": languages(texts) if texts else None,
+            "leftovers": self._leftovers,
+        }
+
+    def samples(self, count: int) -> list[dict[str, Any]]:
+        """Return the beginnings of `count` documents."""
+        return [excerpt.as_sample() for excerpt in self._sample.items()[:count]]
+
+
+def account_counts(account: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of an account.json, without the ids of pages."""
+    return {
+        "source": account["source"],
+        "pages_read": account["pages_read"],
+        "documents_written": account["documents_written"],
+        "left_out": {reason: entry["count"] for reason, entry in account["left_out"].items()},
+    }
+
+
+def summary(card: Mapping[str, Any]) -> str:
+    """Return words and the rates of leftovers of a card, for a log."""
+    words = sum(counts["words"] for counts in card["splits"].values())
+    rates = [f"{mark} {1e6 * count / max(words, 1):.1f}" for mark, count in card["leftovers"].items()]
+    return f"{words:,} words; markup left over per million words: {', '.join(rates)}"
+
+
+def histogram(lengths: Mapping[int, int]) -> list[dict[str, int]]:
+    """Return the documents of 0, 1, 2-3, 4-7, 8-15, ... words, up to the longest."""
+    bins: Counter[int] = Counter()
+    for words, documents in lengths.items():
+        bins[words.bit_length()] += documents
+    last = max(bins, default=-1)
+    return [
+        {"fewest": (1 << power) >> 1, "most": (1 << power) - 1, "documents": bins[power]}
+        for power in range(min(bins, default=0), last + 1)
+    ]
+
+
+def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
+    """Return the smallest length that so large a share of the documents does not exceed."""
+    values = sorted(lengths)
+    if not values:
+        return {}
+    ends = np.cumsum([lengths[value] for value in values])
+    places = np.searchsorted(ends, np.array(QUANTILES) * ends[-1])
+    return {f"{share:g}": values[place] for share, place in zip(QUANTILES, places, strict=True)}
+
+
+def _scripts(characters: np.ndarray) -> dict[str, int]:
+    """Return the letters of each Unicode script, given how often each code point occurs; the most first."""
+    from fontTools.unicodedata import script, script_name
+
+    letters: Counter[str] = Counter()
+    for code in np.flatnonzero(characters):
+        character = chr(code)
+        if unicodedata.category(character)[0] == "L":
+            letters[script_name(script(character))] += int(characters[code])
+    return dict(letters.most_common())
+
+
+def languages(texts: Sequence[str]) -> dict[str, Any]:
+    """Identify the language of each text by its beginning.
+
+    Returns the number of texts, the number of languages that the identifier knows, and the texts of each
+    language code; it takes another language for a relative of it. `und` are texts that it is not sure of.
+    """
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)
+    found = Counter(identifier.classify(text)[0] for text in texts)
+    return {"documents": len(texts), "known": len(identifier.labels), "found": dict(found.most_common())}

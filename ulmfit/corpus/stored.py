@@ -1,0 +1,68 @@
+"""Finished corpora: reading their documents, and writing them again without some of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document, Selection, write_corpus
+from ulmfit.files import read_json
+from ulmfit.stage import Work
+
+BATCH_ROWS = 512
+CLOSING = ("source", "pages_read", "documents_written", "left_out")
+
+
+def stored_documents(folder: Path) -> Iterator[Document]:
+    """Yield the documents of a corpus in their order; every one names its split."""
+    with pq.ParquetFile(folder / DOCUMENTS) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            columns = [batch.column(name).to_pylist() for name in ("id", "title", "text", "split")]
+            for name, title, text, split in zip(*columns, strict=True):
+                yield Document(name, title, text, split=split)
+
+
+def document_count(folder: Path) -> int:
+    """Return the number of documents of a corpus."""
+    with pq.ParquetFile(folder / DOCUMENTS) as file:
+        return file.metadata.num_rows
+
+
+def write_filtered(
+    folder: Path,
+    reason: Callable[[int, Document], str],
+    work: Work,
+    selection: Selection,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """Write the corpus in `folder` again, without the documents for which `reason` gives one.
+
+    `reason` is asked with the row and the document; an empty string keeps it. The account goes on from that
+    of the corpus and gets the entries of `more`.
+    """
+    account = _continued_account(folder)
+    account.more |= more or {}
+    documents = _without(stored_documents(folder), reason, account)
+    write_corpus(documents, work.folder, work.scratch(), account, selection, work.log)
+
+
+def _without(
+    documents: Iterator[Document], reason: Callable[[int, Document], str], account: Account
+) -> Iterator[Document]:
+    for row, document in enumerate(documents):
+        if why := reason(row, document):
+            account.leave_out(why, document.id)
+        else:
+            yield document
+
+
+def _continued_account(folder: Path) -> Account:
+    """Return the account of a corpus as the beginning of another one."""
+    content = read_json(folder / ACCOUNT)
+    more = {name: value for name, value in content.items() if name not in CLOSING}
+    account = Account(content["source"], content["pages_read"], more=more)
+    account.merge(content["left_out"])
+    return account

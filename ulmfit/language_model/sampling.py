@@ -1,0 +1,80 @@
+"""Training texts that a language model meets in other pieces every epoch (subword regularisation)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.stage import Work
+from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
+from ulmfit.tokens.documents import batches
+from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.training.resampling import resampling_seed
+
+PART_CHARACTERS = 4_000_000
+"""Of documents that are sampled with one seed; other parts would be other pieces."""
+
+
+@dataclass(frozen=True)
+class SampledStreams:
+    """The documents of the training split, encoded by `Tokenizer.sample` with other pieces every epoch.
+
+    An epoch's tokens lie in the scratch folder while it is trained on. They depend on the documents, the
+    tokenizer, strength, seed and epoch alone: a killed run writes the same bytes again.
+    """
+
+    documents: Path
+    """A documents.parquet; only its training split is read."""
+    plain: TokenArray
+    """The same documents as `Tokenizer.encode` has them."""
+    tokenizer: Tokenizer
+    settings: LanguageModelSettings
+    seed: int
+    backward: bool
+    work: Work
+
+    @contextmanager
+    def epoch(self, number: int) -> Iterator[StreamLoader]:
+        """Lend the loader of epoch `number`, counted over all phases; its file is removed afterwards."""
+        folder = self.work.scratch() / "sampled"
+        # A killed run left its epoch here.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        self._write(number, folder)
+        tokens = TokenArray.open(folder, "train").tokens
+        ratio = len(tokens) / len(self.plain.tokens)
+        self.work.log(f"epoch {number + 1} of all: {len(tokens):,} tokens, {ratio:.2f} times the plain ones")
+        stream = reading_order(tokens, self.tokenizer.bos_id, backward=self.backward)
+        yield StreamLoader(stream, self.settings.batch_size, self.settings.bptt, seed=self.seed)
+        shutil.rmtree(folder)
+
+    def _write(self, number: int, folder: Path) -> None:
+        progress = self.work.progress(len(self.plain), "documents cut anew")
+        with TokenArrayWriter(folder, "train", self.tokenizer.size) as writer:
+            for part, texts in enumerate(_training_texts(self.documents)):
+                seed = resampling_seed(self.seed, number, part)
+                writer.append(self.tokenizer.sample(texts, self.settings.subword_sampling, seed))
+                progress.advance(len(texts))
+        progress.close()
+
+
+def _training_texts(documents: Path) -> Iterator[list[str]]:
+    """Yield the texts of the training split, so many at a time as have PART_CHARACTERS."""
+    part: list[str] = []
+    characters = 0
+    for batch in batches(documents, ["text", "split"]):
+        for text, split in zip(batch["text"].to_pylist(), batch["split"].to_pylist(), strict=True):
+            if split != "train":
+                continue
+            part.append(text)
+            characters += len(text)
+            if characters >= PART_CHARACTERS:
+                yield part
+                part, characters = [], 0
+    if part:
+        yield part

@@ -1,0 +1,68 @@
+"""Texts in randomly chosen pieces, the same ones for the same seed in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ulmfit.tokens.marks import WORD_BOUNDARY, normalize
+from ulmfit.tokens.repeats import collapse_words
+from ulmfit.tokens.subword_pieces import Pieces, WordSampler
+from ulmfit.tokens.text_form import TextForm
+from ulmfit.tokens.tokenizer import BOS_ID
+
+GROUP_CHARACTERS = 1_000_000
+"""Of texts that are drawn together; other groups would be other draws."""
+
+
+class TextSampler:
+    """Encodes texts like the tokenizer with these pieces, its words cut at random."""
+
+    def __init__(
+        self, pieces: Pieces, sampler: WordSampler, form: TextForm, repetition_id: int | None
+    ) -> None:
+        self._pieces, self._sampler, self._form = pieces, sampler, form
+        self._repetition_id = repetition_id
+
+    def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
+        """Return one int32 array of ids a text, each beginning with xxbos."""
+        generator = np.random.default_rng(seed)
+        return [ids for group in _groups(texts) for ids in self._sample(group, alpha, generator)]
+
+    def _sample(self, texts: Sequence[str], alpha: float, generator: np.random.Generator) -> list[np.ndarray]:
+        numbers: dict[str, int] = {}
+        chosen: list[int] = []
+        text_ends: list[int] = []
+        repetitions: list[int] = []
+        for text in texts:
+            words: Sequence[str] = normalize(text).split()
+            if self._repetition_id is not None:
+                words, counts = collapse_words(words)
+                repetitions += [len(chosen) + place for place in counts]
+            chosen += [numbers.setdefault(word, len(numbers)) for word in words]
+            text_ends.append(len(chosen))
+        written = [self._form.write_words(f" {word}").replace(" ", WORD_BOUNDARY) for word in numbers]
+        drawn = self._sampler.sample(written, np.array(chosen, np.int64), alpha, generator)
+        ids, lengths = self._pieces.resolved(*drawn)
+        begins = np.append(0, np.cumsum(lengths))
+        text_begins = np.append(0, text_ends[:-1]).astype(np.int64)
+        marks = begins[np.array(repetitions, np.int64)]
+        places = np.concatenate([begins[text_begins], marks])
+        inserted = np.repeat([BOS_ID, self._repetition_id or 0], [len(texts), len(marks)])
+        tokens = np.insert(ids, places, inserted).astype(np.int32)
+        marks_before = np.searchsorted(repetitions, text_begins)
+        return np.split(tokens, (begins[text_begins] + np.arange(len(texts)) + marks_before)[1:])
+
+
+def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
+    group: list[str] = []
+    characters = 0
+    for text in texts:
+        group.append(text)
+        characters += len(text)
+        if characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group

@@ -72,3 +72,10 @@ def test_what_cannot_be_had_is_said(tmp_path: Path) -> None:
     (tmp_path / "assets.toml").write_text("[a]\nfile = 'x'\n")
     with pytest.raises(InputError, match="cannot be read"):
         Catalogue(tmp_path / "assets.toml")
+
+
+@pytest.mark.parametrize("name", ["\udcff.txt", "a\nb.csv", "\x1b[2J"])
+def test_names_that_no_record_can_hold(name: str) -> None:
+    with pytest.raises(ValueError, match="is not UTF-8 or has control characters: rename the file"):
+        File(path=Path("folder") / name)
+    assert File(path=Path("folder") / "Łąka\u202f\u200b\u00a0x.txt").label.startswith("Łąka")

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ulmfit.errors import InputError
-from ulmfit.files import sha256_of
+from ulmfit.files import has_textual_name, sha256_of
 from ulmfit.settings import Settings
 
 MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
@@ -37,6 +37,8 @@ class File(Settings):
     def _either_local_or_catalogued(self) -> Self:
         if self.path is None and not (self.name and self.sha256):
             raise ValueError("a File needs a path, or a name and a sha256")
+        if self.path is not None and not has_textual_name(self.path):
+            raise ValueError(f"{self.path.name!r} is not UTF-8 or has control characters: rename the file")
         return self
 
     @field_serializer("path")

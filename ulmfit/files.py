@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 TEMPORARY_SUFFIX = ".tmp"
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def has_textual_name(path: Path) -> bool:
+    """Return whether a file's name can stand in records: it is UTF-8 and has no control characters."""
+    return not _NO_TEXT.search(path.name)
 
 
 def sha256_of(path: Path) -> str:

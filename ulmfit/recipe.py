@@ -48,7 +48,8 @@ class Recipe(Settings):
         (0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier"
     )
     deduplication: Literal["off", "exact", "minhash"] = Field(
-        "off", description="leave duplicates out of the corpus: exact ones, or near-duplicates as well"
+        "off",
+        description="leave duplicates out of the sampled corpus: exact ones, or near-duplicates as well",
     )
     leaks: Literal["ignore", "count", "remove"] = Field(
         "count",
@@ -143,9 +144,10 @@ class Experiment:
     def _corpus_and_leaks(self) -> tuple[CorpusStage, Stage | None]:
         """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
         recipe, settings = self.recipe, self.recipe.settings
-        limits = {"max_documents": settings.max_documents, "max_tokens": settings.max_tokens}
-        limits = {name: limit for name, limit in limits.items() if limit is not None}
-        corpus = recipe.corpus.changed(**limits) if limits else recipe.corpus
+        corpus = recipe.corpus.changed(
+            max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
+            max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
+        )
         if recipe.deduplication != "off":
             corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
         if recipe.dataset is None or recipe.leaks == "ignore":
@@ -211,6 +213,11 @@ class Experiment:
             *self.classifiers.values(),
             *self.from_scratch.values(),
         ]
+
+
+def _smaller(*limits: int | None) -> int | None:
+    """Return the smallest limit; None is no limit."""
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:

@@ -82,7 +82,7 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
-    from ulmfit.corpus.leaks import leak_summary
+    from ulmfit.corpus.filtering.leaks import leak_summary
     from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
 
     recipe = experiment.recipe

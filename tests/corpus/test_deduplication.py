@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.corpus import deduplication
-from ulmfit.corpus.deduplication import (
+from ulmfit.corpus.documents import Document
+from ulmfit.corpus.filtering import deduplication
+from ulmfit.corpus.filtering.deduplication import (
     DUPLICATE,
     NEAR_DUPLICATE,
     Duplicates,
@@ -22,7 +23,6 @@ from ulmfit.corpus.deduplication import (
     banding,
     find_duplicates,
 )
-from ulmfit.corpus.documents import Document
 
 DEFAULT = Nearness(similarity=0.7, shingle_words=2, permutations=128, ignore_title_and_numbers=True)
 PLAIN = Nearness(similarity=0.7, shingle_words=2, permutations=128, ignore_title_and_numbers=False)

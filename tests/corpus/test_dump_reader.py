@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.making import export, page, write_dump
-from ulmfit.corpus import dump_chunks, dump_stream
-from ulmfit.corpus.dump_reader import (
+from ulmfit.corpus.dumps import chunks as dump_chunks
+from ulmfit.corpus.dumps import stream as dump_stream
+from ulmfit.corpus.dumps.reader import (
     DamagedPage,
     DumpReader,
     Page,
@@ -427,7 +428,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         ("#WEITERLEITUNG: [[A|b]]", "wikitext", 0, None, "redirect"),
         ("# पुनर्प्रेषित [[क]]", "wikitext", 0, None, "redirect"),
         ("#تغییر_مسیر [[آ]]", "wikitext", 0, None, "redirect"),
-        ("# Erstens [[A]]", "wikitext", 0, None, ""),
+        ("#გადამისამართება [[ა]]", "wikitext", 0, None, "redirect"),
+        ("＃転送 [[東京]] [[Category:Y]] {{R from X}}", "wikitext", 0, None, "redirect"),
+        ("#weiterleitung [[A#b]]\n<!-- c -->", "wikitext", 0, None, "redirect"),
+        ("# Erstens [[A]]\n# Zweitens [[B]]", "wikitext", 0, None, ""),
+        ("# Erstens [[A]] und mehr", "wikitext", 0, None, ""),
         ("# 1984 [[A]]", "wikitext", 0, None, ""),
         ("{}", "json", 0, None, "not wikitext"),
         (" \n", "wikitext", 0, None, "empty page"),

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from corpus.making import page, write_dump
-from ulmfit.corpus import extraction, template_closure
-from ulmfit.corpus.extraction import Extraction, Limits, cleaned
-from ulmfit.corpus.page_filling import fill_store
-from ulmfit.corpus.page_store import MIB, Store
-from ulmfit.corpus.wikitext import prepared
+from ulmfit.corpus.wikiextractor import extraction, template_closure
+from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits, cleaned
+from ulmfit.corpus.wikiextractor.page_filling import fill_store
+from ulmfit.corpus.wikiextractor.page_store import MIB, Store
+from ulmfit.corpus.wikiextractor.wikitext import prepared
 from ulmfit.errors import StageFailed
 
 

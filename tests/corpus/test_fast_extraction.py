@@ -8,18 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from corpus.making import account, left_out, page, rows, texts, write_dump
 from corpus.processes import family, living, wait_until
 from ulmfit.assets import File
-from ulmfit.corpus import dump_chunks, sampling
+from ulmfit.corpus import sampling
+from ulmfit.corpus.dumps import chunks as dump_chunks
 from ulmfit.corpus.extract import extract
-from ulmfit.corpus.extraction import Limits
-from ulmfit.corpus.fast_extraction import FastExtraction
-from ulmfit.corpus.fast_worker import Job
+from ulmfit.corpus.fast.extraction import FastExtraction
+from ulmfit.corpus.fast.shards import ShardWriter, read_shard
+from ulmfit.corpus.fast.worker import Job
+from ulmfit.corpus.fast.worker_pool import WorkerPool
 from ulmfit.corpus.sampling import Selection
 from ulmfit.corpus.stages import WikipediaCorpus
-from ulmfit.corpus.worker_pool import WorkerPool
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.runner import Runner
 
@@ -157,7 +160,8 @@ def test_settings_without_effect_and_unknown_engines_are_refused(tmp_path: Path)
 
 BAD_ENGINE = """
 import os, re, signal, sys
-from ulmfit.corpus import dump_reader, fast_text
+from ulmfit.corpus.dumps import reader as dump_reader
+from ulmfit.corpus.fast import text as fast_text
 sound, sound_pages = fast_text.article_text, dump_reader.chunk_pages
 def chunk_pages(data, site):
     if b"UNREADABLE" in data:
@@ -192,7 +196,7 @@ fast_text.article_text, dump_reader.chunk_pages = article_text, chunk_pages
 def bad_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the worker processes start with an engine that some words upset."""
     (tmp_path / "sitecustomize.py").write_text(BAD_ENGINE)
-    root = Path(dump_chunks.__file__).parents[2]
+    root = Path(dump_chunks.__file__).parents[3]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
     monkeypatch.setenv("FLAG_FILE", str(tmp_path / "flag"))
 
@@ -282,6 +286,42 @@ def test_an_error_of_the_workers_disk_is_raised_here(tmp_path: Path) -> None:
             pool.submit(job, "x").result()
         (tmp_path / "missing").mkdir()
         assert pool.submit(job, "x").result() == []
+
+
+class FullMemory(bytearray):
+    """Bytes that take no more."""
+
+    def __iadd__(self, other: object) -> FullMemory:
+        raise MemoryError
+
+
+def test_a_row_that_does_not_fit_into_memory_leaves_no_part_of_itself(tmp_path: Path) -> None:
+    shard = ShardWriter()
+    shard.add_document("1", "A", "one", 7)
+    strings = list(shard._strings)
+    shard._strings[2] = FullMemory(strings[2])
+    with pytest.raises(MemoryError):
+        shard.add_document("2", "B", "two", 8)
+    shard._strings[2] = strings[2]
+    shard.leave_out("2", "extraction failed")
+    shard.write(tmp_path / "x.shard")
+    rows = read_shard(tmp_path / "x.shard").to_pylist()
+    assert [(row["id"], row["text"], row["left_out"]) for row in rows] == [
+        ("1", "one", ""),
+        ("2", "", "extraction failed"),
+    ]
+
+
+def test_two_extractions_into_one_folder_are_refused(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "x.xml", page("A", "Text.", number=1))
+    (tmp_path / "out").mkdir()
+    with (
+        FileLock(tmp_path / "out" / ".extraction.lock"),
+        pytest.raises(InputError, match="another extraction"),
+    ):
+        extract(dump, tmp_path / "out", engine="fast")
+    extract(dump, tmp_path / "out", engine="fast")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["account.json", "documents.parquet"]
 
 
 def test_the_command_has_the_settings(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.corpus.dump_reader import DumpReader, Page
-from ulmfit.corpus.fast_text import LinkNames, article_text
+from ulmfit.corpus.dumps.reader import DumpReader, Page
+from ulmfit.corpus.fast.text import LinkNames, article_text
 
 NAMES = LinkNames.of({6: "Datei", 14: "Kategorie", -2: "Medium"})
 

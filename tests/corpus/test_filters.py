@@ -17,8 +17,8 @@ from corpus.making import account, left_out, rows, texts
 from ulmfit.assets import File
 from ulmfit.corpus import stored
 from ulmfit.corpus.dataset_texts import DatasetTexts
+from ulmfit.corpus.filtering.leaks import leak_summary
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
-from ulmfit.corpus.leaks import leak_summary
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.errors import InputError

@@ -11,11 +11,11 @@ import pytest
 from corpus.dump_mutants import dump_mutant
 from corpus.fuzzing import outcomes, refusal, summary
 from corpus.making import account, rows
-from ulmfit.corpus import fast_extraction
 from ulmfit.corpus.cleaning import normalise
 from ulmfit.corpus.extract import extract
-from ulmfit.corpus.extraction import Limits
-from ulmfit.corpus.fast_worker import Job, _done
+from ulmfit.corpus.fast import extraction as fast_extraction
+from ulmfit.corpus.fast.worker import Job, _done
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.errors import InputError
 
 PAGE_SECONDS = 20.0

@@ -15,9 +15,9 @@ from corpus.mutations import Random
 from corpus.text_mutants import text_mutant
 from ulmfit.corpus.cleaning import normalise
 from ulmfit.corpus.documents import Account, write_corpus
-from ulmfit.corpus.extracted import extracted_documents
 from ulmfit.corpus.sampling import Selection
-from ulmfit.corpus.text_files import Form, text_documents
+from ulmfit.corpus.sources.extracted import extracted_documents
+from ulmfit.corpus.sources.text_files import Form, text_documents
 from ulmfit.datasets.reading import read_label_first, read_table
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 PROGRAM = """
 import sys
 from pathlib import Path
-from ulmfit.corpus import dump_chunks
-from ulmfit.corpus.extraction import Limits
+from ulmfit.corpus.dumps import chunks as dump_chunks
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.sampling import Selection
 from ulmfit.corpus.wikipedia import Extractor, extract_dumps
 dump_chunks.CHUNK_BYTES = 50_000

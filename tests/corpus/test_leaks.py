@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.corpus import leaks
 from ulmfit.corpus.documents import Document
-from ulmfit.corpus.leaks import Overlap, find_leaks, leak_summary
+from ulmfit.corpus.filtering import leaks
+from ulmfit.corpus.filtering.leaks import Overlap, find_leaks, leak_summary
 
 DEFAULT = Overlap(ngram_words=8, min_share=0.5, min_words=5)
 
@@ -57,7 +57,9 @@ def compared(texts: Sequence[str], documents: Sequence[str], overlap: Overlap) -
         holding |= set(holders)
         if holders:
             names = [f"d{place}" for place in holders]
-            found.append({"id": f"t{number}", "share": round(max(shares), 4), "documents": names})
+            found.append(
+                {"id": f"t{number}", "share": round(max(shares), 4), "count": len(names), "documents": names}
+            )
     return {
         "ngram_words": overlap.ngram_words,
         "min_share": overlap.min_share,
@@ -137,7 +139,7 @@ def test_one_changed_word_leaves_a_leak() -> None:
     words = [f"{letter}{other}" for letter in "abcd" for other in "abcdefgh"]
     changed = [*words[:16], "other", *words[17:]]
     found = check([" ".join(words)], [" ".join(changed)])
-    assert found["leaked"] == [{"id": "t0", "share": round(17 / 25, 4), "documents": ["d0"]}]
+    assert found["leaked"] == [{"id": "t0", "share": round(17 / 25, 4), "count": 1, "documents": ["d0"]}]
     strict = Overlap(ngram_words=8, min_share=0.7, min_words=5)
     assert check([" ".join(words)], [" ".join(changed)], strict)["below_min_share"] == 1
 

@@ -11,10 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.making import page, write_dump
-from ulmfit.corpus import dump_chunks, page_filling
 from ulmfit.corpus.documents import salted_hash
-from ulmfit.corpus.page_filling import fill_store
-from ulmfit.corpus.page_store import Article, Store, element_text, open_store, page_element, pages_path
+from ulmfit.corpus.dumps import chunks as dump_chunks
+from ulmfit.corpus.wikiextractor import page_filling
+from ulmfit.corpus.wikiextractor.page_filling import fill_store
+from ulmfit.corpus.wikiextractor.page_store import (
+    Article,
+    Store,
+    element_text,
+    open_store,
+    page_element,
+    pages_path,
+)
 from ulmfit.errors import InputError
 
 IDENTITY = {"dump": "a"}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.corpus import shingles
-from ulmfit.corpus.shingles import Units, units_of, windows, windows_of_lengths
+from ulmfit.corpus.filtering import shingles
+from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
 
 LETTERS = "aBžßЖéÉ中のกิ여ﬁ½２7٣\u0301\u094dह\u00ad\u200d…, .-_\n"
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from corpus.making import account, page, texts, write_dump
-from ulmfit.corpus import supervisor
 from ulmfit.corpus.extract import SCRATCH, extract
-from ulmfit.corpus.extraction import Limits
+from ulmfit.corpus.wikiextractor import supervisor
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.errors import StageFailed
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -118,7 +118,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from ulmfit.corpus.documents import Selection
-from ulmfit.corpus.extraction import Limits
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.wikipedia import extract_dumps
 dump, out, seconds = sys.argv[1:]
 Path(out, "scratch").mkdir(parents=True, exist_ok=True)

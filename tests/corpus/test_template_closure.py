@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.corpus.dump_reader import Page
-from ulmfit.corpus.template_closure import WILDCARD, Templates, Uses, canonical, included
+from ulmfit.corpus.dumps.reader import Page
+from ulmfit.corpus.wikiextractor.template_closure import WILDCARD, Templates, Uses, canonical, included
 
 NAMES = [f"{first}{rest}" for first in "ABC" for rest in ("", "x", "y z", "/doc")]
 

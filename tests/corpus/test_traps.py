@@ -14,10 +14,10 @@ import pytest
 
 from corpus.making import page, texts, write_dump
 from corpus.processes import family, living, wait_until
-from ulmfit.corpus import extraction
 from ulmfit.corpus.extract import extract
-from ulmfit.corpus.extraction import Extraction, Limits
 from ulmfit.corpus.sampling import Selection
+from ulmfit.corpus.wikiextractor import extraction
+from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits
 from ulmfit.corpus.wikipedia import Extractor, extract_dumps
 from ulmfit.errors import StageFailed
 
@@ -26,7 +26,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from ulmfit.corpus.extract import extract
-from ulmfit.corpus.extraction import Limits
+from ulmfit.corpus.wikiextractor.extraction import Limits
 extract(Path(sys.argv[1]), Path(sys.argv[2]), limits=Limits(workers=1, page_seconds=2.0), log=print)
 """
 

@@ -13,8 +13,8 @@ from corpus.making import account, export, left_out, page, rows, texts, write_du
 from ulmfit.assets import File
 from ulmfit.corpus import sampling
 from ulmfit.corpus.extract import extract
-from ulmfit.corpus.extraction import Limits
 from ulmfit.corpus.stages import WikipediaCorpus
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.wikipedia import dump_files, site_language
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
@@ -203,6 +203,13 @@ def test_what_a_killed_extraction_was_writing_is_removed(tmp_path: Path) -> None
         (out / name).write_text("half")
     extract(write_dump(tmp_path / "x.xml", page("A", "Text.", number=1)), out, engine="fast", log=quiet)
     assert sorted(path.name for path in out.iterdir()) == [".mine.tmp", "account.json", "documents.parquet"]
+
+
+@pytest.mark.parametrize("name", ["\udcff.xml", "a\nb.xml"])
+def test_names_that_no_account_can_hold(tmp_path: Path, name: str) -> None:
+    write_dump(tmp_path / name, page("A", "Text.", number=1))
+    with pytest.raises(InputError, match=r"\.xml has a name that is not UTF-8 .*; rename it"):
+        extract(tmp_path, tmp_path / "out", engine="fast", log=quiet)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

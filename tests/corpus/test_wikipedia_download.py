@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from corpus.making import export, page, texts
 from corpus.serving import Site, serving
+from ulmfit.corpus.dumps.download import download_dump
 from ulmfit.corpus.stages import Wikipedia, WikipediaCorpus
-from ulmfit.corpus.wikipedia_download import download_dump
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 

@@ -127,7 +127,7 @@ def convert(text_file: Path, dumps: Path) -> Reference:
     Its first line names the dump below `dumps`, the second is the page's title, the others are the visible
     text, which the title is no part of. Raises InputError when there is no such page.
     """
-    from ulmfit.corpus.dump_reader import DumpReader, Page
+    from ulmfit.corpus.dumps.reader import DumpReader, Page
 
     wiki, _, page_id = text_file.stem.rpartition("-")
     dump, title, text = text_file.read_text(encoding="utf-8").split("\n", 2)

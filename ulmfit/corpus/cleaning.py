@@ -148,14 +148,6 @@ def is_table_row(line: str) -> bool:
     return line.startswith(("|", "{|", "! ")) or (line.startswith("!") and ("!!" in line or "|" in line))
 
 
-def without_table_rows(text: str) -> str:
-    """Drop the lines of tables that templates began or nothing did, and what divides cells in others."""
-    if "|" not in text and "!" not in text:
-        return text
-    lines = [line for line in text.split("\n") if not is_table_row(line.lstrip())]
-    return "\n".join(lines).replace("||", " ")
-
-
 def without_title(text: str, title: str) -> str:
     """Drop the first line when it only repeats the title."""
     first, _, rest = text.partition("\n")

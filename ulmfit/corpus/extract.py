@@ -6,13 +6,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ulmfit.corpus.extraction import Limits
+from filelock import FileLock, Timeout
+
 from ulmfit.corpus.sampling import Selection
+from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.wikipedia import ENGINES, Extractor, dump_files, extract_dumps
 from ulmfit.errors import InputError
 from ulmfit.progress import say
 
-SCRATCH = ".extraction"
+SCRATCH, LOCK = ".extraction", ".extraction.lock"
 
 
 def extract(
@@ -42,6 +44,13 @@ def extract(
         )
     scratch = out / SCRATCH
     scratch.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(
+            f"{out} is being written by another extraction: wait, or name another folder"
+        ) from error
     try:
         return extract_dumps(
             dumps,
@@ -55,7 +64,9 @@ def extract(
             warn=lambda message: log(f"warning: {message}"),
         )
     finally:
+        lock.release()
         if not (scratch / "store").exists():  # finished, or input that is no use: nothing to go on with
             shutil.rmtree(scratch, ignore_errors=True)
+            (out / LOCK).unlink(missing_ok=True)
             if not existed and not any(out.iterdir()):
                 out.rmdir()

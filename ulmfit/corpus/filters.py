@@ -72,7 +72,7 @@ class Deduplicated(FilteredCorpus):
 
     def build(self, work: Work) -> None:
         """Read the corpus twice: find what repeats an earlier document, then write the rest."""
-        from ulmfit.corpus.deduplication import Nearness, find_duplicates
+        from ulmfit.corpus.filtering.deduplication import Nearness, find_duplicates
         from ulmfit.corpus.stored import document_count, stored_documents, write_filtered
 
         folder = work.input(self.corpus)
@@ -127,7 +127,7 @@ class LeakCheck(Stage):
         """Read the corpus once."""
         import pandas as pd
 
-        from ulmfit.corpus.leaks import LEAKS, Overlap, find_leaks
+        from ulmfit.corpus.filtering.leaks import LEAKS, Overlap, find_leaks
         from ulmfit.corpus.stored import document_count, stored_documents
         from ulmfit.files import write_json
 
@@ -161,7 +161,7 @@ class WithoutLeaks(FilteredCorpus):
     def build(self, work: Work) -> None:
         """Write the documents that the check does not list."""
         from ulmfit.corpus.documents import Document
-        from ulmfit.corpus.leaks import HOLDS_TEST_TEXT, LEAKS
+        from ulmfit.corpus.filtering.leaks import HOLDS_TEST_TEXT, LEAKS
         from ulmfit.corpus.stored import write_filtered
         from ulmfit.files import read_json, write_json
 

@@ -68,7 +68,7 @@ class Wikipedia(DumpStage):
 
     def build(self, work: Work) -> None:
         """Download what is missing, unless the mirror has it."""
-        from ulmfit.corpus.wikipedia_download import download_dump
+        from ulmfit.corpus.dumps.download import download_dump
 
         download_dump(self.language, self.date, self.base_url, work.folder, work.log, work.mirror)
 
@@ -107,8 +107,11 @@ class WikipediaCorpus(CorpusStage):
     memory_megabytes: Annotated[int, NOT_IN_KEY] = Field(
         2048, ge=256, description="MiB of address space of each process that extracts, its templates apart"
     )
-    shard_megabytes: Annotated[int, NOT_IN_KEY] = Field(
-        8, ge=1, description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much"
+    shard_megabytes: int = Field(
+        8,
+        ge=1,
+        description="MiB of XML for one start of wikiextractor; a killed extraction repeats so much, and a "
+        "sample is drawn from so many articles more",
     )
 
     @model_validator(mode="after")
@@ -119,7 +122,7 @@ class WikipediaCorpus(CorpusStage):
 
     def build(self, work: Work) -> None:
         """Extract the dump; go on with what a killed run has left."""
-        from ulmfit.corpus.extraction import Limits
+        from ulmfit.corpus.wikiextractor.extraction import Limits
         from ulmfit.corpus.wikipedia import Extractor, dump_files, extract_dumps
 
         source = work.file(self.dump) if isinstance(self.dump, File) else work.input(self.dump)
@@ -156,7 +159,7 @@ class ExtractedCorpus(CorpusStage):
     def build(self, work: Work) -> None:
         """Read the archive once, without unpacking it."""
         from ulmfit.corpus.documents import Account, write_corpus
-        from ulmfit.corpus.extracted import extracted_documents
+        from ulmfit.corpus.sources.extracted import extracted_documents
 
         account = Account(self.archive.label)
         documents = extracted_documents(work.file(self.archive), account)
@@ -183,7 +186,7 @@ class TextFiles(CorpusStage):
     def build(self, work: Work) -> None:
         """Read the files once."""
         from ulmfit.corpus.documents import Account, write_corpus
-        from ulmfit.corpus.text_files import Form, text_documents
+        from ulmfit.corpus.sources.text_files import Form, text_documents
 
         files = self.files if isinstance(self.files, tuple) else (self.files,)
         inputs: list[tuple[str, Path]] = [(file.label, work.file(file)) for file in files]
@@ -204,7 +207,7 @@ class JoinedCorpus(CorpusStage):
     def build(self, work: Work) -> None:
         """Put the parts together; ids get the number of their part as a prefix."""
         from ulmfit.corpus.documents import write_corpus
-        from ulmfit.corpus.joined import joined_account, joined_documents
+        from ulmfit.corpus.sources.joined import joined_account, joined_documents
 
         folders = [work.input(part) for part in self.parts]
         account = joined_account(folders)

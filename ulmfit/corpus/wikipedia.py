@@ -11,16 +11,16 @@ from typing import Any
 
 from ulmfit import __version__
 from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document, write_collected, write_corpus
-from ulmfit.corpus.dump_reader import Site
-from ulmfit.corpus.extraction import Extraction, Limits, extractor_version
-from ulmfit.corpus.fast_extraction import FastExtraction
-from ulmfit.corpus.page_filling import fill_store
-from ulmfit.corpus.page_store import MIB, Store, open_store
+from ulmfit.corpus.dumps.reader import Site
+from ulmfit.corpus.fast.extraction import FastExtraction
+from ulmfit.corpus.fast.shards import EMPTY_AFTER, EXTRACTION_FAILED
 from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, Selection
-from ulmfit.corpus.shards import EMPTY_AFTER, EXTRACTION_FAILED
 from ulmfit.corpus.stages import WikipediaCorpus
+from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits, extractor_version
+from ulmfit.corpus.wikiextractor.page_filling import fill_store
+from ulmfit.corpus.wikiextractor.page_store import MIB, Store, open_store
 from ulmfit.errors import InputError
-from ulmfit.files import read_json, remove_temporaries, write_json
+from ulmfit.files import has_textual_name, read_json, remove_temporaries, write_json
 
 IDENTITY = "fast.json"
 ENGINES = ("wikiextractor", "fast")
@@ -101,15 +101,19 @@ def extract_dumps(
 
 def dump_files(path: Path) -> list[Path]:
     """Return the parts of a dump in their order; `path` is a file, or a folder with `*.xml*.bz2`."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
+    if path.is_dir():
+        parts = sorted(path.glob("*.xml*.bz2"), key=_natural) or sorted(path.glob("*.xml"), key=_natural)
+        if not parts:
+            raise InputError(f"folder {path} holds no *.xml.bz2; expected the parts of one dump")
+    elif path.is_file():
+        parts = [path]
+    else:
         raise InputError(
             f"dump {path} does not exist; expected a .xml.bz2 or .xml export, or a folder of them"
         )
-    parts = sorted(path.glob("*.xml*.bz2"), key=_natural) or sorted(path.glob("*.xml"), key=_natural)
-    if not parts:
-        raise InputError(f"folder {path} holds no *.xml.bz2; expected the parts of one dump")
+    for part in parts:
+        if not has_textual_name(part):
+            raise InputError(f"dump {part} has a name that is not UTF-8 or has control characters; rename it")
     return parts
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+from pyarrow import RecordBatch, compute
 
 from ulmfit.corpus.hash_sample import HashSample
-
-if TYPE_CHECKING:
-    from pyarrow import RecordBatch
 
 SPLITS = ("train", "valid", "test")
 _ROWS = 128
@@ -20,18 +19,9 @@ _SALT = "tokenizer sample"
 
 def batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
     """Yield the rows of a Parquet file, a few at a time."""
-    import pyarrow.parquet
-
     # Buffering in advance would hold the compressed row groups as well.
-    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
         yield from file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False)
-
-
-def count_documents(path: Path) -> int:
-    """Return the number of documents, from the file's footer."""
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_metadata(path).num_rows
 
 
 class TrainingSample:
@@ -43,8 +33,6 @@ class TrainingSample:
 
     def __init__(self, path: Path, limit: int) -> None:
         """Choose the documents; reads the file once."""
-        from pyarrow import compute
-
         self._path = path
         self.all_documents = 0
         sample: HashSample[str] = HashSample(_SALT, limit)
@@ -68,7 +56,5 @@ class TrainingSample:
                     yield text
 
     def _training_batches(self) -> Iterator[RecordBatch]:
-        from pyarrow import compute
-
         for batch in batches(self._path, ["id", "text", "split"]):
             yield batch.filter(compute.equal(batch["split"], "train"))

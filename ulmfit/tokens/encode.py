@@ -18,13 +18,14 @@ from pyarrow import compute
 from ulmfit.tokens.arrays import TokenArrayWriter
 from ulmfit.tokens.documents import SPLITS, batches
 from ulmfit.tokens.tokenizer import Tokenizer
-from ulmfit.tokens.word_encoding import EncodedTexts, WordEncoder
+from ulmfit.tokens.word_encoding import EncodedTexts, WordEncoder, arrow_integers
 
-BATCH_BYTES = 2_000_000
+BATCH_BYTES = 3_000_000
 """Text that a worker encodes at a time."""
-AHEAD = 1
+WAITING = 1
+"""Batches that are read in advance, so that no worker has to wait."""
 MOST_WORKERS = 2
-"""By default; each one needs some 70 MB."""
+"""By default; each one needs some 60 MB."""
 
 Counts = dict[str, dict[str, int]]
 
@@ -85,7 +86,7 @@ def _memory_pool(pool: pa.MemoryPool) -> Iterator[None]:
 
 
 def _encoded(path: Path, tokenizer: Tokenizer, workers: int) -> Iterator[tuple[_Documents, EncodedTexts]]:
-    """Yield all documents in order; as many batches are in memory as there are workers, and one more."""
+    """Yield all documents in order, with a bounded number of batches in memory."""
     # Each worker remembers words of its own.
     encoders: SimpleQueue[WordEncoder] = SimpleQueue()
     for _ in range(workers):
@@ -94,7 +95,7 @@ def _encoded(path: Path, tokenizer: Tokenizer, workers: int) -> Iterator[tuple[_
     with ThreadPoolExecutor(workers) as executor:
         for documents in _documents(path):
             waiting.append((documents, executor.submit(_encode, documents.texts, encoders)))
-            if len(waiting) > workers + AHEAD:
+            if len(waiting) > workers + WAITING:
                 first, future = waiting.popleft()
                 yield first, future.result()
         for first, future in waiting:
@@ -127,9 +128,9 @@ def _documents(path: Path) -> Iterator[_Documents]:
 
 def _by_split(parts: list[pa.RecordBatch]) -> _Documents:
     table = pa.Table.from_batches(parts)
-    splits = compute.index_in(table["split"], value_set=pa.array(SPLITS)).to_numpy()
+    splits = np.array([SPLITS.index(split) for split in table["split"].to_pylist()])
     order = np.argsort(splits, kind="stable")
-    texts = table["text"].cast(pa.string()).take(pa.array(order)).combine_chunks()
+    texts = table["text"].cast(pa.string()).take(arrow_integers(order)).combine_chunks()
     bounds = np.searchsorted(splits[order], np.arange(len(SPLITS) + 1)).tolist()
     rows = {split: slice(bounds[index], bounds[index + 1]) for index, split in enumerate(SPLITS)}
     return _Documents(texts, rows)

@@ -138,15 +138,17 @@ class EncodeTokens(Stage):
 
     def build(self, work: Work) -> None:
         """Write `{split}.npy`, `{split}.offsets.npy` and `counts.json`."""
+        from ulmfit.corpus.stored import document_count
         from ulmfit.files import write_json
-        from ulmfit.tokens.documents import count_documents
         from ulmfit.tokens.encode import encode_documents
         from ulmfit.tokens.tokenizer import load_tokenizer
 
-        path = work.input(self.documents) / "documents.parquet"
+        folder = work.input(self.documents)
         tokenizer = load_tokenizer(work.input(self.tokenizer))
-        progress = work.progress(count_documents(path), "documents")
-        counts = encode_documents(path, tokenizer, work.folder, self.workers, progress.advance)
+        progress = work.progress(document_count(folder), "documents")
+        counts = encode_documents(
+            folder / "documents.parquet", tokenizer, work.folder, self.workers, progress.advance
+        )
         progress.close()
         write_json(work.folder / "counts.json", counts)
         for split, count in counts.items():

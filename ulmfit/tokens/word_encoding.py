@@ -77,7 +77,7 @@ class Chunks:
 
     def take(self, chosen: np.ndarray) -> Chunks:
         """Return the chunks at the indices `chosen`."""
-        indices = pa.array(chosen)
+        indices = arrow_integers(chosen)
         return Chunks(
             self.text.take(indices),
             self.ids.take(indices),
@@ -96,7 +96,7 @@ class WordEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._dtype = token_dtype(tokenizer.size)
-        self._known = self._new_chunks(pa.array([], pa.binary()))
+        self._known = self._new_chunks(arrow_strings([]).cast(pa.binary()))
 
     def encode_list(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return one int32 array of ids a text."""
@@ -113,7 +113,7 @@ class WordEncoder:
         if mark is None:
             return encoded
         if (table.normal_words[codes] > 1).any():
-            normal = pa.array([normalize(text) for text in texts.to_pylist()], pa.string())
+            normal = arrow_strings([normalize(text) for text in texts.to_pylist()])
             again, table, codes, ends = self._encode(normal)
             encoded = replace(again, words=encoded.words)
         return self._with_repetitions(encoded, texts, _with_equal_neighbours(table, codes, ends), mark)
@@ -126,7 +126,7 @@ class WordEncoder:
         """
         chunks, ends = _cut(texts)
         table, codes = self._look_up(chunks)
-        gathered = table.ids.take(pa.array(codes))
+        gathered = table.ids.take(arrow_integers(codes))
         begins = _offsets(gathered)[ends].astype(np.int64) // self._dtype.itemsize
         tokens = np.insert(_bytes(gathered).view(self._dtype), begins[:-1], self._tokenizer.bos_id)
         words = np.append(0, np.cumsum(table.words[codes], dtype=np.int32))[ends]
@@ -140,7 +140,7 @@ class WordEncoder:
         # One table for both, so that remembered chunks keep their numbers and new ones follow.
         coded = pa.chunked_array([self._known.text, chunks]).dictionary_encode()
         coded = coded.chunk(coded.num_chunks - 1)
-        codes = coded.indices.to_numpy()
+        codes = _codes(coded)
         table = self._known.followed_by(self._new_chunks(coded.dictionary[len(self._known) :]))
         table = replace(table, hits=table.hits // 2 + np.bincount(codes, minlength=len(table)))
         self._known = _most_frequent(table)
@@ -189,6 +189,30 @@ class WordEncoder:
         return np.append(self._tokenizer.bos_id, np.insert(ids, begins, mark))
 
 
+def arrow_integers(numbers: np.ndarray) -> pa.Array:
+    """Return integers as an Arrow array over the same memory.
+
+    `pyarrow.array` would import pandas, and so would `to_numpy` on the way back.
+    """
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def arrow_strings(texts: Sequence[str]) -> pa.StringArray:
+    """Return texts as an Arrow array, with U+FFFD in place of halves of surrogate pairs."""
+    contents = [_utf8(text) for text in texts]
+    offsets = np.append(0, np.cumsum([len(content) for content in contents])).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(contents))]
+    return pa.Array.from_buffers(pa.string(), len(contents), buffers)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return without_half_surrogates(text).encode()
+
+
 def _batches(texts: Sequence[str]) -> Iterator[pa.StringArray]:
     batch: list[str] = []
     characters = 0
@@ -196,17 +220,10 @@ def _batches(texts: Sequence[str]) -> Iterator[pa.StringArray]:
         batch.append(text)
         characters += len(text)
         if characters >= LIST_BATCH_CHARACTERS:
-            yield _as_array(batch)
+            yield arrow_strings(batch)
             batch, characters = [], 0
     if batch:
-        yield _as_array(batch)
-
-
-def _as_array(texts: list[str]) -> pa.StringArray:
-    try:
-        return pa.array(texts, pa.string())
-    except UnicodeEncodeError:
-        return pa.array([without_half_surrogates(text) for text in texts], pa.string())
+        yield arrow_strings(batch)
 
 
 def _cut(texts: pa.StringArray) -> tuple[pa.BinaryArray, np.ndarray]:
@@ -240,6 +257,12 @@ def _separators(characters: np.ndarray) -> np.ndarray:
 def _offsets(array: pa.BinaryArray | pa.StringArray) -> np.ndarray:
     """Return where the entries of `array` begin in its buffer, and the end of the last; int32."""
     return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+
+
+def _codes(array: pa.DictionaryArray) -> np.ndarray:
+    """Return the index of each entry of `array` in its dictionary; int32."""
+    indices = array.indices
+    return np.frombuffer(indices.buffers()[1], np.int32)[indices.offset : indices.offset + len(indices)]
 
 
 def _bytes(array: pa.BinaryArray | pa.StringArray) -> np.ndarray:
@@ -276,7 +299,7 @@ def _most_frequent(table: Chunks) -> Chunks:
 
 def _with_equal_neighbours(table: Chunks, codes: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Return the indices of the texts in which words of equal ids may follow each other three times."""
-    groups = table.ids.dictionary_encode().indices.to_numpy()[codes]
+    groups = _codes(table.ids.dictionary_encode())[codes]
     places = np.flatnonzero(table.normal_words[codes])
     groups = groups[places]
     equal = groups[1:] == groups[:-1]

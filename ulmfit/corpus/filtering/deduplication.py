@@ -22,7 +22,7 @@ import numpy as np
 from datasketch import MinHash
 
 from ulmfit.corpus.documents import Document
-from ulmfit.corpus.shingles import Units, mixed, units_of, windows
+from ulmfit.corpus.filtering.shingles import Units, mixed, units_of, windows
 
 DUPLICATE, NEAR_DUPLICATE = "duplicate text", "near-duplicate of an earlier text"
 SEED = 1

@@ -15,12 +15,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ulmfit.corpus.words import UNSPACED
+
 SEPARATOR, LETTER, ALONE, DIGIT, MARK, IGNORED, EXPANDED = range(7)
-UNSPACED_SCRIPTS = (
-    *("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "BOPOMOFO "),
-    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "JAVANESE ", "BALINESE ", "TAI ", "NEW TAI LUE "),
-)
-"""Beginnings of the Unicode names of letters that are units by themselves."""
 CHARACTERS_A_WORD = 2
 """Units that stand for one word where most units are characters."""
 LONGEST_WINDOW = 256
@@ -193,5 +190,4 @@ def _kind(character: str) -> int:
         return MARK
     if category[0] not in "LN":
         return SEPARATOR
-    unspaced = category in ("Lo", "Lm", "Nl") and unicodedata.name(character, "").startswith(UNSPACED_SCRIPTS)
-    return ALONE if unspaced else LETTER
+    return ALONE if category in ("Lo", "Lm", "Nl") and UNSPACED.match(character) else LETTER

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from ulmfit.corpus.dump_reader import (
+from ulmfit.corpus.dumps.reader import (
     DamagedPage,
     Page,
     Site,
@@ -36,9 +36,9 @@ from ulmfit.corpus.dump_reader import (
     left_out_reason,
     page_pieces,
 )
-from ulmfit.corpus.fast_text import LinkNames, article_text
+from ulmfit.corpus.fast.shards import DAMAGED_PAGE, EMPTY_AFTER, EXTRACTION_FAILED, ShardWriter
+from ulmfit.corpus.fast.text import LinkNames, article_text
 from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
-from ulmfit.corpus.shards import DAMAGED_PAGE, EMPTY_AFTER, EXTRACTION_FAILED, ShardWriter
 
 PR_SET_PDEATHSIG = 1
 TIMER = signal.ITIMER_PROF
@@ -153,7 +153,7 @@ class _ChunkExtraction:
         identifier = page.id or page.title
         if isinstance(page, DamagedPage):
             self.shard.leave_out(identifier, DAMAGED_PAGE)
-            self.warnings.append(f"damaged page {identifier} ({page.title!r}): {page.reason}")
+            self.warnings.append(f"damaged page {identifier!r} ({page.title!r}): {page.reason}")
             return
         try:
             self._extract(page, identifier)

@@ -17,8 +17,8 @@ import re
 from html.entities import html5
 
 from ulmfit.corpus.cleaning import is_table_row, tidied
-from ulmfit.corpus.fast_links import LinkNames, with_labels
-from ulmfit.corpus.fast_templates import BREAK, without_templates
+from ulmfit.corpus.fast.links import LinkNames, with_labels
+from ulmfit.corpus.fast.templates import BREAK, without_templates
 
 __all__ = ["LinkNames", "article_text"]
 
@@ -36,7 +36,7 @@ _AS_WRITTEN = str.maketrans({character: f"&#{ord(character)};" for character in 
 
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _CODE = r"[a-z]{2,3}(?:-[a-z]+)*"
-_VARIANT = re.compile(rf"\s*(?:[^:;]*=>)?\s*{_CODE}\s*:([^;]*)")
+_VARIANT = re.compile(rf"\s*+(?:[^:;]*=>)?\s*+{_CODE}\s*+:([^;]*+)")
 _TABLE = re.compile(r"\n[ \t:*#;]*+(\{\||\|\})")
 _TABLE_TAG = re.compile(r"<(/?)table(?=[\s>])[^<>]*+>", re.IGNORECASE)
 _TABLE_ROW = re.compile(r"\n[ \t]*[|!][^\n]*")

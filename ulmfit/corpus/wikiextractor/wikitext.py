@@ -21,14 +21,15 @@ _MARKS = re.compile(f"[{ITEM}{GUARD}{HEADINGS}]")
 _NO_MARKS = dict.fromkeys(map(ord, ITEM + GUARD + HEADINGS))
 _LIST_ITEM = re.compile(r"^[ \t]*[:*#;]*[*#;][:*#;]*[ \t]*")
 _MARKED_STARTS = frozenset("=:*#; \t")
-_REDIRECT = re.compile(r"\s*+#\s*+([^\s\[\]{}|<>:]++)\s*+:?+\s*+\[\[([^\[\]|#\n]++)[^\[\]\n]*+\]\]")
+_REDIRECT = re.compile(r"\s*+[#＃]\s*+([^\s\[\]{}|<>:]++)\s*+:?+\s*+\[\[([^\[\]|#\n]++)[^\[\]\n]*+\]\]")
+_NO_TEXT = re.compile(r"\[\[[^\[\]]*+\]\]|\{\{[^{}]*+\}\}|__\w++__|\s++")
 _CLOCK = re.compile(
     r"\{\{\s*+(?:\{\{\{\s*+\|\s*+safesubst:\s*+\}\}\}|safesubst:|subst:)?+\s*+"
     r"current(year|month|day|hour|time)\s*+\}\}",
     re.IGNORECASE,
 )
 _NO_PROSE = re.compile(
-    r"\{\{[^{}]*+\}\}|<ref[^<>]*+>[^<]*+</ref>|<!--.*?-->|<[^<>]*+>"
+    r"\{\{[^{}]*+\}\}|<ref[^<>]*+>[^<]*+</ref>|<[^<>]*+>"
     r"|\[https?:[^\s\]]*+|\[\[[^\[\]|:]*+:[^\[\]]*+\]\]|^[ \t]*+[|!{}].*+$",
     re.MULTILINE,
 )
@@ -39,19 +40,28 @@ EPOCH = "2000-01-01T00:00:00Z"
 
 
 def is_redirect(text: str) -> bool:
-    """Return whether a page is a redirect in any language: `#WORD [[target]]`, WORD without small letters."""
+    """Return whether a page is a redirect in any language."""
     return redirect_target(text) is not None
 
 
 def redirect_target(text: str) -> str | None:
-    """Return the title that a page redirects to, or None."""
+    """Return the title that a page redirects to, or None.
+
+    A redirect begins with `#WORD [[target]]`. WORD is REDIRECT, a foreign word in capitals, or any word where
+    nothing but links and templates follows: no article is a numbered list of one link.
+    """
     match = _REDIRECT.match(text)
     if not match:
         return None
     word = match.group(1)
     letters = any(character.isalpha() for character in word)
-    foreign = letters and len(word) > 2 and word == word.upper()
-    return match.group(2).strip() if foreign or word.upper() == "REDIRECT" else None
+    foreign = letters and len(word) > 2 and word == word.upper() != word.lower()
+    known = foreign or word.upper() == "REDIRECT"
+    return (
+        match.group(2).strip()
+        if known or (letters and not _NO_TEXT.sub("", without_spans(text[match.end() :], "<!--", "-->")))
+        else None
+    )
 
 
 def fixed_clock(text: str, timestamp: str) -> str:
@@ -157,6 +167,7 @@ def prepared(text: str, timestamp: str) -> str:
 
 def rough_prose(text: str) -> str:
     """Return about what an extraction leaves of wikitext: rather more of it, and in a moment."""
+    text = without_spans(text, "<!--", "-->")
     for _ in range(2):
         text = _NO_PROSE.sub(" ", text)
     return text

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.corpus.documents import ACCOUNT, Document
-from ulmfit.corpus.shingles import Units, units_of, windows, windows_of_lengths
+from ulmfit.corpus.documents import ACCOUNT, PAGES_LISTED, Document
+from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
 from ulmfit.files import read_json
 
 LEAKS = "leaks.json"
@@ -48,6 +48,13 @@ class _Found:
 
     share: float = 0.0
     documents: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, document: str) -> None:
+        """Count a document that leaks the text; the first 1000 ids are kept, as in an account."""
+        self.count += 1
+        if len(self.documents) < PAGES_LISTED:
+            self.documents.append(document)
 
 
 def find_leaks(
@@ -69,7 +76,7 @@ def find_leaks(
             entry = found[text]
             entry.share = max(entry.share, share)
             if share >= overlap.min_share:
-                entry.documents.append(document.id)
+                entry.add(document.id)
                 leaks = True
         if leaks:
             with_leaks.append(document.id)
@@ -83,7 +90,12 @@ def find_leaks(
         "too_short": len(texts) - len(index.sizes),
         "below_min_share": len(found) - len(leaked),
         "leaked": [
-            {"id": texts[text][0], "share": round(entry.share, 4), "documents": entry.documents}
+            {
+                "id": texts[text][0],
+                "share": round(entry.share, 4),
+                "count": entry.count,
+                "documents": entry.documents,
+            }
             for text, entry in leaked.items()
         ],
         "documents": with_leaks,

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ulmfit.corpus import wikitext
 from ulmfit.corpus.documents import Account
-from ulmfit.corpus.dump_reader import Site
-from ulmfit.corpus.template_closure import Templates
+from ulmfit.corpus.dumps.reader import Site
+from ulmfit.corpus.wikiextractor import wikitext
+from ulmfit.corpus.wikiextractor.template_closure import Templates
 from ulmfit.files import read_json, write_json
 
 STORE, TEMPLATES = "store.json", "templates.sqlite"

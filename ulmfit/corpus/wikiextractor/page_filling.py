@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ulmfit.corpus import wikitext
 from ulmfit.corpus.documents import Account
-from ulmfit.corpus.dump_reader import (
+from ulmfit.corpus.dumps.reader import (
     DamagedPage,
     DumpReader,
     Page,
@@ -24,7 +23,10 @@ from ulmfit.corpus.dump_reader import (
     chunk_pages,
     left_out_reason,
 )
-from ulmfit.corpus.page_store import (
+from ulmfit.corpus.fast.shards import DAMAGED_PAGE
+from ulmfit.corpus.sampling import SAMPLE_SALT, SampleBound, Selection, salted_hash
+from ulmfit.corpus.wikiextractor import wikitext
+from ulmfit.corpus.wikiextractor.page_store import (
     FORMAT,
     TEMPLATE_NAMESPACE,
     TEMPLATES,
@@ -37,9 +39,7 @@ from ulmfit.corpus.page_store import (
     site_of,
     write_store,
 )
-from ulmfit.corpus.sampling import SAMPLE_SALT, SampleBound, Selection, salted_hash
-from ulmfit.corpus.shards import DAMAGED_PAGE
-from ulmfit.corpus.template_closure import Templates
+from ulmfit.corpus.wikiextractor.template_closure import Templates
 from ulmfit.corpus.words import count_words
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.corpus.archives import decoded_lines, is_tar, open_files
 from ulmfit.corpus.cleaning import normalise, text_key
 from ulmfit.corpus.documents import Account, Document
+from ulmfit.corpus.sources.archives import decoded_lines, is_tar, open_files
 from ulmfit.errors import InputError
 
 EMPTY = "empty text"

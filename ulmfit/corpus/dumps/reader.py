@@ -15,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from xml.parsers import expat
 
-from ulmfit.corpus.dump_chunks import PAGE_BOUND, TOO_LARGE_TAG, Chunk, ChunkCutter, bound
-from ulmfit.corpus.dump_stream import DumpStream
-from ulmfit.corpus.wikitext import is_redirect
+from ulmfit.corpus.dumps.chunks import PAGE_BOUND, TOO_LARGE_TAG, Chunk, ChunkCutter, bound
+from ulmfit.corpus.dumps.stream import DumpStream
+from ulmfit.corpus.wikiextractor.wikitext import is_redirect
 from ulmfit.errors import InputError
 
 LARGEST_HEAD = 16 << 20

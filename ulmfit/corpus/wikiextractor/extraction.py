@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.corpus import supervisor
 from ulmfit.corpus.cleaning import tidied
-from ulmfit.corpus.page_store import MIB, Article, Store, page_element
-from ulmfit.corpus.wikitext import restored_lines
+from ulmfit.corpus.wikiextractor import supervisor
+from ulmfit.corpus.wikiextractor.page_store import MIB, Article, Store, page_element
+from ulmfit.corpus.wikiextractor.wikitext import restored_lines
 from ulmfit.errors import StageFailed
 from ulmfit.files import atomic_path
 

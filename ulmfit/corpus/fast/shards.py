@@ -47,11 +47,24 @@ class ShardWriter:
         self._add((sample_hash, 0, 0, 0), [name, b"", b"", reason.encode()])
 
     def _add(self, numbers: tuple[int, ...], strings: list[bytes]) -> None:
-        for column, number in zip(self._numbers, numbers, strict=True):
-            column.append(number)
-        for data, ends, string in zip(self._strings, self._ends, strings, strict=True):
-            data += string
-            ends.append(len(data))
+        rows = len(self._numbers[0])
+        try:
+            for column, number in zip(self._numbers, numbers, strict=True):
+                column.append(number)
+            for data, ends, string in zip(self._strings, self._ends, strings, strict=True):
+                data += string
+                ends.append(len(data))
+        except MemoryError:
+            self._cut(rows)
+            raise
+
+    def _cut(self, rows: int) -> None:
+        """Take back a row that is there in part."""
+        for column in self._numbers:
+            del column[rows:]
+        for data, ends in zip(self._strings, self._ends, strict=True):
+            del ends[rows + 1 :]
+            del data[ends[-1] :]
 
     def write(self, path: Path) -> None:
         """Write the file, which appears whole or not at all."""

@@ -1,7 +1,7 @@
 """Extracts dumps with this project's own engine: chunks of a dump go to worker processes, shards come back.
 
-The engine looks at wikitext once and expands no templates (`fast_text`). This process only decompresses and
-cuts the dump; the workers (`fast_worker`) parse the pages and write shards. A shard that exists is done:
+The engine looks at wikitext once and expands no templates (`text`). This process only decompresses and
+cuts the dump; the workers (`worker`) parse the pages and write shards. A shard that exists is done:
 after a kill the same extraction passes over it. Chunks depend on the dump alone and shards are taken in its
 order, so the result is the same for any number of workers.
 """
@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ulmfit.corpus.documents import COLLECTED_SCHEMA, DocumentHashes
-from ulmfit.corpus.dump_reader import DumpReader, Site
-from ulmfit.corpus.fast_worker import Job
+from ulmfit.corpus.dumps.reader import DumpReader, Site
+from ulmfit.corpus.fast.shards import NUMBERS, read_shard
+from ulmfit.corpus.fast.worker import Job
+from ulmfit.corpus.fast.worker_pool import WorkerPool
 from ulmfit.corpus.sampling import SampleBound, Selection
-from ulmfit.corpus.shards import NUMBERS, read_shard
-from ulmfit.corpus.worker_pool import WorkerPool
 from ulmfit.files import remove_temporaries
 
 CHUNKS_A_WORKER = 2

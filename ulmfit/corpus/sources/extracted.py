@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ulmfit.corpus.archives import decoded_lines, open_files
 from ulmfit.corpus.cleaning import normalise, unescape_once, without_empty_brackets, without_title
 from ulmfit.corpus.documents import Account, Document
+from ulmfit.corpus.sources.archives import decoded_lines, open_files
 from ulmfit.errors import InputError
 
 EMPTY, UNCLOSED = "empty after extraction", "block not closed"

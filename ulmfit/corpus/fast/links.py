@@ -37,7 +37,7 @@ _NO_LANGUAGES = frozenset(_OTHER_PREFIXES.split())
 
 _DEEPEST = 20
 """Links are opened inside of links no deeper than this, so that no text is copied once for every level."""
-_PIPE_TRICK = re.compile(r"\s*[(（].*|, .*", re.DOTALL)
+_PIPE_TRICK = re.compile(r"(?<!\s)\s*+[(（].*|, .*", re.DOTALL)
 _EXTERNAL = re.compile(
     r"\[(?:(?:https?|ftps?|ircs?|news|mailto|gopher|git|svn|telnet|nntp|tel|sips?|xmpp|magnet|geo):|//)"
     r"[^\s\[\]<>\"]*+[ \t]*+([^\[\]\n]*+)\]",

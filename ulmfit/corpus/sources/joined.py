@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document
+from ulmfit.corpus.documents import ACCOUNT, Account, Document
+from ulmfit.corpus.stored import stored_documents
 from ulmfit.files import read_json
-
-BATCH_ROWS = 512
 
 
 def joined_account(folders: Sequence[Path]) -> Account:
@@ -27,7 +25,5 @@ def joined_account(folders: Sequence[Path]) -> Account:
 def joined_documents(folders: Sequence[Path]) -> Iterator[Document]:
     """Yield the documents of all parts, one part after the other."""
     for place, folder in enumerate(folders):
-        with pq.ParquetFile(folder / DOCUMENTS) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                for row in batch.to_pylist():
-                    yield Document(f"{place}:{row['id']}", row["title"], row["text"], split=row["split"])
+        for document in stored_documents(folder):
+            yield replace(document, id=f"{place}:{document.id}")

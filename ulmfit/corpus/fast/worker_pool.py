@@ -1,4 +1,4 @@
-"""Processes that run `fast_worker`: a thread here for each of them, and none that outlives this process."""
+"""Processes that run `worker`: a thread here for each of them, and none that outlives this process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from ulmfit.corpus.fast_worker import OUT_OF_TIME, Job
+from ulmfit.corpus.fast.worker import OUT_OF_TIME, Job
 from ulmfit.errors import StageFailed
 
 MOST_UNEXPLAINED_DEATHS = 3
 START_WORKER = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from ulmfit.corpus.fast_worker import main; main(sys.argv[2])"
+    "from ulmfit.corpus.fast.worker import main; main(sys.argv[2])"
 )
 """Not by multiprocessing, whose workers would import the program that runs here, whatever that is."""
 

@@ -1,0 +1,1 @@
+"""Wikipedia dumps: finding and downloading them, and reading them page by page."""

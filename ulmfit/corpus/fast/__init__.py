@@ -1,0 +1,1 @@
+"""Our own extraction engine: one pass over the wikitext, in worker processes."""

@@ -1,0 +1,1 @@
+"""Duplicates, and texts of a test split, in a finished corpus."""

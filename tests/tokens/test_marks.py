@@ -5,8 +5,19 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from texts_for_tests import any_texts
 
-from ulmfit.tokens.marks import MAJ, REPLACEMENT, UP, Marker, normalize
+from ulmfit.tokens.marks import (
+    MAJ,
+    REP,
+    REPLACEMENT,
+    UP,
+    WREP,
+    Marker,
+    are_normal_words,
+    normalize,
+    without_half_surrogates,
+)
 
 SCRIPTS = st.sampled_from(
     ["de", "tr", "az-Latn", "el", "ru", "ff", "hr", "ka", "ar", "hi", "ja", "chr", "lt", "en"]
@@ -57,7 +68,7 @@ def test_normal_form(text):
     assert unicodedata.is_normalized("NFC", normal)
     assert normal == " ".join(normal.split())
     normal.encode()
-    assert not {MAJ, UP, "\u2581"} & set(normal)
+    assert not {MAJ, UP, REP, WREP, "\u2581"} & set(normal)
     assert not any(unicodedata.category(character) == "Cc" for character in normal)
 
 
@@ -69,12 +80,34 @@ def test_normal_form(text):
         ("e\u0301", "é"),
         ("▁", "_"),
         (f"{MAJ}a{UP}\ud800", f"{REPLACEMENT}a{REPLACEMENT}{REPLACEMENT}"),
+        (f"{REP}4o{WREP}", f"{REPLACEMENT}4o{REPLACEMENT}"),
         ("ﬁ ² … \u200b x", "ﬁ ² … \u200b x"),
         ("", ""),
     ],
 )
 def test_normal_form_of_known_texts(text, expected):
     assert normalize(text) == expected
+
+
+@given(any_texts)
+def test_the_normal_form_is_the_words_normal_forms(text):
+    """What stands between white space is normalised on its own."""
+    words = [word for raw in text.split() for word in normalize(raw).split()]
+    assert normalize(text) == " ".join(words)
+    assert all(are_normal_words([word]) for word in words)
+
+
+@given(st.lists(st.one_of(st.text(), any_texts).map(lambda text: text.replace(" ", "")), min_size=1))
+def test_normal_words_are_told_from_others(words):
+    assert are_normal_words(words) == all(word and normalize(word) == word for word in words)
+
+
+@given(st.text(alphabet=st.characters()))
+def test_half_surrogates(text):
+    replaced = without_half_surrogates(text)
+    replaced.encode()
+    assert len(replaced) == len(text)
+    assert normalize(replaced) == normalize(text)
 
 
 @given(st.text(alphabet=f"{MAJ}{UP} aBß.1"))

@@ -60,7 +60,7 @@ def normalize(text: str) -> str:
 
 
 def are_normal_words(words: Sequence[str]) -> bool:
-    """Return whether each of `words`, which hold no spaces, is a single word in normal form."""
+    """Return whether each of `words`, one or more without spaces in them, is one word in normal form."""
     text = " ".join(words)
     # No printable character but U+2581 is foreign to words, and asking is faster than searching.
     plain = (text.isprintable() and WORD_BOUNDARY not in text) or not _FOREIGN_IN_WORD.search(text)
@@ -87,19 +87,15 @@ class Marker:
         self.dotless_i = re.split("[-_]", language.lower())[0] in DOTLESS_I_LANGUAGES
         self._lower: Callable[[str], str] = _lower_dotless if self.dotless_i else str.lower
         self._upper: Callable[[str], str] = _upper_dotless if self.dotless_i else str.upper
-        self._capitalised = _capitalised_words(0xFFFF)
-        self._capitalised_astral = _capitalised_words(sys.maxunicode)
 
     def mark(self, text: str) -> str:
         """Return the normalised `text` with marks in place of capitals."""
-        pattern = self._capitalised_astral if _ASTRAL.search(text) else self._capitalised
-        parts = pattern.split(text)
+        parts = _capitalised_words(bool(_ASTRAL.search(text))).split(text)
         if len(parts) == 1:
             return text
-        words = parts[1::2]
         # What a letter's small form is may depend on its neighbours, but never across a line end.
-        smalls = self._lower("\n".join(words)).split("\n")
-        parts[1::2] = map(self._mark_word, words, smalls)
+        words = parts[1::2]
+        parts[1::2] = map(self._mark_word, words, self._lower("\n".join(words)).split("\n"))
         return "".join(parts).replace(f" {MAJ}", f"{MAJ} ").replace(f" {UP}", f"{UP} ")
 
     def unmark(self, text: str) -> str:
@@ -133,18 +129,24 @@ def _upper_dotless(text: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _capitalised_words(last: int) -> re.Pattern[str]:
-    """Return a pattern for the words that begin with one of the capitals up to code point `last`.
+def _capitalised_words(astral: bool) -> re.Pattern[str]:
+    """Return a pattern for the words that begin with a capital, in texts with or without astral characters.
 
-    `re` has no name for capitals, so they are listed. It is several times slower once the list goes past
-    U+FFFF, hence the two patterns.
+    `re` has no name for capitals, so they are listed, and so are letters, to be found faster. Lists that go
+    past U+FFFF are several times slower, hence two patterns.
     """
+    capitals = _listed(str.isupper, sys.maxunicode if astral else 0xFFFF)
+    letter = _LETTERS if astral else f"[{_listed(_WORD.match, 0xFFFF)}]"
+    return re.compile(f"([{capitals}](?<!{letter}.){letter}*)")
+
+
+def _listed(belongs: Callable[[str], object], last: int) -> str:
+    """Return the characters up to `last` that belong to a class, as ranges for a pattern."""
     runs: list[list[int]] = []
     for code in range(last + 1):
-        if chr(code).isupper():
+        if belongs(chr(code)):
             if runs and runs[-1][1] == code - 1:
                 runs[-1][1] = code
             else:
                 runs.append([code, code])
-    capitals = "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)
-    return re.compile(f"([{capitals}](?<!{_LETTERS}.){_LETTERS}*)")
+    return "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)

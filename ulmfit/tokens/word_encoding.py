@@ -1,6 +1,6 @@
 """Many texts -> ids, word by word, and each distinct word once.
 
-Texts are cut at spaces and line ends into chunks, the distinct chunks of a batch are found by hashing, and
+Texts are cut at the usual white space into chunks, the distinct chunks of a batch are found by hashing, and
 only those that are not remembered go through the tokenizer. The ids of all chunks are then gathered. All of
 it works on whole arrays: what costs time in Python is a new distinct word, not a word of the text.
 """

@@ -18,7 +18,7 @@ from ulmfit.classifier.model import TextClassifier, concat_pooling, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json
-from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
+from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.fit import load_language_model
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.runner import Runner
@@ -31,7 +31,7 @@ SETTINGS = ClassifierSettings(bptt=7)
 
 def classifier(chunk: int = 7) -> TextClassifier:
     torch.manual_seed(3)
-    encoder = AWDLSTMEncoder(VOCABULARY, Architecture(embedding_size=8, hidden_size=12, layers=2), Dropouts())
+    encoder = Encoder(VOCABULARY, Architecture(embedding_size=8, hidden_size=12, layers=2), Dropouts())
     model = TextClassifier(encoder, 3, SETTINGS.changed(bptt=chunk))
     with torch.no_grad():
         for buffer in model.head.buffers():

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.errors import InputError
-from ulmfit.language_model.awd_lstm import LanguageModel
 from ulmfit.language_model.evaluate import document_losses, perplexities
 from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
 
 

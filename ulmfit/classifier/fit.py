@@ -20,7 +20,7 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
-from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
+from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.fit import HISTORY, MODEL, WEIGHTS, load_language_model
 from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
@@ -131,11 +131,11 @@ def _resampled(stage: TrainClassifier, split: EncodedSplit, tokenizer: Tokenizer
     return epoch
 
 
-def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> AWDLSTMEncoder:
+def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> Encoder:
     """Return the language model's encoder with the classifier's dropouts, or one with random weights."""
     dropouts = stage.settings.dropouts
     if stage.language_model is None:
-        return AWDLSTMEncoder(tokenizer.size, stage.architecture, dropouts)
+        return Encoder(tokenizer.size, stage.architecture, dropouts)
     model = load_language_model(work.input(stage.language_model), dropouts)
     return model.encoder
 

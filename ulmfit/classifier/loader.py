@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.language_model.awd_lstm import PAD_ID
+from ulmfit.language_model.encoder import PAD_ID
 
 POOL_BATCHES = 50
 """Documents are sorted by length within pools of this many batches, so that order stays random."""

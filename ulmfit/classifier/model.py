@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.language_model.awd_lstm import AWDLSTMEncoder
+from ulmfit.language_model.encoder import Encoder
 
 
 class SentenceEncoder(nn.Module):
     """Runs the encoder over chunks of `bptt` tokens; gradients stay inside a chunk (BPT3C, section 3.3)."""
 
-    def __init__(self, encoder: AWDLSTMEncoder, bptt: int) -> None:
+    def __init__(self, encoder: Encoder, bptt: int) -> None:
         super().__init__()
         self.module = encoder
         self.bptt = bptt
@@ -30,7 +30,7 @@ class SentenceEncoder(nn.Module):
         chunks = []
         for start in range(0, ids.shape[1], self.bptt):
             rows = int((lengths > start).sum())
-            state = [(h[:, :rows].contiguous().detach(), c[:, :rows].contiguous().detach()) for h, c in state]
+            state = [tuple(part[:, :rows].contiguous().detach() for part in layer) for layer in state]
             outputs, state = self.module(ids[:rows, start : start + self.bptt], state)
             chunks.append(functional.pad(outputs, (0, 0, 0, 0, 0, ids.shape[0] - rows)))
         return torch.cat(chunks, dim=1)
@@ -70,7 +70,7 @@ def concat_pooling(outputs: Tensor, lengths: Tensor) -> Tensor:
 class TextClassifier(nn.Module):
     """A sentence encoder and a head; takes ids (B, T) and lengths (B,), gives logits (B, K)."""
 
-    def __init__(self, encoder: AWDLSTMEncoder, labels: int, settings: ClassifierSettings) -> None:
+    def __init__(self, encoder: Encoder, labels: int, settings: ClassifierSettings) -> None:
         super().__init__()
         self.encoder = SentenceEncoder(encoder, settings.bptt)
         self.head = PoolingClassifier(encoder.units[-1], labels, settings)

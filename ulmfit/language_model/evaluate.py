@@ -12,7 +12,8 @@ import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.language_model.awd_lstm import PAD_ID, LanguageModel
+from ulmfit.language_model.encoder import PAD_ID
+from ulmfit.language_model.model import LanguageModel
 
 CHUNK = 70
 
@@ -51,7 +52,7 @@ def _batch_losses(model: LanguageModel, ids: Tensor) -> Tensor:
     for start in range(0, ids.shape[1] - 1, CHUNK):
         targets = ids[:, start + 1 : start + 1 + CHUNK]
         outputs, state = model.encoder(ids[:, start : start + targets.shape[1]], state)
-        logits, _ = model[1](outputs)
+        logits = model.decoder(outputs)
         loss = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=PAD_ID, reduction="none"
         )

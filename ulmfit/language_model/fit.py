@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
-from ulmfit.language_model.awd_lstm import LanguageModel, layer_groups
 from ulmfit.language_model.evaluate import document_losses, perplexities
 from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampling import SampledStreams
 from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
 from ulmfit.language_model.stages import Direction, FineTune, LanguageModelStage, Pretrain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,11 +14,14 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Architecture(Settings):
-    """Size of an AWD-LSTM."""
+    """Kind and size of an encoder."""
 
+    kind: Literal["lstm", "qrnn"] = Field(
+        "lstm", description="lstm: AWD-LSTM; qrnn: quasi-recurrent (Bradbury et al. 2016, arXiv 1611.01576)"
+    )
     embedding_size: int = Field(400, ge=1, description="units of the embedding and of the last layer")
     hidden_size: int = Field(1152, ge=1, description="units of the layers before the last")
-    layers: int = Field(3, ge=1, description="LSTM layers")
+    layers: int = Field(3, ge=1, description="recurrent layers")
 
 
 class Dropouts(Settings):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ulmfit.language_model.awd_lstm import LanguageModel
+from ulmfit.language_model.model import LanguageModel
 from ulmfit.training.weights import load_weights
 
 

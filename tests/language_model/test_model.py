@@ -12,7 +12,7 @@ from fastai.text.models.core import LinearDecoder as FastaiDecoder
 from fastai.text.models.core import SequentialRNN
 
 from ulmfit.errors import InputError
-from ulmfit.language_model.awd_lstm import LanguageModel, layer_groups
+from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.language_model.weights import load_fastai_weights
 

@@ -1,0 +1,83 @@
+"""The encoder: an embedding and recurrent layers, with the parameter names of fastai's AWD_LSTM.
+
+Shapes: B batch, T tokens of a chunk, E embedding, H hidden units, V vocabulary, L layers.
+The last layer has E outputs, so that the decoder can share the embedding's weights.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ulmfit.language_model.lstm import WeightDropLSTM
+from ulmfit.language_model.masks import Masks, applied, dropout_mask, no_masks
+from ulmfit.language_model.settings import Architecture, Dropouts
+
+State = list[tuple[Tensor, ...]]
+"""For every layer what it carries from chunk to chunk, each (1, B, units)."""
+
+EMBEDDING_RANGE = 0.1
+PAD_ID = 1
+
+
+class Encoder(nn.Module):
+    """Embedding and L recurrent layers, with embedding, input, hidden and weight dropout."""
+
+    def __init__(self, vocabulary_size: int, architecture: Architecture, dropouts: Dropouts) -> None:
+        super().__init__()
+        self.dropouts = dropouts.scaled()
+        size, layers = architecture.embedding_size, architecture.layers
+        self.encoder = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
+        nn.init.uniform_(self.encoder.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        self.units = [architecture.hidden_size] * (layers - 1) + [size]
+        self.rnns = nn.ModuleList(
+            WeightDropLSTM(inputs, units)
+            for inputs, units in zip([size, *self.units[:-1]], self.units, strict=True)
+        )
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros for the beginning of a document or a stream."""
+        return [rnn.initial_state(batch_size) for rnn in self.layers()]
+
+    def layers(self) -> list[WeightDropLSTM]:
+        """Return the recurrent layers, lowest first."""
+        return cast(list[WeightDropLSTM], list(self.rnns))
+
+    def draw_masks(self, batch_size: int) -> Masks:
+        """Return the dropouts of one chunk: random ones in training, none in evaluation."""
+        if not self.training:
+            return no_masks(len(self.rnns))
+        drop, weight = self.dropouts, self.encoder.weight
+        hidden = [dropout_mask(weight, (1, batch_size, units), drop.hidden) for units in self.units[:-1]]
+        return Masks(
+            embedding=dropout_mask(weight, (weight.shape[0], 1), drop.embedding),
+            input=dropout_mask(weight, (1, batch_size, weight.shape[1]), drop.input),
+            hidden=(*hidden, None),
+            weight=tuple(
+                dropout_mask(rnn.dropped_weight, tuple(rnn.dropped_weight.shape), drop.weight)
+                for rnn in self.layers()
+            ),
+        )
+
+    def forward(self, ids: Tensor, state: State, masks: Masks | None = None) -> tuple[Tensor, State]:
+        """Map token ids (B, T) and the state to outputs (B, T, E) and the new state.
+
+        Without `masks` they are drawn here. The outputs are a view of a tensor in which time comes first.
+        """
+        masks = masks or self.draw_masks(ids.shape[0])
+        output = applied(masks.input, self._embed(ids.t(), masks.embedding))
+        new_state: State = []
+        for rnn, layer_state, hidden_mask, weight_mask in zip(
+            self.rnns, state, masks.hidden, masks.weight, strict=True
+        ):
+            output, layer_state = rnn(output, layer_state, weight_mask)
+            new_state.append(layer_state)
+            output = applied(hidden_mask, output)
+        return output.transpose(0, 1), new_state
+
+    def _embed(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Look up embeddings of ids (T, B); a dropped word is dropped everywhere in the chunk."""
+        embedded = functional.embedding(ids, self.encoder.weight, PAD_ID)
+        return embedded if mask is None else embedded * functional.embedding(ids, mask)

@@ -1,0 +1,41 @@
+"""The random masks of AWD-LSTM's dropouts, drawn once a chunk and handed to whichever path computes it.
+
+Shapes: B batch, V vocabulary, E embedding, H units of a layer, L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Masks:
+    """One draw of the encoder's dropouts: zeros, and elsewhere 1 / (1 - probability); None: no dropout."""
+
+    embedding: Tensor | None
+    """(V, 1): whole words (section 4.3)."""
+    input: Tensor | None
+    """(1, B, E): one mask for all time steps (section 4.2)."""
+    hidden: tuple[Tensor | None, ...]
+    """L times (1, B, H): on the outputs of every layer but the last, whose entry is None."""
+    weight: tuple[Tensor | None, ...]
+    """L times the shape of the layer's dropped weight (DropConnect, section 2)."""
+
+
+def no_masks(layers: int) -> Masks:
+    """Return what evaluation uses: no dropout anywhere."""
+    return Masks(None, None, (None,) * layers, (None,) * layers)
+
+
+def dropout_mask(like: Tensor, shape: tuple[int, ...], probability: float) -> Tensor | None:
+    """Return zeros with `probability`, elsewhere 1 / (1 - probability); None when it is 0."""
+    if probability == 0:
+        return None
+    return like.new_empty(shape).bernoulli_(1 - probability).div_(1 - probability)
+
+
+def applied(mask: Tensor | None, tensor: Tensor) -> Tensor:
+    """Return `tensor` times `mask`, in the tensor's type; without a mask the tensor itself."""
+    return tensor if mask is None else tensor * mask.to(tensor.dtype)

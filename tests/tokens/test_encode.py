@@ -1,9 +1,5 @@
 """Documents -> arrays: one result for any number of workers, batches and interruptions, in bounded memory."""
 
-import random
-import subprocess
-import sys
-import time
 from itertools import product
 from pathlib import Path
 
@@ -16,40 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts_for_tests import any_texts, corpus, trained
 
-from ulmfit.errors import InputError
 from ulmfit.tokens import encode
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.encode import default_workers, encode_documents
 from ulmfit.tokens.marks import normalize
 
 SPLITS = ("train", "valid", "test")
-PROGRAM = """
-import sys, threading, time
-from pathlib import Path
-from ulmfit.tokens.encode import encode_documents
-from ulmfit.tokens.tokenizer import load_tokenizer
-
-def anonymous():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1000
-
-def watch():
-    global peak
-    while not finished.wait(0.01):
-        peak = max(peak, anonymous())
-
-documents, tokenizer, folder, workers = sys.argv[1:]
-tokenizer = load_tokenizer(Path(tokenizer))
-print("ready", flush=True)
-peak = base = anonymous()
-finished = threading.Event()
-watcher = threading.Thread(target=watch)
-watcher.start()
-encode_documents(Path(documents), tokenizer, Path(folder), int(workers), lambda done: None)
-finished.set()
-watcher.join()
-print(f"{peak - base:.1f}")
-"""
 
 
 def write_documents(path: Path, documents: list[tuple[str, str]], **options) -> Path:
@@ -159,69 +127,3 @@ def test_a_failing_worker_leaves_nothing(tmp_path, monkeypatch):
 
 def test_default_workers():
     assert 1 <= default_workers() <= 2
-
-
-def start(documents: Path, tokenizer: Path, folder: Path, workers: int = 2) -> subprocess.Popen:
-    folder.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *map(str, (documents, tokenizer, folder, workers))],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout and process.stdout.readline() == "ready\n"
-    return process
-
-
-def check_killed_encodings(folder: Path, megabytes: int, moments: int) -> None:
-    """Kill an encoding at random moments: what is unfinished is not there; a new run makes the same bytes."""
-    documents = many_documents(folder / "documents.parquet", megabytes)
-    (folder / "tokenizer").mkdir()
-    trained("bytes").save(folder / "tokenizer")
-    process = start(documents, folder / "tokenizer", folder / "undisturbed")
-    began = time.monotonic()
-    assert process.wait() == 0
-    duration = time.monotonic() - began
-    expected = contents(folder / "undisturbed")
-    chosen = random.Random(0)
-    for number in range(moments):
-        killed = folder / f"killed-{number}"
-        process = start(documents, folder / "tokenizer", killed)
-        time.sleep(duration * (number + chosen.random()) / moments)
-        process.kill()
-        finished = process.wait() == 0
-        for name, content in contents(killed).items():
-            assert name.startswith(".") or content == expected[name]
-        if not finished and len(set(expected) & set(contents(killed))) < len(expected):
-            with pytest.raises(InputError):
-                for split in SPLITS:
-                    TokenArray.open(killed, split)
-        again = start(documents, folder / "tokenizer", killed)
-        assert again.wait() == 0
-        assert {name: content for name, content in contents(killed).items() if name[0] != "."} == expected
-
-
-def test_killed_encodings(tmp_path):
-    check_killed_encodings(tmp_path, megabytes=6, moments=3)
-
-
-@pytest.mark.soak
-def test_encodings_killed_at_ten_moments(tmp_path):
-    check_killed_encodings(tmp_path, megabytes=30, moments=10)
-
-
-@pytest.mark.soak
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    trained("bytes").save(tmp_path)
-    peaks = []
-    for megabytes in (30, 300):
-        documents = many_documents(tmp_path / f"{megabytes}.parquet", megabytes)
-        process = start(documents, tmp_path, tmp_path / f"tokens-{megabytes}")
-        assert process.stdout
-        peaks.append(float(process.stdout.read()))
-        assert process.wait() == 0
-    print(
-        f"anonymous memory above the base: {peaks[0]:.0f} MB for 30 MB of text, {peaks[1]:.0f} MB for 300 MB"
-    )
-    assert peaks[1] < 200
-    assert peaks[1] < 1.3 * peaks[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT
+from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -26,7 +26,14 @@ recipe = Recipe(
         source="GermEval 2018 shared task",
         licence="CC BY 4.0",
     ),
-    presets={"paper": ULMFIT, "small": SMALL.changed(max_documents=3_000)},
+    presets={
+        "paper": ULMFIT,
+        "small": SMALL.changed(max_documents=3_000),
+        "cpu": SMALL.changed(
+            note="small: 3 layers of 400 units, 8k pieces and bytes, the whole sample read once",
+            vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
+        ),
+    },
     notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),
 )
 

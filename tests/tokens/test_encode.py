@@ -1,12 +1,9 @@
 """Documents -> arrays: one result for any number of workers, batches and interruptions, in bounded memory."""
 
-from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,23 +19,6 @@ SPLITS = ("train", "valid", "test")
 
 def write_documents(path: Path, documents: list[tuple[str, str]], **options) -> Path:
     pd.DataFrame(documents, columns=["text", "split"]).to_parquet(path, **options)
-    return path
-
-
-def many_documents(path: Path, megabytes: int) -> Path:
-    """Write documents of a quarter of a million invented words, frequent and rare ones."""
-    chosen = np.random.default_rng(0)
-    syllables = ("ka", "Lo", "mi", "né", "tu", "ri", "sa", "po", "ve", "du", "шо", "ja")
-    lexicon = np.array(["".join(parts) for parts in product(syllables, repeat=5)], object)
-    schema = pa.schema([("text", pa.string()), ("split", pa.string())])
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        written = 0
-        while written < 1_000_000 * megabytes:
-            words = lexicon[chosen.zipf(1.2, 400_000) % len(lexicon)]
-            texts = [" ".join(part) for part in np.array_split(words, 1000)]
-            splits = ["train" if index % 50 else "valid" for index in range(len(texts))]
-            writer.write_table(pa.table({"text": texts, "split": splits}, schema=schema))
-            written += sum(len(text.encode()) for text in texts)
     return path
 
 

@@ -57,7 +57,7 @@ def test_recipe_is_valid_and_named_after_its_file(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=names)
 def test_real_recipes_have_a_paper_and_a_small_preset(path: Path) -> None:
     if path.parent.name != "toy":
-        assert list(load_recipe(str(path)).presets) == ["paper", "small"]
+        assert list(load_recipe(str(path)).presets)[:2] == ["paper", "small"]
 
 
 WORDS = ["Haus", "alter", "Baum", "gut", "schlecht", "Łódź", "więcej", "und", "über", "nicht", "dobry", "zły"]

@@ -109,6 +109,7 @@ def tiny_pretrain(**changes: object) -> Pretrain:
         batch_size=8,
         bptt=12,
         dropouts=Dropouts(),
+        precision="fp32",
     )
     return Pretrain(
         tokens=EncodeTokens(documents=corpus, tokenizer=tokenizer), settings=settings.changed(**changes)

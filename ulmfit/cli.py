@@ -21,6 +21,9 @@ from ulmfit.errors import InputError, StageFailed
 if TYPE_CHECKING:
     from ulmfit.recipe import Recipe
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+"""What torch says of a GPU's memory and of the machine's."""
+
 app = typer.Typer(
     help="ULMFiT for morphologically rich languages: from a Wikipedia dump to a results table.",
     no_args_is_help=True,
@@ -35,6 +38,12 @@ SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
 MirrorOption = Annotated[
     Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
+]
+
+LauncherOption = Annotated[str, typer.Option(help="local, or slurm: every stage is a job")]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="KEY=VALUE for the jobs, such as partition=gpu, may be repeated"),
 ]
 
 
@@ -67,15 +76,25 @@ def run(
     until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
+    launcher: LauncherOption = "local",
+    slurm: SlurmOption = None,
 ) -> None:
     """Build what is missing of a recipe, then its record and report."""
-    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until)
+    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
 
 
-def _run(recipe: Recipe, runs: Path, mirror: Path | None, until: str | None) -> None:
+def _run(
+    recipe: Recipe,
+    runs: Path,
+    mirror: Path | None,
+    until: str | None,
+    launcher: str,
+    slurm_options: list[str] | None,
+) -> None:
     from ulmfit import driver
+    from ulmfit.slurm import choose_cluster
 
-    folder = driver.run(recipe, runs, mirror, until)
+    folder = driver.run(recipe, runs, mirror, until, choose_cluster(launcher, slurm_options or []))
     if folder is not None:
         _print_results(folder)
 
@@ -150,6 +169,23 @@ def report(
             print(f"wrote {path}")
 
 
+@app.command("find-rate")
+def find_rate(
+    recipe: RecipeArgument,
+    stage: Annotated[str, typer.Option(help="pretrain or finetune")] = "pretrain",
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    mirror: MirrorOption = None,
+) -> None:
+    """Search a learning rate for a recipe's language model; writes rates.json and rates.svg."""
+    from ulmfit import rates
+
+    found, plot = rates.find_rate(_recipe(recipe, preset, overrides, None), stage, runs, mirror)
+    print(f"suggested learning rate: {found.valley:.2g} (valley), {found.steep:.2g} (steepest)")
+    print(f"to use it: --set {stage}.phases.0.learning_rate={found.valley:.2g}\nplot: {plot}")
+
+
 @app.command()
 def clean(
     older: Annotated[str, typer.Option(help="unchanged for this many days, such as 30d")] = "0d",
@@ -189,9 +225,26 @@ def extract(
     extract_dump(dump, out, language=language, engine=engine, headings=headings, workers=workers, log=say)
 
 
+@app.command("import")
+def import_(
+    weights: Annotated[Path, typer.Argument(help="a language model's .pth or .safetensors file")],
+    vocabulary: Annotated[Path, typer.Argument(help="its itos.pkl, or .json, .model, .vocab")],
+    out: Annotated[Path, typer.Argument(help="new folder for model.safetensors and its descriptions")],
+    direction: Annotated[str, typer.Option(help="the way it reads: forward or backward")] = "forward",
+    description: Annotated[
+        Path | None, typer.Option(help="the model.json that came with it, which has to agree")
+    ] = None,
+) -> None:
+    """Convert a language model of fastai or MultiFiT to our layout; runs no code from its files."""
+    from ulmfit.language_model.imported import import_into_new_folder
+    from ulmfit.progress import say
+
+    import_into_new_folder(weights, vocabulary, out, direction, description, say)
+
+
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="extract or encode")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm or precision")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -200,14 +253,26 @@ def bench(
         Path | None, typer.Option(help="encode: a documents.parquet; default: a generated one")
     ] = None,
     megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="how often each program runs")] = 3,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="how often each program runs; precision: how many seeds")
+    ] = 3,
+    recipe: Annotated[
+        str | None, typer.Option(help="precision: a recipe, whose language model is trained")
+    ] = None,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    mirror: MirrorOption = None,
+    model: Annotated[str | None, typer.Option(help="lm: full, small, qrnn, quick or all")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="lm: measured steps of a process")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
 ) -> None:
     """Measure this project beside the stock library, in one run, in alternating processes."""
     from ulmfit.bench.run import Options
     from ulmfit.bench.run import bench as run_bench
 
-    options = Options(dump, reference, documents, megabytes, repetitions)
+    chosen = None if recipe is None else _recipe(recipe, preset, overrides, None)
+    options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
     report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))
     for case in report.cases if as_json else ():
         print(json.dumps(case, ensure_ascii=False, allow_nan=False))
@@ -227,8 +292,10 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
         until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
         runs: RunsOption = Path("runs"),
         mirror: MirrorOption = None,
+        launcher: LauncherOption = "local",
+        slurm: SlurmOption = None,
     ) -> None:
-        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until)
+        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
 
     guarded(program)
 
@@ -259,12 +326,12 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         place = f" ({error.filename})" if error.filename else ""
         return f"the disk is full{place}: free some space and run the same command again"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return f"out of memory: try a smaller batch_size ({str(error).splitlines()[0] if str(error) else ''})"
     # fastai puts a line of its own before the message of an error in a callback.
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
     if isinstance(error, (InputError, StageFailed)):
         return lines[0]
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        return f"out of memory: try a smaller batch_size ({lines[0]})"
     return f"{type(error).__name__}: {lines[0]} (--debug shows where)"
 
 

@@ -10,7 +10,7 @@ from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.files import read_json
 from ulmfit.runner import Runner
-from ulmfit.training.schedules import phase_schedules, slanted_triangular
+from ulmfit.training.schedules import phase_schedules, slanted_triangular, warmed_cosine
 from ulmfit.training.settings import Phase
 
 
@@ -31,6 +31,18 @@ def test_one_cycle_begins_peaks_and_ends_where_fastai_says() -> None:
     assert schedules["mom"](0.25) == pytest.approx(0.85)
 
 
+def test_cosine_rises_in_a_line_and_falls_along_half_a_cosine_to_the_floor() -> None:
+    rate = warmed_cosine(numpy.array([1.0, 0.5]), 0.2, 0.1)
+    numpy.testing.assert_allclose(rate(0.0), [0.1, 0.05])
+    numpy.testing.assert_allclose(rate(0.1), [0.55, 0.275])
+    numpy.testing.assert_allclose(rate(0.2), [1.0, 0.5])
+    numpy.testing.assert_allclose(rate(0.6), [0.55, 0.275])
+    numpy.testing.assert_allclose(rate(0.4), numpy.array([1.0, 0.5]) * (0.1 + 0.9 * (1 + 0.5**0.5) / 2))
+    numpy.testing.assert_allclose(rate(1.0000001), [0.1, 0.05])
+    phase = Phase(schedule="cosine", warm_up=0.2, floor=0.1, learning_rate=1.0, discriminative=2)
+    numpy.testing.assert_allclose(phase_schedules(phase, 2)["lr"](0.6), [0.275, 0.55])
+
+
 def test_history_holds_the_rates_of_every_group_and_frozen_groups_do_not_move(tmp_path: Path) -> None:
     history = read_json(Runner(tmp_path).build(tiny_classifier()) / "history.json")
     steps = history["steps"]
@@ -47,15 +59,48 @@ def test_history_holds_the_rates_of_every_group_and_frozen_groups_do_not_move(tm
 
 def test_golden_losses_of_a_tiny_language_model(tmp_path: Path) -> None:
     """These numbers change only when what is computed changes; then `stage_version` has to change too."""
-    folder = Runner(tmp_path).build(tiny_pretrain())
+    folder = Runner(tmp_path).build(tiny_pretrain(precision="fp32"))
     epochs = read_json(folder / "history.json")["epochs"]
     metrics = read_json(folder / "metrics.json")
     assert [epoch["valid_loss"] for epoch in epochs] == pytest.approx(GOLDEN_VALID_LOSSES, rel=1e-4)
     assert metrics["test"]["loss"] == pytest.approx(GOLDEN_TEST_LOSS, rel=1e-4)
 
 
-GOLDEN_VALID_LOSSES = [3.6619359227, 3.5508509343]
-GOLDEN_TEST_LOSS = 3.5560466296
+GOLDEN_VALID_LOSSES = [3.6626146061, 3.5499955443]
+GOLDEN_TEST_LOSS = 3.5583566047
+
+
+def test_a_phase_that_stops_early_is_noted_and_the_next_one_runs(tmp_path: Path) -> None:
+    standstill = Phase(epochs=4, learning_rate=1e-30)
+    stage = tiny_pretrain(phases=(standstill, Phase(epochs=1, learning_rate=1e-2)), early_stopping=2)
+    folder = Runner(tmp_path).build(stage)
+    history = read_json(folder / "history.json")
+    assert [epoch["phase"] for epoch in history["epochs"]] == [0, 0, 0, 1]
+    assert history["ended_early"] == [{"phase": 0, "epochs": 3, "of_epochs": 4}]
+    assert "before the end of its schedule" in (folder / "log.txt").read_text()
+
+
+def test_a_manifest_tells_peak_memory_and_what_was_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from ulmfit.training.guard import Guard
+
+    plain = Guard.step
+
+    def spoiled(self: Guard, optimizer: object, batches: int) -> None:
+        if self.step_number in (5, 6):
+            next(self.model.parameters()).grad.fill_(torch.nan)
+        plain(self, optimizer, batches)
+
+    monkeypatch.setattr(Guard, "step", spoiled)
+    folder = Runner(tmp_path).build(tiny_pretrain())
+    manifest = read_json(folder / "manifest.json")
+    assert manifest["measures"]["peak_memory_bytes"] > 50e6
+    assert manifest["measures"]["skipped_updates"] == 2
+    assert read_json(folder / "history.json")["skipped_steps"] == [5, 6]
+    assert manifest["warnings"] == ["2 updates with infinite or undefined gradients were left out"]
 
 
 def test_no_two_epochs_of_a_run_see_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

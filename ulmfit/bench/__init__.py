@@ -8,6 +8,13 @@
     reference     words, their hashes, recall and precision in order
     encode        documents -> token arrays, beside fastai
     encode_program  what the processes of `encode` run
+    loader        batches of a language model, beside fastai
+    loader_program  what the processes of `loader` run
+    lm            training of a language model, beside fastai, and where its time goes
+    lm_job        what a process of `lm` does, and how many operations that takes
+    lm_program    what the processes of `lm` run
+    lm_profile    where the time of a training step goes
+    made_tokens   token arrays for `loader` and `lm`
 
 A new bench is a module with `cases(options, folder, log)` and a line in `run`.
 """

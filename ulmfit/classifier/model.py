@@ -58,13 +58,17 @@ class PoolingClassifier(nn.Module):
 
 
 def concat_pooling(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """Map (B, T, E) to (B, 3E): the last true token's output, and maximum and mean over true tokens."""
+    """Map (B, T, E) to (B, 3E): the last true token's output, and maximum and mean over true tokens.
+
+    The result is fp32 for bf16 outputs, so that the mean is summed and the head computes in it.
+    """
     batch, time, _ = outputs.shape
+    wide = torch.promote_types(outputs.dtype, torch.float32)
     padding = (torch.arange(time, device=outputs.device)[None, :] >= lengths[:, None]).unsqueeze(2)
     last = outputs[torch.arange(batch, device=outputs.device), lengths - 1]
     maximum = outputs.masked_fill(padding, -torch.inf).amax(dim=1)
-    mean = outputs.masked_fill(padding, 0).sum(dim=1) / lengths[:, None]
-    return torch.cat([last, maximum, mean], dim=1)
+    mean = outputs.masked_fill(padding, 0).sum(dim=1, dtype=wide) / lengths[:, None]
+    return torch.cat([last.to(wide), maximum.to(wide), mean], dim=1)
 
 
 class TextClassifier(nn.Module):

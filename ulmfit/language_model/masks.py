@@ -6,7 +6,9 @@ Shapes: B batch, V vocabulary, E embedding, H units of a layer, L layers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
+import torch
 from torch import Tensor
 
 
@@ -30,12 +32,24 @@ def no_masks(layers: int) -> Masks:
 
 
 def dropout_mask(like: Tensor, shape: tuple[int, ...], probability: float) -> Tensor | None:
-    """Return zeros with `probability`, elsewhere 1 / (1 - probability); None when it is 0."""
+    """Return zeros with `probability`, elsewhere 1 / (1 - probability); None when it is 0.
+
+    On the CPU one draw of 64 bits decides on four elements, which is several times faster than `bernoulli_`;
+    the share of zeros is the probability rounded to a multiple of 2^-16.
+    """
     if probability == 0:
         return None
-    return like.new_empty(shape).bernoulli_(1 - probability).div_(1 - probability)
+    if like.device.type != "cpu":
+        return like.new_empty(shape).bernoulli_(1 - probability).div_(1 - probability)
+    size = prod(shape)
+    draws = torch.empty(-(-size // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
+    kept = draws.view(torch.int16)[:size] >= round(probability * 2**16) - 2**15
+    return kept.to(like.dtype).div_(1 - probability).view(shape)
 
 
 def applied(mask: Tensor | None, tensor: Tensor) -> Tensor:
-    """Return `tensor` times `mask`, in the tensor's type; without a mask the tensor itself."""
-    return tensor if mask is None else tensor * mask.to(tensor.dtype)
+    """Return `tensor` times `mask`, in the tensor's type; without a mask the tensor itself.
+
+    The product is rounded, not the mask: in bf16 1 / (1 - probability) would be off by as much as 0.4%.
+    """
+    return tensor if mask is None else (tensor * mask).to(tensor.dtype)

@@ -1,0 +1,234 @@
+"""`ulmfit bench lm`: training of a language model, beside stock fastai; where its time goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ulmfit.bench.compare import Case, Comparison, Measured, aligned, compare, speed_report
+from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
+from ulmfit.bench.made_tokens import write_made_tokens
+from ulmfit.bench.measure import Program, Run, measure
+from ulmfit.bench.run import Options, Report
+from ulmfit.errors import InputError
+from ulmfit.training.precision import gpu_generations, resolve_precision
+
+USES = frozenset({"model", "steps"})
+MODELS = ("full", "small", "qrnn", "quick", "all")
+LARGE_BATCH = 512
+STEPS = {
+    ("cpu", "full"): 16,
+    ("cpu", "small"): 80,
+    ("cpu", "quick"): 4,
+    ("cpu", "qrnn"): 8,
+    ("cuda", "full"): 400,
+    ("cuda", "small"): 800,
+    ("cuda", "quick"): 4,
+    ("cuda", "qrnn"): 200,
+}
+"""Measured steps of a process, which then works for about half a minute."""
+WARM_UP = {"cpu": 3, "cuda": 20}
+PROFILED_STEPS = 3
+VALIDATION_CHUNKS = 4
+STOCK_WORKERS = 8
+"""Processes of fastai's loader, on a GPU: tried in fp16, beside none."""
+UNIT = "token/s"
+
+Log = Callable[[str], None]
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two jobs to compare, with other settings of the second one."""
+
+    name: str
+    ours: Job
+    stock: Job
+    alternatives: tuple[Job, ...] = ()
+
+
+def run(options: Options, folder: Path, log: Log) -> Report:
+    """Train with both libraries in turn, then once more with a profile of ours."""
+    model = options.model or "all"
+    if model not in MODELS:
+        raise InputError(f"there is no model {model!r} to measure; expected one of {', '.join(MODELS)}")
+    device: Device = "cuda" if gpu_generations() else "cpu"
+    found = pairs(model, device, options.steps)
+    programs = Programs(folder, log)
+    cases = [
+        Case(
+            pair.name,
+            programs.of(pair.ours),
+            programs.of(pair.stock),
+            0,
+            UNIT,
+            alternatives=tuple(map(programs.of, pair.alternatives)),
+        )
+        for pair in found
+    ]
+    comparisons = [
+        with_operations(comparison, pair)
+        for comparison, pair in zip(compare(cases, options.repetitions, folder, log), found, strict=True)
+    ]
+    profiles = {pair.name: programs.profile(pair.ours) for pair in _first_of_each_size(found)}
+    return _report(found, comparisons, profiles, device)
+
+
+# --- What is compared ---------------------------------------------------------------------------------------
+
+
+def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
+    """Return what is compared for a model, or for all of them (`qrnn` on a GPU alone, `quick` never)."""
+    if model == "all":
+        models = ("full", "small", "qrnn") if device == "cuda" else ("full", "small")
+        return [pair for each in models for pair in pairs(each, device, steps)]
+    measured = steps or STEPS[device, model]
+
+    def job(who: Literal["ours", "stock"], sizes: Sizes, precision: Precision, **options: Any) -> Job:
+        return Job(who, sizes, precision, measured, WARM_UP[device], device, **options)
+
+    best = resolve_precision("auto", device)
+    if model == "qrnn":
+        ours, other = (job("ours", sizes, best) for sizes in (DEEP_QRNN, DEEP))
+        return [Pair(f"{DEEP_QRNN.name} beside our {DEEP.name}, {best}", ours, other)]
+    sizes = {"full": FULL, "small": SMALL, "quick": QUICK}[model]
+    found = list(_beside_stock(sizes, best, device, job))
+    if device == "cuda" and model == "full":
+        found += _beside_stock(sizes.with_batch(LARGE_BATCH), best, device, job)
+        on, off = (job("ours", sizes, best, graphs=graphs) for graphs in (True, False))
+        found.append(Pair(f"{_name(sizes)}, CUDA graphs on beside off, {best}", on, off))
+    return found
+
+
+def _beside_stock(sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]) -> Iterator[Pair]:
+    """Yield ours in its own choice of precision beside the fastest stock, and fp32 beside fp32."""
+    lower: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
+    stock, *others = (job("stock", sizes, kind) for kind in ("fp32", *lower))
+    if device == "cuda":
+        others.append(job("stock", sizes, "fp16", workers=STOCK_WORKERS))
+    if best != "fp32":
+        yield Pair(f"{_name(sizes)}, {best}", job("ours", sizes, best), stock, tuple(others))
+    yield Pair(f"{_name(sizes)}, fp32 beside fp32", job("ours", sizes, "fp32"), stock)
+
+
+def _first_of_each_size(found: Sequence[Pair]) -> list[Pair]:
+    """Return those whose job of ours is profiled."""
+    return list({pair.ours.sizes: pair for pair in reversed(found)}.values())[::-1]
+
+
+def _name(sizes: Sizes) -> str:
+    return f"{sizes.name}, {sizes.batch_size} x {sizes.bptt}"
+
+
+class Programs:
+    """The processes that do jobs, and the tokens that they need."""
+
+    def __init__(self, folder: Path, log: Log) -> None:
+        self.folder, self.log = folder, log
+
+    def of(self, job: Job) -> Program:
+        """Return the process that does `job`; its tokens are written when they are not there yet."""
+        command = (sys.executable, "-P", "-m", "ulmfit.bench.lm_program")
+        return Program(job.name, (*command, str(self._tokens(job)), job.as_json()), _figures)
+
+    def profile(self, job: Job) -> Mapping[str, float]:
+        """Return where the time of a step of `job` goes, in milliseconds."""
+        steps = min(PROFILED_STEPS, job.steps)
+        # A replayed graph does not tell which part of the model its kernels belong to.
+        run = self._run(replace(job, steps=steps, profile=True, graphs=False))
+        found: Any = run.figures["profile"]
+        return found
+
+    def _run(self, job: Job) -> Run:
+        self.log(f"profile of {job.name}")
+        return measure(self.of(job), self.folder / "run")
+
+    def _tokens(self, job: Job) -> Path:
+        step = job.sizes.tokens_of_a_step
+        steps = job.warm_up + job.steps
+        folder = self.folder / f"tokens-{job.sizes.vocabulary_size}-{job.sizes.batch_size}-{steps}"
+        if not folder.exists():
+            folder.mkdir()
+            for seed, (split, chunks) in enumerate((("train", steps), ("valid", VALIDATION_CHUNKS))):
+                write_made_tokens(folder, split, 1 + chunks * step, job.sizes.vocabulary_size, seed)
+        return folder
+
+
+def _figures(folder: Path, output: str) -> Mapping[str, float]:
+    return json.loads(output.splitlines()[-1])
+
+
+# --- What is reported ---------------------------------------------------------------------------------------
+
+
+def with_operations(comparison: Comparison, pair: Pair) -> Comparison:
+    """Add operations a second, and their share of what a product of large matrices reached."""
+    figures = dict(comparison.figures)
+    for who, job, rate in (
+        ("ours", pair.ours, comparison.ours.median),
+        ("stock", pair.stock, comparison.stock.median),
+    ):
+        operations = flop_per_token(job.sizes)
+        its = figures[who]
+        figures[who] = {
+            **its,
+            "flop_per_token": operations,
+            "flop_per_second": rate * operations,
+            "share_of_matrix_peak": rate * operations / its["matrix_flop_per_second"],
+        }
+    return replace(comparison, figures=figures)
+
+
+def _report(
+    found: Sequence[Pair],
+    comparisons: Sequence[Comparison],
+    profiles: Mapping[str, Mapping[str, float]],
+    device: Device,
+) -> Report:
+    memory = [_memory(comparison, device) for comparison in comparisons]
+    described = {"device": device, "tokens": "made up: phrases in documents as long as Wikipedia's"}
+    speed = speed_report("lm", [*comparisons, *memory], described)
+    cases = [dict(case) for case in speed.cases]
+    for case, pair in zip(cases, found, strict=False):
+        if pair.name in profiles:
+            case["profile_milliseconds"] = profiles[pair.name]
+    tables = [speed.table, "", *_operations_table(comparisons)]
+    for name, rows in profiles.items():
+        tables += ["", f"where a step's time goes, {name}, in a profiled run", *_profile_table(rows)]
+    return Report("\n".join(tables), cases)
+
+
+def _memory(comparison: Comparison, device: Device) -> Comparison:
+    """Return the peak memory of the same two programs."""
+    figure = "gpu_peak_mebibytes" if device == "cuda" else "peak_mebibytes"
+    values = (comparison.figures[who].get(figure, float("nan")) for who in ("ours", "stock"))
+    ours, stock = (Measured(value, value, value) for value in values)
+    return Comparison(f"{comparison.case}: peak memory", "MiB", ours, stock, smaller_is_better=True)
+
+
+def _operations_table(comparisons: Sequence[Comparison]) -> list[str]:
+    rows: list[tuple[str, ...]] = [
+        ("", "GFLOP/s", "of peak", "stock", "of peak", "first loss", "stock", "after training", "stock")
+    ]
+    for comparison in comparisons:
+        both = [comparison.figures[who] for who in ("ours", "stock")]
+        speeds = (
+            text
+            for its in both
+            for text in (f"{its['flop_per_second'] / 1e9:.4g}", f"{100 * its['share_of_matrix_peak']:.0f}%")
+        )
+        losses = (f"{its[which]:.5f}" for which in ("first_loss", "valid_loss") for its in both)
+        rows.append((comparison.case, *speeds, *losses))
+    return aligned(rows)
+
+
+def _profile_table(rows: Mapping[str, float]) -> list[str]:
+    total = sum(rows.values())
+    lines = [("", "ms a step", "share")]
+    lines += [(name, f"{value:.2f}", f"{100 * value / total:.1f}%") for name, value in rows.items()]
+    return aligned([*lines, ("all", f"{total:.2f}", "100.0%")])

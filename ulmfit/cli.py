@@ -37,6 +37,12 @@ MirrorOption = Annotated[
     Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
 ]
 
+LauncherOption = Annotated[str, typer.Option(help="local, or slurm: every stage is a job")]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="KEY=VALUE for the jobs, such as partition=gpu, may be repeated"),
+]
+
 
 def _load(recipe: Recipe, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
     from ulmfit.recipe import validated
@@ -67,15 +73,25 @@ def run(
     until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
+    launcher: LauncherOption = "local",
+    slurm: SlurmOption = None,
 ) -> None:
     """Build what is missing of a recipe, then its record and report."""
-    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until)
+    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
 
 
-def _run(recipe: Recipe, runs: Path, mirror: Path | None, until: str | None) -> None:
+def _run(
+    recipe: Recipe,
+    runs: Path,
+    mirror: Path | None,
+    until: str | None,
+    launcher: str,
+    slurm_options: list[str] | None,
+) -> None:
     from ulmfit import driver
+    from ulmfit.slurm import choose_cluster
 
-    folder = driver.run(recipe, runs, mirror, until)
+    folder = driver.run(recipe, runs, mirror, until, choose_cluster(launcher, slurm_options or []))
     if folder is not None:
         _print_results(folder)
 
@@ -189,9 +205,26 @@ def extract(
     extract_dump(dump, out, language=language, engine=engine, headings=headings, workers=workers, log=say)
 
 
+@app.command("import")
+def import_(
+    weights: Annotated[Path, typer.Argument(help="a language model's .pth or .safetensors file")],
+    vocabulary: Annotated[Path, typer.Argument(help="its itos.pkl, or .json, .model, .vocab")],
+    out: Annotated[Path, typer.Argument(help="new folder for model.safetensors and its descriptions")],
+    direction: Annotated[str, typer.Option(help="the way it reads: forward or backward")] = "forward",
+    description: Annotated[
+        Path | None, typer.Option(help="the model.json that came with it, which has to agree")
+    ] = None,
+) -> None:
+    """Convert a language model of fastai or MultiFiT to our layout; runs no code from its files."""
+    from ulmfit.language_model.imported import import_into_new_folder
+    from ulmfit.progress import say
+
+    import_into_new_folder(weights, vocabulary, out, direction, description, say)
+
+
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="extract or encode")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm or precision")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -200,14 +233,24 @@ def bench(
         Path | None, typer.Option(help="encode: a documents.parquet; default: a generated one")
     ] = None,
     megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="how often each program runs")] = 3,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="how often each program runs; precision: how many seeds")
+    ] = 3,
+    recipe: Annotated[
+        str | None, typer.Option(help="precision: a recipe, whose language model is trained")
+    ] = None,
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    mirror: MirrorOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
 ) -> None:
     """Measure this project beside the stock library, in one run, in alternating processes."""
     from ulmfit.bench.run import Options
     from ulmfit.bench.run import bench as run_bench
 
-    options = Options(dump, reference, documents, megabytes, repetitions)
+    chosen = None if recipe is None else _recipe(recipe, preset, overrides, None)
+    options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror)
     report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))
     for case in report.cases if as_json else ():
         print(json.dumps(case, ensure_ascii=False, allow_nan=False))
@@ -227,8 +270,10 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
         until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
         runs: RunsOption = Path("runs"),
         mirror: MirrorOption = None,
+        launcher: LauncherOption = "local",
+        slurm: SlurmOption = None,
     ) -> None:
-        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until)
+        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
 
     guarded(program)
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ulmfit import launch, slurm
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
 from ulmfit.recipe import Recipe
 from ulmfit.results import is_recorded, write_results
 from ulmfit.runner import Runner, lock_path
+from ulmfit.slurm import Cluster
 from ulmfit.stage import FAILURE, LOG, MANIFEST, Stage
+from ulmfit.training.ranks import is_first_rank, is_rank
 
 STAGE_LIST = "stages.json"
 
@@ -34,23 +37,44 @@ class StageState:
     last_line: str
 
 
-def run(recipe: Recipe, runs: Path, mirror: Path | None = None, until: str | None = None) -> Path | None:
+def run(
+    recipe: Recipe,
+    runs: Path,
+    mirror: Path | None = None,
+    until: str | None = None,
+    cluster: Cluster | None = None,
+) -> Path | None:
     """Build what is missing of a recipe and write its record and report; return the folder of both.
 
-    `until` is the name of the last kind of stage to build; then there is no record, and None is returned.
+    `until` is the name of the last kind of stage to build; then there is no record, and None is returned, as
+    in those processes under torchrun that are not the first. On a `cluster` every stage is a job.
     """
-    runner = Runner(runs, mirror)
+    if is_rank() and not is_first_rank():
+        launch.follow(recipe.stages().all(), runs, mirror)
+        return None
+    if not is_rank():
+        runner = launch.LaunchingRunner(runs, mirror)
+        return _run(recipe, runner, until, cluster)
+    first = launch.FirstRunner(runs, mirror)
+    folder = _run(recipe, first, until, None)
+    first.finish()
+    return folder
+
+
+def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | None) -> Path | None:
+    runs = runner.runs
     stages = runner.order(*recipe.stages().all())
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     _remember_stages(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    wanted = stages if until is None else _up_to(runner, stages, until)
+    if cluster is not None:
+        slurm.build(wanted, runner, cluster)
+    for stage in wanted:
+        runner.ensure(stage)
     if until is not None:
-        for stage in _up_to(runner, stages, until):
-            runner.ensure(stage)
         say(f"{recipe.run_name}: done up to {until}")
         return None
-    for stage in stages:
-        runner.ensure(stage)
     if is_recorded(recipe, runner, stages, folder):
         say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
     else:

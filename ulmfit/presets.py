@@ -110,6 +110,101 @@ ULMFIT = Preset(
     ),
 )
 
+MULTIFIT_DROPOUTS = Dropouts(output=0.25, hidden=0.1, input=0.2, embedding=0.02, weight=0.15)
+"""The values of MultiFiT's configuration `multifit_paper_version`."""
+
+
+def multifit_cycle(
+    epochs: int, rate: float, *, discriminative: float = 1, trainable_groups: int = 0
+) -> Phase:
+    """Return one cycle as in MultiFiT's code: momentum .8 to .7 and back, fastai v1's warm-up of 30%."""
+    return Phase(
+        epochs=epochs,
+        learning_rate=rate,
+        discriminative=discriminative,
+        trainable_groups=trainable_groups,
+        warm_up=0.3,
+        momentum=(0.8, 0.7, 0.8),
+    )
+
+
+MULTIFIT_CLASSIFIER_PHASE = multifit_cycle(8, 2e-2, discriminative=(2 * 2.6**4) ** 0.2)
+"""`1cycle`: rates from 1e-2 / 2.6**4 for the lowest of six layer groups to 2e-2 for the head."""
+
+MULTIFIT = Preset(
+    note="MultiFiT (Eisenschlos et al. 2019), 4 QRNN layers of 1550 units, 15k pieces",
+    # Section 3 of the paper (arXiv 1909.04761): 100 million tokens of each Wikipedia, 15,000 subwords.
+    max_tokens=100_000_000,
+    vocabulary=VocabularySettings(size=15_000),
+    # From here on the configuration `multifit_paper_version` of its code. Its weight decay of 1e-7 is L2's,
+    # ours is decoupled; at that size neither does anything.
+    pretrain=PretrainSettings(
+        architecture=Architecture(kind="qrnn", embedding_size=400, hidden_size=1550, layers=4),
+        phases=(multifit_cycle(10, 5e-3),),
+        batch_size=50,
+        bptt=70,
+        dropouts=MULTIFIT_DROPOUTS.changed(multiplier=0.0),
+        weight_decay=1e-7,
+        gradient_clip=0.12,
+    ),
+    finetune=FineTuneSettings(
+        # The top group for one epoch at ten times the rate, then everything.
+        phases=(multifit_cycle(1, 1e-2, trainable_groups=1), multifit_cycle(20, 1e-3)),
+        batch_size=20,
+        bptt=70,
+        dropouts=MULTIFIT_DROPOUTS.changed(multiplier=0.3),
+        weight_decay=1e-7,
+        gradient_clip=0.12,
+    ),
+    classifier=ClassifierSettings(
+        phases=(MULTIFIT_CLASSIFIER_PHASE,),
+        batch_size=18,
+        dropouts=MULTIFIT_DROPOUTS.changed(multiplier=0.5),
+        weight_decay=0.01,
+        gradient_clip=0.12,
+        # .1 divided by the number of classes, of which the paper's MLDoc has four.
+        label_smoothing=0.025,
+        select="last",
+    ),
+)
+
+MULTIFIT_FP16 = Preset(
+    note="MultiFiT's fp16 variant in bf16, 4 QRNN layers of 1552 units, 15k pieces",
+    max_tokens=100_000_000,
+    vocabulary=VocabularySettings(size=15_000),
+    # The configuration `multifit1552_fp16` of MultiFiT's code; dropouts are fastai v1's defaults, those of
+    # `PretrainSettings` here. The rates are 1e-2 and 1e-3 times batch size / 48.
+    pretrain=PretrainSettings(
+        architecture=Architecture(kind="qrnn", embedding_size=400, hidden_size=1552, layers=4),
+        phases=(multifit_cycle(10, 1e-2 * 128 / 48),),
+        batch_size=128,
+        bptt=70,
+        dropouts=Dropouts(output=0.1, hidden=0.15, input=0.25, embedding=0.02, weight=0.2, multiplier=0.5),
+        weight_decay=0.1,
+        precision="bf16",
+    ),
+    finetune=FineTuneSettings(
+        phases=(
+            multifit_cycle(1, 1e-2 * 128 / 48, trainable_groups=1),
+            multifit_cycle(10, 1e-3 * 128 / 48),
+        ),
+        batch_size=128,
+        bptt=70,
+        dropouts=Dropouts(output=0.1, hidden=0.15, input=0.25, embedding=0.02, weight=0.2),
+        weight_decay=0.1,
+        precision="bf16",
+    ),
+    classifier=ClassifierSettings(
+        phases=(MULTIFIT_CLASSIFIER_PHASE,),
+        batch_size=20,
+        # fastai v1's defaults for classifiers, which are ULMFiT's.
+        dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
+        weight_decay=0.1,
+        label_smoothing=0.1,
+        select="last",
+    ),
+)
+
 SMALL = Preset(
     note="small: 3 layers of 400 units, 8k pieces, a CPU's half hour",
     vocabulary=VocabularySettings(size=8_000),

@@ -15,16 +15,18 @@ from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
+from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.evaluation.stages import TfidfBaseline
-from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.language_model.poleval import PolEvalPerplexity
+from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings
 from ulmfit.stage import Stage
 from ulmfit.tokens.card import TokenizerCard
-from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
+from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TokenizerStage, TrainTokenizer
 
 Seed = Annotated[int, Field(ge=0)]
 
@@ -55,6 +57,17 @@ class Recipe(Settings):
         "count",
         description="documents of the corpus that hold test texts: not looked for, counted, or left out",
     )
+    pretrained: dict[Direction, ImportedModel] = Field(
+        {}, description="released weights for each direction, instead of pretraining; empty: pretrain"
+    )
+    poleval_2018: bool = Field(
+        False,
+        description="replace the corpus' rare words and count perplexity as PolEval 2018, task 3, did; the "
+        "other figures of these language models are then not comparable",
+    )
+    tokenizer: File | None = Field(
+        None, description="SentencePiece model to cut texts with, such as released weights'; None: train one"
+    )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
     overrides: tuple[str, ...] = Field((), description="what `--set` changed; written to the record")
@@ -65,6 +78,21 @@ class Recipe(Settings):
             raise ValueError(f"preset {self.preset!r} is not one of {', '.join(self.presets)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: a seed occurs twice")
+        return self
+
+    @model_validator(mode="after")
+    def _imports_what_it_needs(self) -> Self:
+        if not self.pretrained:
+            return self
+        for direction, model in self.pretrained.items():
+            if model.direction != direction:
+                raise ValueError(f"pretrained: {direction} holds a model that reads {model.direction}")
+        if self.dataset is None:
+            raise ValueError("pretrained: with released weights and no data set there is nothing to train")
+        if missing := [one for one in self.settings.directions if one not in self.pretrained]:
+            raise ValueError(
+                f"pretrained: there is no model that reads {missing[0]}: give one, or set directions"
+            )
         return self
 
     @property
@@ -123,16 +151,26 @@ class Experiment:
         self.recipe = recipe
         settings = recipe.settings
         self.corpus, self.leaks = self._corpus_and_leaks()
+        if recipe.poleval_2018:
+            self.corpus = RareWordsReplaced(corpus=self.corpus)
         sizes = [settings.vocabulary.size, *settings.vocabulary.compared_sizes]
-        self.tokenizer, *compared = [self._tokenizer(size) for size in sizes]
+        trained, *compared = [self._tokenizer(size) for size in sizes]
+        self.tokenizer: TokenizerStage = trained if recipe.tokenizer is None else self._given_tokenizer()
         self.corpus_card = CorpusCard(corpus=self.corpus)
         self.tokenizer_card = TokenizerCard(
             tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=recipe.dataset
         )
         tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
-        self.pretrained: dict[Direction, Pretrain] = {
-            direction: Pretrain(tokens=tokens, settings=settings.pretrain, direction=direction)
+        self.pretrained: dict[Direction, Pretrain | ImportedModel] = {
+            direction: self._imported(direction)
+            if recipe.pretrained
+            else Pretrain(tokens=tokens, settings=settings.pretrain, direction=direction)
             for direction in settings.directions
+        }
+        self.poleval = {
+            direction: PolEvalPerplexity(language_model=stage)
+            for direction, stage in self.pretrained.items()
+            if recipe.poleval_2018 and isinstance(stage, Pretrain)
         }
         self.finetuned: dict[tuple[Direction, int], FineTune] = {}
         self.classifiers: dict[tuple[Direction, int], TrainClassifier] = {}
@@ -168,6 +206,17 @@ class Experiment:
             model_type=vocabulary.kind,
             byte_fallback=vocabulary.byte_fallback,
             repeats=vocabulary.repeats,
+        )
+
+    def _given_tokenizer(self) -> GivenTokenizer:
+        assert self.recipe.tokenizer is not None
+        repeats = self.recipe.settings.vocabulary.repeats
+        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, repeats=repeats)
+
+    def _imported(self, direction: Direction) -> ImportedModel:
+        """Return the released model, held to the preset's size, which the one from scratch has as well."""
+        return self.recipe.pretrained[direction].changed(
+            architecture=self.recipe.settings.pretrain.architecture
         )
 
     def _add_classification(self, dataset: DatasetStage) -> None:
@@ -209,6 +258,7 @@ class Experiment:
             self.tokenizer_card,
             *self.baselines.values(),
             *self.pretrained.values(),
+            *self.poleval.values(),
             *self.finetuned.values(),
             *self.classifiers.values(),
             *self.from_scratch.values(),

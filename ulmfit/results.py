@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
+from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
-from ulmfit.language_model.stages import Direction
+from ulmfit.language_model.poleval import POLEVAL
+from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.stage import LOG, Stage
@@ -24,7 +26,8 @@ from ulmfit.tokens.card import PIECES
 if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.curves import History
-    from ulmfit.evaluation.record import LanguageModelResult, Record, RowResult
+    from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.evaluation.record import Record, RowResult
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
@@ -88,6 +91,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
     labels = ["transductive"] if recipe.transductive else []
+    if recipe.poleval_2018:
+        labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
     if recipe.settings.note:
         labels.append(recipe.settings.note)
     if recipe.overrides:
@@ -105,6 +110,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         dataset=_dataset_summary(recipe, runner),
         rows=tuple(_rows(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
+        poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
         stages=tuple(_stage_time(stage, runner) for stage in stages),
         corpora=(measured_corpus(corpus_card),),
@@ -173,7 +179,9 @@ def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
     machine: dict[str, Any] = {}
     for stage in stages:
         machine |= _manifest(stage, runner).get("machine", {})
-    return {**provenance.hardware(), **machine}
+    # What a resumed training ran on before is told by its log.
+    known = {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
+    return {**provenance.hardware(), **known}
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):
@@ -232,23 +240,32 @@ def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
-    models: list[tuple[str, Direction, Stage]] = []
-    models += [("pretrained", d, stage) for d, stage in experiment.pretrained.items()]
-    models += [(f"fine-tuned, seed {s}", d, stage) for (d, s), stage in experiment.finetuned.items()]
+    """Return the figures of every language model that was trained here, split by split."""
     return [
         result
-        for name, direction, stage in models
+        for name, direction, stage in _trained_language_models(experiment)
         for result in _language_model(name, direction, stage, runner)
     ]
 
 
+def _trained_language_models(
+    experiment: Experiment,
+) -> Iterator[tuple[str, Direction, Pretrain | FineTune]]:
+    for direction, stage in experiment.pretrained.items():
+        if isinstance(stage, Pretrain):
+            yield "pretrained", direction, stage
+    for (direction, seed), finetuned in experiment.finetuned.items():
+        yield f"fine-tuned, seed {seed}", direction, finetuned
+
+
 def _language_model(
-    name: str, direction: Direction, stage: Stage, runner: Runner
+    name: str, direction: Direction, stage: Pretrain | FineTune, runner: Runner
 ) -> list[LanguageModelResult]:
-    from ulmfit.evaluation.record import LanguageModelResult
+    from ulmfit.evaluation.language_models import LanguageModelResult
 
     metrics = read_json(runner.folder(stage) / "metrics.json")
     measures = _manifest(stage, runner)["measures"]
+    trained = _trained_model(stage, metrics, runner)
     return [
         LanguageModelResult(
             name=name,
@@ -259,9 +276,40 @@ def _language_model(
             training_tokens=metrics["training_tokens"] * metrics["epochs"],
             seconds=measures["training_seconds"],
             tokens_per_second=measures["tokens_per_second"],
+            rare_words_replaced=isinstance(stage.tokens.documents, RareWordsReplaced),
+            trained=trained,
         )
         for split in ("valid", "test")
         if split in metrics
+    ]
+
+
+def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
+    from ulmfit.evaluation.language_models import TrainedModel
+
+    description = read_json(runner.folder(stage) / "model.json")
+    architecture = description["architecture"]
+    manifest = _manifest(stage, runner)
+    machine = manifest.get("machine", {})
+    return TrainedModel(
+        kind=architecture.get("kind", "lstm"),
+        layers=architecture["layers"],
+        hidden_size=architecture["hidden_size"],
+        embedding_size=architecture["embedding_size"],
+        vocabulary_size=description["vocabulary_size"],
+        precision={"float32": "fp32", "bfloat16": "bf16"}.get(machine.get("dtype", "")),
+        engine=machine.get("engine"),
+        skipped_steps=int(manifest["measures"].get("skipped_updates", 0)),
+        matched_vocabulary=metrics.get("vocabulary", {}).get("matched_share"),
+    )
+
+
+def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
+    from ulmfit.evaluation.language_models import PolEvalResult
+
+    return [
+        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.folder(stage) / POLEVAL))
+        for direction, stage in experiment.poleval.items()
     ]
 
 
@@ -272,7 +320,8 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
     first = experiment.recipe.seeds[0]
     named: list[tuple[str, Stage]] = []
     for direction, stage in experiment.pretrained.items():
-        named.append((f"pretraining, {direction}", stage))
+        if isinstance(stage, Pretrain):
+            named.append((f"pretraining, {direction}", stage))
         if experiment.finetuned:
             named.append((f"fine-tuning, {direction}, seed {first}", experiment.finetuned[direction, first]))
             named.append((f"classifier, {direction}, seed {first}", experiment.classifiers[direction, first]))

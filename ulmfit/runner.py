@@ -148,7 +148,7 @@ class Runner:
         work.log(f"started ({folder.name})")
         started = time.monotonic()
         try:
-            stage.resolved().build(work)
+            self.execute(stage.resolved(), work)
         except BaseException as error:
             _note_failure(folder, error)
             raise
@@ -156,6 +156,10 @@ class Runner:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         work.log(f"done in {seconds:.1f} s")
         self._write_manifest(stage, work, seconds)
+
+    def execute(self, stage: Stage, work: Work) -> None:
+        """Build a stage whose folder is ready, in this process; `launch` knows other ways."""
+        stage.build(work)
 
     def _drop_stale_scratch(self, stage: Stage, folder: Path) -> None:
         """Keep a killed build's partial results only when the upstreams' results are still the same."""

@@ -19,7 +19,7 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json
 from ulmfit.language_model.encoder import Encoder
-from ulmfit.language_model.fit import load_language_model
+from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.runner import Runner
 from ulmfit.training.settings import Phase

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ulmfit.classifier.predictions import Predictions
+from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
 from ulmfit.evaluation.record import (
     DatasetSummary,
-    LanguageModelResult,
     Record,
     StageTime,
     checked_leaks,
@@ -21,6 +21,7 @@ from ulmfit.evaluation.record import (
 )
 from ulmfit.evaluation.report import History
 from ulmfit.language_model.evaluate import perplexities
+from ulmfit.language_model.poleval import poleval_figures
 
 LABELS = ["negative", "neutral", "positive"]
 ROWS = 200
@@ -81,7 +82,7 @@ def made_up_histories() -> list[History]:
 
 
 def made_up_language_model(
-    name: str, loss: float, *, split: Any, unknown: int = 0, **costs: float
+    name: str, loss: float, *, split: Any, unknown: int = 0, **more: Any
 ) -> LanguageModelResult:
     """The figures of a language model whose mean loss is given, in nats a token."""
     figures = perplexities(
@@ -92,8 +93,37 @@ def made_up_language_model(
         characters=181_020,
         unknown_tokens=unknown,
     )
-    fields = {"name": name, "direction": "forward", "split": split, **figures, **costs}
+    fields = {"name": name, "direction": "forward", "split": split, **figures, **more}
     return LanguageModelResult.model_validate(fields)
+
+
+def made_up_training(**changes: Any) -> TrainedModel:
+    """How a language model was trained."""
+    return TrainedModel(
+        kind="lstm",
+        layers=3,
+        hidden_size=1152,
+        embedding_size=400,
+        vocabulary_size=15_000,
+        precision="bf16",
+        engine="fast",
+    ).changed(**changes)
+
+
+def made_up_poleval() -> PolEvalResult:
+    """What PolEval 2018 would have counted."""
+    return PolEvalResult(
+        name="pretrained",
+        direction="forward",
+        **poleval_figures(
+            loss_sum=123_456.0,
+            sentences=90,
+            words=25_770,
+            replaced_words=403,
+            min_count=3,
+            scoring_precision="fp32",
+        ),
+    )
 
 
 def made_up_account() -> dict:
@@ -215,17 +245,34 @@ def made_up_record() -> Record:
             row_result("ULMFiT, forward + backward", runs(0.9, 3), kind="ensemble"),
         ),
         language_models=(
-            made_up_language_model(
-                "Wikipedia",
-                3.161,
-                split="test",
-                parameters=24_200_000,
-                training_tokens=98_000_000,
-                seconds=30_120.0,
-                tokens_per_second=3254.0,
+            *(
+                made_up_language_model(
+                    "pretrained",
+                    loss,
+                    split=split,
+                    parameters=24_200_000,
+                    training_tokens=98_000_000,
+                    seconds=30_120.0,
+                    tokens_per_second=3254.0,
+                    scoring_precision="bf16",
+                    trained=made_up_training(),
+                )
+                for split, loss in (("valid", 3.145), ("test", 3.161))
             ),
-            made_up_language_model("fine-tuned", 2.9, split="valid", unknown=7),
+            *(
+                made_up_language_model(
+                    f"fine-tuned, seed {seed}",
+                    2.9 + 0.01 * seed,
+                    split="valid",
+                    unknown=7,
+                    seconds=310.0 + seed,
+                    tokens_per_second=3100.0,
+                    trained=made_up_training(skipped_steps=seed, matched_vocabulary=0.874),
+                )
+                for seed in range(3)
+            ),
         ),
+        poleval=(made_up_poleval(),),
         seeds=(0, 1, 2),
         stages=(
             StageTime(name="extract", key="0" * 16, seconds=18.2),

@@ -23,10 +23,10 @@ from evaluation.samples import (
     made_up_tokenizer_card,
 )
 from ulmfit.errors import InputError
+from ulmfit.evaluation.language_models import LanguageModelResult
 from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.record import (
     CorpusAccount,
-    LanguageModelResult,
     MetricValues,
     checked_leaks,
     corpus_account,

@@ -1,105 +1,79 @@
-"""kill -9 in the middle of an epoch, then the same command: the weights are those of an undisturbed run."""
+"""Trainings that are killed or stopped anywhere end, after the same command, with the same files to the bit."""
 
 from __future__ import annotations
 
+import random
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from interrupted_training import Disturbance, Training, checkpoints, result, run, upstream_of
 
-from ulmfit.files import read_json
+from ulmfit.files import read_json, write_json
+from ulmfit.stage import MANIFEST
 
-PROGRAM = """
-import sys
-from pathlib import Path
-import torch
-from stages_for_tests import tiny_classifier, tiny_pretrain
-from ulmfit.runner import Runner
-torch.set_num_threads(1)
-kind, runs, pause, sampling = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
-if pause:
-    import time
-    from ulmfit.training.callbacks import History
-    plain = History.after_batch
-    def slowly(self):
-        plain(self)
-        time.sleep(pause)
-    History.after_batch = slowly
-stage = {"pretrain": tiny_pretrain, "classifier": tiny_classifier}[kind]
-stage = stage(checkpoint_steps=7, subword_sampling=sampling)
-print(Runner(runs).build(stage))
-"""
-TESTS = Path(__file__).parents[1]
+ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
+FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", **ALL_ON})
+PLAIN_BF16 = Training("pretrain", {"engine": "plain", "precision": "bf16", "select": "best"})
+CLASSIFIER = Training("classifier", {"subword_sampling": 0.2})
+QUICK = [FAST, PLAIN_BF16, CLASSIFIER]
+SLOW = [
+    *QUICK,
+    *(
+        Training("pretrain", {"engine": engine, "precision": precision, **ALL_ON}, {"kind": kind})
+        for engine in ("auto", "plain")
+        for precision in ("fp32", "bf16")
+        for kind in ("lstm", "qrnn")
+    ),
+    Training("pretrain", {"subword_sampling": 0.2, "early_stopping": 1, **ALL_ON}),
+    Training("classifier", {"precision": "bf16", "select": "best", **ALL_ON}),
+]
+EVENTS = ("before_batch", "after_pred", "after_loss", "before_step", "after_step", "after_batch", "write")
 
 
-def start(kind: str, runs: Path, pause: float = 0.0, sampling: float = 0.0) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, kind, str(runs), str(pause), str(sampling)],
-        cwd=TESTS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory):
+    """Return the runs folder of a training that nobody disturbed; every training is run once."""
+    finished: dict[str, Path] = {}
+
+    def folder(training: Training) -> Path:
+        if repr(training) not in finished:
+            runs = tmp_path_factory.mktemp("undisturbed")
+            ended = run(training, runs)
+            assert ended.status == 0, ended.errors
+            finished[repr(training)] = runs
+        return finished[repr(training)]
+
+    return folder
 
 
-def finished_weights(kind: str, runs: Path, sampling: float = 0.0) -> tuple[str, str]:
-    """Run to the end; return the sha256 of the weights and the log."""
-    output, errors = start(kind, runs, sampling=sampling).communicate(timeout=120)
-    folder = Path(output.strip().splitlines()[-1])
-    assert folder.is_dir(), errors
-    return read_json(folder / "manifest.json")["files"]["model.safetensors"]["sha256"], output
+def steps_of(training: Training, runs: Path) -> int:
+    return read_json(training.folder(runs) / "history.json")["steps"][-1]["step"]
 
 
-def kill_after_checkpoint(kind: str, runs: Path, step: int, sampling: float = 0.0) -> None:
-    """Start, wait for the checkpoint of `step` and a few steps more, then kill -9."""
-    process = start(kind, runs, 0.02, sampling)
-    deadline = time.monotonic() + 90
-    while not list(runs.glob(f"stages/{kind}/*/scratch/checkpoints/step-{step:09}/state.json")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no checkpoint appeared"
-        time.sleep(0.01)
-    time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def killed_again_and_again(training: Training, finished: Path, runs: Path, times: int, seed: int) -> None:
+    """Kill -9 at `times` random steps, at a random moment of the step, then let it finish; compare all files."""
+    chance = random.Random(seed)
+    upstream_of(finished, training.kind, runs)
+    steps = steps_of(training, finished)
+    for step in sorted(chance.sample(range(8, steps - 7), times)):
+        ended = run(training, runs, Disturbance(step, chance.choice(EVENTS)))
+        assert ended.status == -signal.SIGKILL, (step, ended.log, ended.errors)
+    ended = run(training, runs)
+    assert ended.status == 0, ended.errors
+    assert "going on from phase" in ended.log
+    assert "warning" not in ended.log
+    assert result(training, runs) == result(training, finished)
 
 
-@pytest.mark.parametrize(
-    ("kind", "step", "sampling"),
-    [("pretrain", 63, 0.0), ("classifier", 14, 0.0), ("pretrain", 126, 0.2), ("classifier", 21, 0.2)],
-)
-def test_killed_training_ends_with_the_same_weights(
-    kind: str, step: int, sampling: float, tmp_path: Path
-) -> None:
-    undisturbed, _ = finished_weights(kind, tmp_path / "undisturbed", sampling)
-    kill_after_checkpoint(kind, tmp_path / "killed", step, sampling)
-    assert not list((tmp_path / "killed").glob(f"stages/{kind}/*/manifest.json"))
-    resumed, log = finished_weights(kind, tmp_path / "killed", sampling)
-    assert "going on from phase" in log
-    assert resumed == undisturbed
+@pytest.mark.parametrize("training", QUICK, ids=["fast", "plain bf16", "classifier"])
+def test_a_killed_training_ends_with_the_same_files(training: Training, undisturbed, tmp_path: Path) -> None:
+    killed_again_and_again(training, undisturbed(training), tmp_path / "killed", 2, seed=1)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("sampling", [0.0, 0.2])
-@pytest.mark.parametrize("kind", ["pretrain", "classifier"])
-def test_killed_many_times(kind: str, sampling: float, tmp_path: Path) -> None:
-    undisturbed, _ = finished_weights(kind, tmp_path / "undisturbed", sampling)
-    for step in (7, 14, 21, 28):
-        kill_after_checkpoint(kind, tmp_path / "killed", step, sampling)
-    resumed, _ = finished_weights(kind, tmp_path / "killed", sampling)
-    assert resumed == undisturbed
-
-
-def test_damaged_checkpoint_is_skipped(tmp_path: Path) -> None:
-    undisturbed, _ = finished_weights("pretrain", tmp_path / "undisturbed")
-    runs = tmp_path / "killed"
-    kill_after_checkpoint("pretrain", runs, 28)
-    newest = max(runs.glob("stages/pretrain/*/scratch/checkpoints/step-*"))
-    content = bytearray((newest / "tensors.safetensors").read_bytes())
-    content[-5] ^= 0xFF
-    (newest / "tensors.safetensors").write_bytes(content)
-    resumed, log = finished_weights("pretrain", runs)
-    assert f"{newest.name} is damaged" in log
-    assert resumed == undisturbed
+@pytest.mark.parametrize("training", SLOW, ids=repr)
+def test_a_training_killed_20_times_ends_with_the_same_files(
+    training: Training, undisturbed, tmp_path: Path
+) -> None:
+    killed_again_and_again(training, undisturbed(training), tmp_path / "killed", 20, seed=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 from ulmfit import provenance
 from ulmfit.bench.measure import Memory, Program, Run, measure, measure_memory
 from ulmfit.bench.run import Report
+from ulmfit.errors import StageFailed
 
 HIGH_LOAD = 0.2
 """Cores busy with other work from which on a measurement is not to be trusted."""
 
 Log = Callable[[str], None]
+Runs = dict[Program, list[Run]]
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,14 @@ class Case:
     ours: Program
     stock: Program
     amount: float
-    """Of the work, in the unit's numerator: megabytes where the unit is MB/s."""
+    """Of the work, in the unit's numerator: megabytes where the unit is MB/s. A figure called `amount` is
+    what a program says itself that it has done, and takes its place."""
     unit: str
     with_memory: bool = False
     """Measure the memory of ours as well, in a run of its own."""
+    with_stock_memory: bool = False
+    alternatives: tuple[Program, ...] = ()
+    """Other settings of stock: ours is compared with the fastest of all. One that fails is left out."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Comparison:
     """Cores busy with other work, in every run of each program."""
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     memory: Memory | None = None
+    stock_memory: Memory | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -96,44 +103,85 @@ class Comparison:
             },
             "figures": self.figures,
         }
-        if self.memory:
-            content["anonymous_mebibytes"] = {
-                "base": round(self.memory.base, 1),
-                "peak": round(self.memory.peak, 1),
-                "above_base": round(self.memory.peak - self.memory.base, 1),
-            }
+        for name, memory in (("", self.memory), ("stock_", self.stock_memory)):
+            if memory:
+                content[f"{name}anonymous_mebibytes"] = {
+                    "base": round(memory.base, 1),
+                    "peak": round(memory.peak, 1),
+                    "above_base": round(memory.peak - memory.base, 1),
+                }
         return content
 
 
 def compare(cases: Sequence[Case], repetitions: int, folder: Path, log: Log) -> list[Comparison]:
     """Run the programs of all cases in turn, `repetitions` times, each in a process of its own."""
-    programs = list(dict.fromkeys(program for case in cases for program in (case.ours, case.stock)))
-    runs: dict[Program, list[Run]] = {program: [] for program in programs}
-    for repetition in range(1, repetitions + 1):
-        for program in programs:
-            run = measure(program, folder / "run")
-            runs[program].append(run)
-            log(f"{repetition} of {repetitions}: {program.name}: {run.seconds:.2f} s{_disturbance(run)}")
+    programs = [program for case in cases for program in (case.ours, case.stock, *case.alternatives)]
+    may_fail = {program for case in cases for program in case.alternatives}
+    runs = run_in_turn(list(dict.fromkeys(programs)), repetitions, folder, log, may_fail)
     return [_comparison(case, runs, folder, log) for case in cases]
 
 
-def _comparison(case: Case, runs: Mapping[Program, list[Run]], folder: Path, log: Log) -> Comparison:
-    both = {"ours": runs[case.ours], "stock": runs[case.stock]}
-    memory = None
-    if case.with_memory:
-        log(f"memory of {case.ours.name}")
-        memory = measure_memory(case.ours, folder / "run")
-    rates = {name: Measured.of([case.amount / run.seconds for run in its]) for name, its in both.items()}
+def run_in_turn(
+    programs: Sequence[Program],
+    repetitions: int,
+    folder: Path,
+    log: Log,
+    may_fail: Collection[Program] = (),
+) -> Runs:
+    """Run the programs one after another, `repetitions` times, each in a process of its own.
+
+    A program of `may_fail` that fails is left out, with a line that says so.
+    """
+    runs: Runs = {program: [] for program in programs}
+    for repetition in range(1, repetitions + 1):
+        for program in list(runs):
+            try:
+                run = measure(program, folder / "run")
+            except StageFailed as error:
+                if program not in may_fail:
+                    raise
+                log(f"left out: {error}")
+                del runs[program]
+                continue
+            runs[program].append(run)
+            log(f"{repetition} of {repetitions}: {program.name}: {run.seconds:.2f} s{_disturbance(run)}")
+    return runs
+
+
+def _comparison(case: Case, runs: Runs, folder: Path, log: Log) -> Comparison:
+    stock, settings = _fastest_stock(case, runs)
+    both = {"ours": runs[case.ours], "stock": runs[stock]}
+    figures: dict[str, Mapping[str, Any]] = {name: its[-1].figures for name, its in both.items()}
+    if case.alternatives:
+        figures["stock_settings"] = settings
     return Comparison(
         case.name,
         case.unit,
-        rates["ours"],
-        rates["stock"],
+        Measured.of(_rates(case, both["ours"])),
+        Measured.of(_rates(case, both["stock"])),
         cpu_seconds={name: statistics.median(run.cpu_seconds for run in its) for name, its in both.items()},
         other_load={name: [run.other_load for run in its] for name, its in both.items()},
-        figures={name: its[-1].figures for name, its in both.items()},
-        memory=memory,
+        figures=figures,
+        memory=_memory(case.ours, folder, log) if case.with_memory else None,
+        stock_memory=_memory(stock, folder, log) if case.with_stock_memory else None,
     )
+
+
+def _fastest_stock(case: Case, runs: Runs) -> tuple[Program, dict[str, float]]:
+    """Return the fastest of stock's settings, and the rates of all of them by their names."""
+    programs = [program for program in (case.stock, *case.alternatives) if program in runs]
+    rates = {program: statistics.median(_rates(case, runs[program])) for program in programs}
+    named = {program.name: _rounded(rate) for program, rate in rates.items()}
+    return max(programs, key=rates.__getitem__), named
+
+
+def _rates(case: Case, runs: Sequence[Run]) -> list[float]:
+    return [run.figures.get("amount", case.amount) / run.seconds for run in runs]
+
+
+def _memory(program: Program, folder: Path, log: Log) -> Memory:
+    log(f"memory of {program.name}")
+    return measure_memory(program, folder / "run")
 
 
 def _disturbance(run: Run) -> str:
@@ -154,11 +202,12 @@ def table(comparisons: Sequence[Comparison]) -> str:
     head = ("", "ours", "stock", "ratio", "unit", "ours from..to", "stock from..to", "CPU s, ours", "stock")
     lines = aligned([head, *map(_row, comparisons)])
     for comparison in comparisons:
-        if memory := comparison.memory:
-            lines.append(
-                f"{comparison.case}: anonymous memory at most {memory.peak - memory.base:.0f} MiB above the "
-                f"{memory.base:.0f} MiB of the process before the work"
-            )
+        for name, memory in (("", comparison.memory), ("stock: ", comparison.stock_memory)):
+            if memory:
+                lines.append(
+                    f"{comparison.case}: {name}anonymous memory at most {memory.peak - memory.base:.0f} MiB "
+                    f"above the {memory.base:.0f} MiB of the process before the work"
+                )
     return "\n".join([*lines, *_load_lines(comparisons)])
 
 

@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ulmfit.errors import InputError
 
-BENCHES = {"extract": "ulmfit.bench.extract", "encode": "ulmfit.bench.encode"}
+if TYPE_CHECKING:
+    from ulmfit.recipe import Recipe
+
+BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "precision")}
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Options:
     megabytes: int | None = None
     """Size of the generated input, where none is given; None: what suits the bench."""
     repetitions: int = 3
+    """How often each program runs; precision: seeds, from 0."""
+    recipe: Recipe | None = None
+    runs: Path = Path("runs")
+    mirror: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,12 @@ def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
     if name not in BENCHES:
         raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
     module = cast(Bench, importlib.import_module(BENCHES[name]))
-    for option in ("dump", "reference", "documents"):
+    for option in ("dump", "reference", "documents", "recipe"):
         if getattr(options, option) is not None and option not in module.USES:
-            raise InputError(f"bench {name} has no use for {option}: leave {getattr(options, option)} out")
+            raise InputError(f"bench {name} has no use for {option}: leave {_shown(options, option)} out")
     with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:
         return module.run(options, Path(folder), log)
+
+
+def _shown(options: Options, option: str) -> str:
+    return options.recipe.name if option == "recipe" and options.recipe else str(getattr(options, option))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas
@@ -20,12 +21,16 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
+from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
-from ulmfit.language_model.fit import HISTORY, MODEL, WEIGHTS, load_language_model
+from ulmfit.language_model.fit import HISTORY
+from ulmfit.language_model.folder import MODEL, WEIGHTS, load_for_tokenizer
 from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
-from ulmfit.training.learner import Resampled, train
+from ulmfit.training.distribution import choose_device
+from ulmfit.training.learner import train
+from ulmfit.training.loop import Resampled
 from ulmfit.training.resampling import resampling_seed
 from ulmfit.training.weights import save_weights
 
@@ -40,8 +45,8 @@ class EncodedSplit:
     cut: int
 
 
-def build(stage: TrainClassifier, work: Work) -> None:
-    """Build a `TrainClassifier` stage."""
+def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> None:
+    """Build a `TrainClassifier` stage; `callbacks` are fastai callbacks of a user's."""
     settings = stage.settings
     torch.manual_seed(stage.seed)
     tokenizer = load_tokenizer(work.input(stage.tokenizer))
@@ -54,7 +59,11 @@ def build(stage: TrainClassifier, work: Work) -> None:
         work.warn(
             f"{cut} texts are longer than {settings.maximum_tokens} tokens; the rest of them is not read"
         )
-    model = TextClassifier(_encoder(stage, tokenizer, work), len(labels), settings)
+    encoder = _encoder(stage, tokenizer, work)
+    encoder.compute = choose_compute(
+        settings.precision, settings.engine, choose_device(settings.device), work.log
+    )
+    model = TextClassifier(encoder, len(labels), settings)
     train_split, valid_split = splits["train"], splits["valid"]
     loader = DocumentLoader(train_split.documents, train_split.labels, settings.batch_size, seed=stage.seed)
     valid_loader = DocumentLoader(
@@ -67,9 +76,19 @@ def build(stage: TrainClassifier, work: Work) -> None:
         label_smoothing=settings.label_smoothing,
     )
     resampled = _resampled(stage, train_split, tokenizer, dataset) if settings.subword_sampling else None
-    history = train(model, loader, valid_loader, loss, layer_groups, settings, work, resampled=resampled)
+    history = train(
+        model,
+        loader,
+        valid_loader,
+        loss,
+        layer_groups,
+        settings,
+        work,
+        callbacks=callbacks,
+        resampled=resampled,
+    )
     save_weights(model, work.folder / WEIGHTS)
-    write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
+    write_json(work.folder / HISTORY, history.content())
     write_json(work.folder / MODEL, _description(stage, tokenizer, labels))
     for name in ("valid", "test"):
         predictions = _predict(model, splits[name], labels, settings, work)
@@ -136,7 +155,7 @@ def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> Encode
     dropouts = stage.settings.dropouts
     if stage.language_model is None:
         return Encoder(tokenizer.size, stage.architecture, dropouts)
-    model = load_language_model(work.input(stage.language_model), dropouts)
+    model, _ = load_for_tokenizer(stage.language_model, tokenizer, dropouts, work)
     return model.encoder
 
 

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.language_model.settings import Architecture
-from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.stage import Stage, Work
-from ulmfit.tokens.stages import TrainTokenizer
+from ulmfit.tokens.stages import TokenizerStage
 
 
 class TrainClassifier(Stage):
@@ -22,9 +22,10 @@ class TrainClassifier(Stage):
     """
 
     stage_name: ClassVar[str] = "classifier"
+    stage_version: ClassVar[int] = 2
     dataset: DatasetStage = Field(description="the labelled texts")
-    tokenizer: TrainTokenizer = Field(description="the language model's tokenizer")
-    language_model: FineTune | Pretrain | None = Field(
+    tokenizer: TokenizerStage = Field(description="the language model's tokenizer")
+    language_model: FineTune | Pretrain | ImportedModel | None = Field(
         None, description="whose encoder it begins with; None: random weights (from scratch)"
     )
     architecture: Architecture = Field(Architecture(), description="size of the encoder")
@@ -36,6 +37,19 @@ class TrainClassifier(Stage):
     def _tokenizer_can_sample(self) -> Self:
         self.tokenizer.check_sampling(self.settings.subword_sampling)
         return self
+
+    @model_validator(mode="after")
+    def _fits_the_language_model(self) -> Self:
+        model = self.language_model
+        if model is not None and model.direction != self.direction:
+            raise ValueError(f"direction {self.direction}, but the language model reads {model.direction}")
+        if isinstance(model, FineTune) and model.tokens.tokenizer != self.tokenizer:
+            raise ValueError("tokenizer: expected the one that the language model was fine-tuned with")
+        return self
+
+    def resolved(self) -> Self:
+        """Return a copy with the precision that `auto` means on this machine."""
+        return self.changed(settings=self.settings.resolved())
 
     def build(self, work: Work) -> None:
         """Train, and predict validation and test texts."""

@@ -43,7 +43,7 @@ def write_filtered(
     `reason` is asked with the row and the document; an empty string keeps it. The account goes on from that
     of the corpus and gets the entries of `more`.
     """
-    account = _continued_account(folder)
+    account = continued_account(folder)
     account.more |= more or {}
     documents = _without(stored_documents(folder), reason, account)
     write_corpus(documents, work.folder, work.scratch(), account, selection, work.log)
@@ -59,7 +59,7 @@ def _without(
             yield document
 
 
-def _continued_account(folder: Path) -> Account:
+def continued_account(folder: Path) -> Account:
     """Return the account of a corpus as the beginning of another one."""
     content = read_json(folder / ACCOUNT)
     more = {name: value for name, value in content.items() if name not in CLOSING}

@@ -41,3 +41,16 @@ def share(part: float, whole: float, decimals: int = 1) -> str:
 def width(part: float, whole: float) -> float:
     """Return the width of a bar, 0 to 100."""
     return round(100 * part / whole, 2) if whole else 0.0
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02} min"

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
+from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
-from ulmfit.evaluation.record_part import RecordPart, Split, first_fault, part_of
+from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
 from ulmfit.files import write_json
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -80,52 +81,6 @@ class RowResult(RecordPart):
         )
 
 
-class LanguageModelResult(RecordPart):
-    """A language model's quality on one split, every document scored from its own beginning."""
-
-    name: str = Field(description="what the reader sees, such as 'Wikipedia' or 'fine-tuned'")
-    direction: Literal["forward", "backward"] = Field(description="reading direction")
-    split: Split = Field(description="the split that was scored")
-    documents: int = Field(ge=0, description="documents scored")
-    tokens: int = Field(ge=0, description="tokens scored")
-    words: int = Field(ge=0, description="whitespace words of the raw text")
-    characters: int = Field(ge=0, description="characters of the raw text")
-    unknown_tokens: int = Field(ge=0, description="unknown tokens among those scored")
-    loss: float = Field(ge=0, description="mean negative log-likelihood, nats a token")
-    token_perplexity: float | None = Field(ge=1, description="exp(loss); None when it is beyond a float")
-    word_perplexity: float | None = Field(ge=1, description="exp(loss x tokens / words); None as above")
-    bits_per_character: float = Field(description="loss x tokens / characters / ln 2")
-    parameters: int | None = Field(None, description="trainable numbers of the model; None if unknown")
-    training_tokens: int | None = Field(None, description="tokens trained on, all epochs; None if unknown")
-    seconds: float | None = Field(None, description="training time in seconds; None if unknown")
-    tokens_per_second: float | None = Field(None, description="training speed; None if unknown")
-
-    @field_validator("token_perplexity", "word_perplexity", mode="before")
-    @classmethod
-    def _infinity_is_none(cls, value: Any) -> Any:
-        return None if value == math.inf else value
-
-    @model_validator(mode="after")
-    def _agrees_with_loss(self) -> Self:
-        nats = self.loss * self.tokens
-        figures = {
-            "token_perplexity": (self.token_perplexity, self.loss),
-            "word_perplexity": (self.word_perplexity, nats / max(self.words, 1)),
-        }
-        for name, (perplexity, exponent) in figures.items():
-            if perplexity is not None and not math.isclose(math.log(perplexity), exponent, abs_tol=1e-6):
-                raise ValueError(f"{name} does not agree with loss")
-        bits = nats / max(self.characters, 1) / math.log(2)
-        if not math.isclose(self.bits_per_character, bits, rel_tol=1e-6, abs_tol=1e-9):
-            raise ValueError("bits_per_character does not agree with loss")
-        return self
-
-    @property
-    def comparable(self) -> bool:
-        """Whether the figures can be held against other tokenizers': not if tokens were unknown."""
-        return self.unknown_tokens == 0
-
-
 class StageTime(RecordPart):
     """What one stage cost."""
 
@@ -182,6 +137,7 @@ class Record(RecordPart):
     dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]
     language_models: tuple[LanguageModelResult, ...] = ()
+    poleval: tuple[PolEvalResult, ...] = Field((), description="PolEval-2018 perplexities, if asked for")
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")

@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from ulmfit.errors import InputError
 from ulmfit.evaluation import table
-from ulmfit.evaluation.bars import Bar, width
+from ulmfit.evaluation.bars import Bar, duration, width
 from ulmfit.evaluation.charts import strip_chart
 from ulmfit.evaluation.corpus_section import Corpus, describe_corpus
 from ulmfit.evaluation.curves import History, draw
+from ulmfit.evaluation.language_model_section import LanguageModels, describe_language_models
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.tokenizer_section import describe_tokenizers
 
@@ -103,8 +104,7 @@ def render_html(
         caption=table.caption(record),
         row_notes=table.row_notes(record),
         results=_results(record),
-        language_models=table.language_model_table(record),
-        model_notes=table.language_model_notes(record) + _model_costs(record),
+        language_models=_language_models(record),
         curves=[draw(history) for history in histories],
         confusions=[_confusion(row, labels) for row in record.rows],
         stages=_stage_bars(record),
@@ -117,17 +117,10 @@ def render_html(
     )
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people say it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60:,} h {minutes % 60:02} min"
+def _language_models(record: Record) -> LanguageModels | None:
+    return (
+        describe_language_models(record.language_models, record.poleval) if record.language_models else None
+    )
 
 
 def _results(record: Record) -> Results:
@@ -157,24 +150,6 @@ def _value(metric: MetricValues | None) -> Value:
     if metric is None:
         return Value("–", "")
     return Value(f"{100 * metric.mean:.2f}", "" if metric.sd is None else f"± {100 * metric.sd:.2f}")
-
-
-def _model_costs(record: Record) -> list[str]:
-    """Return one line a language model whose cost is known."""
-    lines = []
-    for model in record.language_models:
-        parts = []
-        if model.parameters is not None:
-            parts.append(f"{model.parameters:,} parameters")
-        if model.training_tokens is not None:
-            parts.append(f"{model.training_tokens:,} tokens trained on")
-        if model.seconds is not None:
-            parts.append(duration(model.seconds))
-        if model.tokens_per_second is not None:
-            parts.append(f"{model.tokens_per_second:,.0f} tokens/s")
-        if parts:
-            lines.append(f"{model.name}, {model.direction}: {', '.join(parts)}")
-    return list(dict.fromkeys(lines))
 
 
 def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.evaluation.cards import LeakSummary
-from ulmfit.evaluation.record import LanguageModelResult, MetricValues, Record, RowResult
+from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.record import MetricValues, Record, RowResult
 
 METRIC_TITLES = {
     "accuracy": "accuracy",
@@ -31,6 +32,7 @@ LABEL_MEANINGS = {
 }
 
 NOT_COMPARABLE = "not comparable: unknown tokens make perplexity and bits per character look too good"
+MARKED_WORDS = "not comparable: rare words of the texts were replaced by a mark"
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,21 @@ def row_notes(record: Record) -> list[str]:
 
 
 def language_model_notes(record: Record) -> list[str]:
-    """Return the remarks below the language models' table."""
-    comparable = all(model.comparable for model in record.language_models)
-    return [] if comparable else [f"* {NOT_COMPARABLE}"]
+    """Return the remarks below the language models' table, PolEval's perplexity among them."""
+    models = record.language_models
+    notes = [f"* {NOT_COMPARABLE}"] if any(model.unknown_tokens for model in models) else []
+    notes += [f"* {MARKED_WORDS}"] if any(model.rare_words_replaced for model in models) else []
+    return [*notes, *map(_poleval_note, record.poleval)]
+
+
+def _poleval_note(result: PolEvalResult) -> str:
+    perplexity = result.poleval_2018_word_perplexity
+    shown = "beyond a float" if perplexity is None else f"{perplexity:,.2f}"
+    return (
+        f"PolEval-2018 word perplexity of {result.name}, {result.direction}: {shown} "
+        f"({100 * result.replaced_words / result.words:.2f} % of {result.words:,} words replaced; ends of "
+        f"documents count as words; no word perplexity)"
+    )
 
 
 def leak_notes(record: Record) -> list[str]:

@@ -11,8 +11,10 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ulmfit.language_model.compute import PLAIN, Compute
 from ulmfit.language_model.lstm import WeightDropLSTM
 from ulmfit.language_model.masks import Masks, applied, dropout_mask, no_masks
+from ulmfit.language_model.qrnn import WeightDropQRNN
 from ulmfit.language_model.settings import Architecture, Dropouts
 
 State = list[tuple[Tensor, ...]]
@@ -22,28 +24,40 @@ EMBEDDING_RANGE = 0.1
 PAD_ID = 1
 
 
+def recurrent_layer(
+    architecture: Architecture, dropouts: Dropouts, number: int, inputs: int, units: int
+) -> WeightDropLSTM | WeightDropQRNN:
+    """Return layer `number` of an encoder; of a QRNN's layers only the first looks at two tokens."""
+    if architecture.kind == "lstm":
+        return WeightDropLSTM(inputs, units)
+    window = architecture.window if number == 0 else 1
+    return WeightDropQRNN(inputs, units, window=window, zoneout=dropouts.zoneout)
+
+
 class Encoder(nn.Module):
     """Embedding and L recurrent layers, with embedding, input, hidden and weight dropout."""
 
     def __init__(self, vocabulary_size: int, architecture: Architecture, dropouts: Dropouts) -> None:
         super().__init__()
         self.dropouts = dropouts.scaled()
+        self.compute: Compute = PLAIN
+        """In which type and by which engine the layers compute; may be set at any time between chunks."""
         size, layers = architecture.embedding_size, architecture.layers
         self.encoder = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
         nn.init.uniform_(self.encoder.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
         self.units = [architecture.hidden_size] * (layers - 1) + [size]
         self.rnns = nn.ModuleList(
-            WeightDropLSTM(inputs, units)
-            for inputs, units in zip([size, *self.units[:-1]], self.units, strict=True)
+            recurrent_layer(architecture, self.dropouts, number, inputs, units)
+            for number, (inputs, units) in enumerate(zip([size, *self.units[:-1]], self.units, strict=True))
         )
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros for the beginning of a document or a stream."""
         return [rnn.initial_state(batch_size) for rnn in self.layers()]
 
-    def layers(self) -> list[WeightDropLSTM]:
+    def layers(self) -> list[WeightDropLSTM | WeightDropQRNN]:
         """Return the recurrent layers, lowest first."""
-        return cast(list[WeightDropLSTM], list(self.rnns))
+        return cast(list[WeightDropLSTM | WeightDropQRNN], list(self.rnns))
 
     def draw_masks(self, batch_size: int) -> Masks:
         """Return the dropouts of one chunk: random ones in training, none in evaluation."""
@@ -64,15 +78,17 @@ class Encoder(nn.Module):
     def forward(self, ids: Tensor, state: State, masks: Masks | None = None) -> tuple[Tensor, State]:
         """Map token ids (B, T) and the state to outputs (B, T, E) and the new state.
 
-        Without `masks` they are drawn here. The outputs are a view of a tensor in which time comes first.
+        Without `masks` they are drawn here. The outputs are a view of a tensor in which time comes first, in
+        the type of `compute`.
         """
         masks = masks or self.draw_masks(ids.shape[0])
-        output = applied(masks.input, self._embed(ids.t(), masks.embedding))
+        embedded = applied(masks.input, self._embed(ids.t(), masks.embedding))
+        output = embedded.to(self.compute.activations(embedded))
         new_state: State = []
         for rnn, layer_state, hidden_mask, weight_mask in zip(
             self.rnns, state, masks.hidden, masks.weight, strict=True
         ):
-            output, layer_state = rnn(output, layer_state, weight_mask)
+            output, layer_state = rnn(output, layer_state, weight_mask, self.compute)
             new_state.append(layer_state)
             output = applied(hidden_mask, output)
         return output.transpose(0, 1), new_state

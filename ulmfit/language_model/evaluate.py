@@ -1,86 +1,214 @@
 """A language model's quality, document by document: every token is scored given its document's beginning.
 
-Shapes: B documents, T tokens of the longest of them, V vocabulary.
+Shapes: D documents, B of them in a batch, T positions of a chunk, N scored tokens of a chunk, E embedding.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.language_model.encoder import PAD_ID
+from ulmfit.files import read_json
+from ulmfit.language_model.linear_cross_entropy import token_losses
 from ulmfit.language_model.model import LanguageModel
+from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.stage import Work
+from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.tokenizer import Tokenizer
 
 CHUNK = 70
+"""Positions that are computed at once, whatever a document's length."""
+EVALUATED = ("valid", "test")
+
+
+def evaluate_splits(
+    model: LanguageModel,
+    tokens: Path,
+    tokenizer: Tokenizer,
+    settings: LanguageModelSettings,
+    backward: bool,
+    work: Work,
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of `perplexities` for validation and test, where these have documents.
+
+    `tokens` is the folder of an `EncodeTokens` stage. Nothing here waits for other processes: where several
+    train, the first one evaluates alone.
+    """
+    counts = read_json(tokens / "counts.json")
+    figures = {}
+    started, scored = time.monotonic(), 0
+    for split in EVALUATED:
+        array = TokenArray.open(tokens, split)
+        if not len(array):
+            continue
+        count = counts[split]
+        progress = work.progress(len(array.tokens), "tokens evaluated")
+        losses = document_losses(
+            model, array, settings.evaluation_batch, backward=backward, advance=progress.advance
+        )
+        progress.close()
+        figures[split] = perplexities(
+            loss_sum=math.fsum(losses),
+            documents=count["documents"],
+            tokens=len(array.tokens) - len(array),
+            words=count["words"],
+            characters=count["characters"],
+            unknown_tokens=int(numpy.count_nonzero(array.tokens == tokenizer.unk_id)),
+            scoring_precision=precision_of(model),
+        )
+        scored += figures[split]["tokens"]
+        work.log(describe_perplexities(split, figures[split]))
+    if scored:
+        seconds = time.monotonic() - started
+        work.measure("evaluation_seconds", seconds)
+        work.measure("evaluation_tokens_per_second", scored / max(seconds, 1e-9))
+    return figures
+
+
+def precision_of(model: LanguageModel) -> str:
+    """Return the precision in which a model scores, which is that of its training: fp32 or bf16."""
+    return "bf16" if model.encoder.compute.dtype == torch.bfloat16 else "fp32"
+
+
+# --- The loss of every document ----------------------------------------------------------------------------
 
 
 def document_losses(
     model: LanguageModel,
-    documents: Sequence[numpy.ndarray],
+    array: TokenArray,
     batch_size: int,
+    *,
+    backward: bool = False,
+    with_end: bool = False,
     advance: Callable[[int], None] = lambda tokens: None,
 ) -> numpy.ndarray:
-    """Return the summed loss of each document (nats, float64) over its tokens after the first (xxbos)."""
-    order = sorted(range(len(documents)), key=lambda index: len(documents[index]))
-    losses = numpy.zeros(len(documents))
-    device = model.encoder.encoder.weight.device
+    """Return the summed loss of each document (D,), nats in float64, over its tokens after the first (xxbos).
+
+    `array` holds documents in the order of their texts; a `backward` model is given them in its own.
+    `with_end` scores the end of each document too: as the xxbos of another, which follows it in training.
+
+    The result does not depend on `batch_size`, which limits memory: so many documents of CHUNK tokens or
+    more are scored at once, and more of shorter ones. Documents of like length share a batch, one that ended
+    leaves it, and what is padded is never scored. Memory does not grow with the length of documents.
+    """
+    lengths = numpy.diff(array.offsets)
+    scored = lengths - 1 + int(with_end)
+    order = numpy.argsort(-scored, kind="stable")
+    order = order[scored[order] > 0]
+    losses = numpy.zeros(len(array))
+    was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = [documents[index] for index in chosen]
-            losses[chosen] = _batch_losses(model, _padded(batch).to(device)).cpu().numpy()
-            advance(sum(map(len, batch)))
+    with torch.no_grad():
+        for batch in _batches(scored[order], batch_size):
+            documents = order[batch]
+            total = _batch_losses(model, array, documents, scored[documents], backward, advance)
+            losses[documents] = total.cpu().numpy()
+    model.train(was_training)
     return losses
 
 
-def _padded(documents: Sequence[numpy.ndarray]) -> Tensor:
-    ids = torch.full((len(documents), max(map(len, documents))), PAD_ID, dtype=torch.int64)
-    for row, document in enumerate(documents):
-        ids[row, : len(document)] = torch.from_numpy(document.astype(numpy.int64))
-    return ids
+def _batches(scored: numpy.ndarray, batch_size: int) -> Iterator[slice]:
+    """Cut documents, the longest first, into batches with about as many tokens in a chunk."""
+    start = 0
+    while start < len(scored):
+        documents = batch_size * CHUNK // min(CHUNK, int(scored[start]))
+        yield slice(start, start + documents)
+        start += documents
 
 
-def _batch_losses(model: LanguageModel, ids: Tensor) -> Tensor:
-    """Map ids (B, T) to summed losses (B,); padding adds nothing."""
-    state = model.encoder.initial_state(ids.shape[0])
-    total = torch.zeros(ids.shape[0], dtype=torch.float64, device=ids.device)
-    for start in range(0, ids.shape[1] - 1, CHUNK):
-        targets = ids[:, start + 1 : start + 1 + CHUNK]
-        outputs, state = model.encoder(ids[:, start : start + targets.shape[1]], state)
-        logits = model.decoder(outputs)
-        loss = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=PAD_ID, reduction="none"
-        )
-        total += loss.view_as(targets).double().sum(1)
+def _batch_losses(
+    model: LanguageModel,
+    array: TokenArray,
+    documents: numpy.ndarray,
+    scored: numpy.ndarray,
+    backward: bool,
+    advance: Callable[[int], None],
+) -> Tensor:
+    """Return the summed losses (B,) of `documents` (B,), of which `scored` (B,) tokens count, most first."""
+    decoder = model.decoder.decoder
+    device = decoder.weight.device
+    state = model.encoder.initial_state(len(documents))
+    total = torch.zeros(len(documents), dtype=torch.float64, device=device)
+    for start in range(0, int(scored[0]), CHUNK):
+        active = int(numpy.count_nonzero(scored > start))
+        end = min(start + CHUNK, int(scored[0]))
+        positions = numpy.arange(start, end + 1)
+        ids = torch.from_numpy(_tokens_at(array, documents[:active], positions, backward)).to(device)
+        counts = torch.from_numpy(positions[:-1] < scored[:active, None]).to(device)
+        state = [tuple(tensor[:, :active] for tensor in layer) for layer in state]
+        outputs, state = model.encoder(ids[:, :-1], state)
+        losses = torch.zeros(counts.shape, dtype=torch.float64, device=device)
+        losses[counts] = token_losses(
+            outputs[counts], decoder.weight, decoder.bias, ids[:, 1:][counts]
+        ).double()
+        total[:active] += losses.sum(1)
+        advance(int(numpy.minimum(scored[:active] - start, CHUNK).sum()))
     return total
 
 
+def _tokens_at(
+    array: TokenArray, documents: numpy.ndarray, positions: numpy.ndarray, backward: bool
+) -> numpy.ndarray:
+    """Return the tokens (B, T) that stand at `positions` (T,) as the model reads; behind the end xxbos."""
+    begins = array.offsets[documents][:, None]
+    lengths = array.offsets[documents + 1][:, None] - begins
+    places = numpy.where(positions == 0, 0, lengths - positions) if backward else positions
+    inside = (positions < lengths) & (places >= 0)
+    return array.tokens[begins + numpy.where(inside, places, 0)].astype(numpy.int64)
+
+
+# --- Figures -----------------------------------------------------------------------------------------------
+
+
 def perplexities(
-    *, loss_sum: float, documents: int, tokens: int, words: int, characters: int, unknown_tokens: int
-) -> dict[str, float]:
+    *,
+    loss_sum: float,
+    documents: int,
+    tokens: int,
+    words: int,
+    characters: int,
+    unknown_tokens: int,
+    scoring_precision: str = "fp32",
+) -> dict[str, Any]:
     """Return loss (nats a token), token and word perplexity, and bits per character.
 
     `tokens` are the scored ones, `words` and `characters` those of the raw text. Word perplexity is
     exp(loss x tokens / words). With unknown tokens the last two are not comparable to other models'.
+    `scoring_precision` is that of the matrix products; losses are summed in float64.
     """
     loss = loss_sum / max(tokens, 1)
     return {
         "loss": loss,
-        "token_perplexity": _exponential(loss),
-        "word_perplexity": _exponential(loss_sum / max(words, 1)),
+        "token_perplexity": exponential(loss),
+        "word_perplexity": exponential(loss_sum / max(words, 1)),
         "bits_per_character": loss_sum / math.log(2) / max(characters, 1),
         "documents": documents,
         "tokens": tokens,
         "words": words,
         "characters": characters,
         "unknown_tokens": unknown_tokens,
+        "scoring_precision": scoring_precision,
     }
 
 
-def _exponential(value: float) -> float:
+def exponential(value: float) -> float:
+    """Return e to the power of `value`, infinity where no float holds it."""
     return math.exp(value) if value < 700 else math.inf
+
+
+def describe_perplexities(split: str, figures: dict[str, Any]) -> str:
+    """Return one line for a log."""
+    unknown = figures["unknown_tokens"]
+    mark = f" (the last two not comparable: {unknown:,} unknown tokens)" if unknown else ""
+    return (
+        f"{split}: loss {figures['loss']:.4f}, token perplexity {figures['token_perplexity']:.2f}, "
+        f"word perplexity {figures['word_perplexity']:.2f}, "
+        f"{figures['bits_per_character']:.4f} bits a character{mark}"
+    )

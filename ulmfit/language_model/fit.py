@@ -2,165 +2,125 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from fastai.callback.rnn import ModelResetter, RNNCallback, RNNRegularizer
-from torch import Tensor
 
-from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
-from ulmfit.language_model.evaluate import document_losses, perplexities
+from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.evaluate import evaluate_splits
+from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
+from ulmfit.language_model.folder import load_language_model as load_language_model
 from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampling import SampledStreams
-from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
-from ulmfit.language_model.stages import Direction, FineTune, LanguageModelStage, Pretrain
+from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.language_model.stages import FineTune, Pretrain
+from ulmfit.language_model.vocabulary import VocabularyMatch
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.training.distribution import current_distribution
 from ulmfit.training.learner import train
-from ulmfit.training.weights import load_weights, read_weights, save_weights
+from ulmfit.training.weights import save_weights
 
-WEIGHTS, MODEL, HISTORY, METRICS = "model.safetensors", "model.json", "history.json", "metrics.json"
+HISTORY, METRICS = "history.json", "metrics.json"
 
 
-def pretrain(stage: Pretrain, work: Work) -> None:
-    """Build a `Pretrain` stage."""
+def pretrain(stage: Pretrain, work: Work, callbacks: Sequence[Any] = ()) -> None:
+    """Build a `Pretrain` stage; `callbacks` are fastai callbacks of a user's."""
     settings = stage.settings
     torch.manual_seed(settings.seed)
     tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
     model = LanguageModel(tokenizer.size, settings.architecture, settings.dropouts)
-    _fit(stage, stage.direction, settings, settings.seed, model, tokenizer, work)
-    description = {
-        "kind": "awd_lstm",
-        "vocabulary_size": tokenizer.size,
-        "architecture": settings.architecture.model_dump(),
-        "direction": stage.direction,
-    }
-    write_json(work.folder / MODEL, description)
+    description = describe_model(settings.architecture, tokenizer.size, stage.direction)
+    _fit(stage, settings, settings.seed, model, tokenizer, work, description, callbacks)
 
 
-def fine_tune(stage: FineTune, work: Work) -> None:
-    """Build a `FineTune` stage."""
+def fine_tune(stage: FineTune, work: Work, callbacks: Sequence[Any] = ()) -> None:
+    """Build a `FineTune` stage; a model of another tokenizer gets this one's vocabulary first."""
     torch.manual_seed(stage.seed)
     tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
-    pretrained = work.input(stage.pretrained)
-    model = load_language_model(pretrained, stage.settings.dropouts)
-    if model.encoder.encoder.num_embeddings != tokenizer.size:
-        raise InputError(
-            f"the pretrained model has {model.encoder.encoder.num_embeddings} pieces, "
-            f"the tokenizer {tokenizer.size}: use the tokenizer that it was pretrained with"
-        )
-    _fit(stage, stage.direction, stage.settings, stage.seed, model, tokenizer, work)
-    write_json(work.folder / MODEL, read_json(pretrained / MODEL))
-
-
-def load_language_model(folder: Path, dropouts: Dropouts) -> LanguageModel:
-    """Load the language model of a stage's folder; raises InputError when it is none."""
-    try:
-        description = read_json(folder / MODEL)
-        architecture = Architecture(**description["architecture"])
-        vocabulary_size = description["vocabulary_size"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder} holds no language model: {MODEL} is missing or damaged") from error
-    model = LanguageModel(vocabulary_size, architecture, dropouts)
-    load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
-    return model
-
-
-def language_model_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of logits (B, T, V) against ids (B, T), in nats."""
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    counts = piece_counts(work.input(stage.tokens), tokenizer.size)
+    model, match = load_for_tokenizer(stage.pretrained, tokenizer, stage.settings.dropouts, work, counts)
+    pretrained = read_json(work.input(stage.pretrained) / MODEL)
+    description = {**pretrained, "vocabulary_size": tokenizer.size}
+    _fit(stage, stage.settings, stage.seed, model, tokenizer, work, description, callbacks, match)
 
 
 def _fit(
-    stage: LanguageModelStage,
-    direction: Direction,
+    stage: Pretrain | FineTune,
     settings: LanguageModelSettings,
     seed: int,
     model: LanguageModel,
     tokenizer: Tokenizer,
     work: Work,
+    description: dict[str, Any],
+    callbacks: Sequence[Any],
+    match: VocabularyMatch | None = None,
 ) -> None:
     """Train `model`, write its weights and history, and evaluate it on every split that has documents.
 
     With subword sampling only the training texts are cut into other pieces; validation and test never are.
+    Of several processes all train, and rank 0 alone writes and evaluates.
     """
-    backward = direction == "backward"
+    distribution = current_distribution(settings)
+    distribution.check_batch_size(settings.batch_size)
+    model.set_compute(choose_compute(settings.precision, settings.engine, distribution.device, work.log))
+    backward = stage.direction == "backward"
     folder = work.input(stage.tokens)
-    arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid", "test")}
+    arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid")}
     streams = {
         split: reading_order(arrays[split].tokens, tokenizer.bos_id, backward=backward)
         for split in ("train", "valid")
     }
-    loader = StreamLoader(streams["train"], settings.batch_size, settings.bptt, seed=seed)
-    valid_loader = StreamLoader(streams["valid"], settings.batch_size, settings.bptt, shifted=False)
-    work.log(f"{len(streams['train']):,} tokens, {len(loader):,} steps an epoch, {direction}")
-    regularizers = [RNNRegularizer(settings.ar, settings.tar)] if settings.ar or settings.tar else []
+    new_loader = partial(
+        StreamLoader,
+        batch_size=settings.batch_size,
+        bptt=settings.bptt,
+        rank=distribution.rank,
+        ranks=distribution.world,
+        device=distribution.device,
+    )
+    loader = new_loader(streams["train"], seed=seed)
+    valid_loader = new_loader(streams["valid"], shifted=False)
+    work.log(f"{len(streams['train']):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
     resampled = None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
-        sampled = SampledStreams(documents, arrays["train"], tokenizer, settings, seed, backward, work)
-        resampled = sampled.epoch
+        resampled = SampledStreams(
+            documents, arrays["train"], tokenizer, settings, seed, backward, work, distribution
+        ).epoch
+    loss = LanguageModelLoss(settings.label_smoothing)
     history = train(
         model,
         loader,
         valid_loader,
-        language_model_loss,
+        loss,
         layer_groups,
         settings,
         work,
-        callbacks=[ModelResetter(), RNNCallback(), *regularizers],
+        callbacks=callbacks,
         resampled=resampled,
+        fused=StreamLoss(model, loss, settings.ar, settings.tar),
+        distribution=distribution,
     )
-    epochs = sum(phase.epochs for phase in settings.phases)
+    distribution.finish()
+    if not distribution.is_main:
+        return
     save_weights(model, work.folder / WEIGHTS)
-    write_json(work.folder / HISTORY, {"steps": history.steps, "epochs": history.epochs})
+    write_json(work.folder / HISTORY, history.content())
+    write_json(work.folder / MODEL, description)
+    epochs = len(history.epochs)
     metrics: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "training_tokens": history.tokens // epochs if settings.subword_sampling else len(streams["train"]),
         "epochs": epochs,
     }
-    counts = read_json(folder / "counts.json")
-    for split in ("valid", "test"):
-        if len(arrays[split]):
-            metrics[split] = _evaluate(model, arrays[split], counts[split], settings, backward, work)
-            work.log(_describe(split, metrics[split]))
+    if match is not None:
+        metrics["vocabulary"] = match.summary()
+    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work)
     write_json(work.folder / METRICS, metrics)
-
-
-def _evaluate(
-    model: LanguageModel,
-    array: TokenArray,
-    counts: dict[str, int],
-    settings: LanguageModelSettings,
-    backward: bool,
-    work: Work,
-) -> dict[str, float]:
-    documents = [array.document(index) for index in range(len(array))]
-    if backward:
-        documents = [reading_order(document, document[0], backward=True) for document in documents]
-    progress = work.progress(sum(map(len, documents)), "tokens evaluated")
-    started = time.monotonic()
-    losses = document_losses(model, documents, settings.evaluation_batch, progress.advance)
-    progress.close()
-    work.measure("evaluation_seconds", time.monotonic() - started)
-    return perplexities(
-        loss_sum=float(losses.sum()),
-        documents=counts["documents"],
-        tokens=counts["tokens"] - counts["documents"],
-        words=counts["words"],
-        characters=counts["characters"],
-        unknown_tokens=counts["unknown"],
-    )
-
-
-def _describe(split: str, metrics: dict[str, float]) -> str:
-    return (
-        f"{split}: loss {metrics['loss']:.4f}, token perplexity {metrics['token_perplexity']:.2f}, "
-        f"word perplexity {metrics['word_perplexity']:.2f}, "
-        f"{metrics['bits_per_character']:.4f} bits a character"
-    )

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from ulmfit.language_model.compute import PLAIN, Compute
+from ulmfit.language_model.engines.cudnn import lstm_function
 from ulmfit.language_model.masks import applied
 
 LSTMState = tuple[Tensor, Tensor]
@@ -46,11 +49,74 @@ class WeightDropLSTM(nn.Module):
         return zeros(1, batch_size, self.units), zeros(1, batch_size, self.units)
 
     def forward(
-        self, inputs: Tensor, state: LSTMState, weight_mask: Tensor | None
+        self, inputs: Tensor, state: LSTMState, weight_mask: Tensor | None, compute: Compute = PLAIN
     ) -> tuple[Tensor, LSTMState]:
         """Map (T, B, I) and the state to (T, B, H) and the new state."""
-        recurrent = applied(weight_mask, self.weight_hh_l0_raw)
+        inputs = inputs.to(compute.activations(self.weight_hh_l0_raw))
+        state = (state[0].to(inputs.dtype), state[1])
+        if compute.engine == "fast" and inputs.device.type == "cpu":
+            return self._on_cpu(inputs, state, weight_mask)
+        if compute.engine == "fast" and inputs.device.type == "cuda":
+            function = lstm_function(inputs.dtype, inputs.device)
+            if function is not None:
+                return self._on_cuda(function, inputs, state, weight_mask)
+        weight = applied(weight_mask, self.weight_hh_l0_raw)
+        if inputs.dtype == torch.bfloat16:
+            return self._in_steps(inputs, state, weight)
         other = self.module
-        weights = [other.weight_ih_l0, recurrent, other.bias_ih_l0, other.bias_hh_l0]
+        weights = [other.weight_ih_l0, weight, other.bias_ih_l0, other.bias_hh_l0]
         output, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, self.training, False, False)
         return output, (hidden, cell)
+
+    def _on_cpu(
+        self, inputs: Tensor, state: LSTMState, weight_mask: Tensor | None
+    ) -> tuple[Tensor, LSTMState]:
+        from ulmfit.language_model.engines.cpu_lstm import LSTMFunction
+
+        other = self.module
+        output, hidden, cell = LSTMFunction.apply(
+            inputs,
+            state[0].squeeze(0),
+            state[1].squeeze(0),
+            other.weight_ih_l0,
+            self.weight_hh_l0_raw,
+            weight_mask,
+            other.bias_ih_l0,
+            other.bias_hh_l0,
+        )
+        return output, (hidden.unsqueeze(0), cell.unsqueeze(0))
+
+    def _on_cuda(
+        self,
+        function: type[torch.autograd.Function],
+        inputs: Tensor,
+        state: LSTMState,
+        weight_mask: Tensor | None,
+    ) -> tuple[Tensor, LSTMState]:
+        other = self.module
+        output, hidden, cell = function.apply(
+            inputs,
+            state[0],
+            state[1],
+            other.weight_ih_l0,
+            self.weight_hh_l0_raw,
+            weight_mask,
+            other.bias_ih_l0,
+            other.bias_hh_l0,
+        )
+        return output, (hidden, cell)
+
+    def _in_steps(self, inputs: Tensor, state: LSTMState, weight: Tensor) -> tuple[Tensor, LSTMState]:
+        """Compute the layer step by step: products in the inputs' type, everything else in the weights'."""
+        other, dtype = self.module, inputs.dtype
+        hidden, cell = state[0].squeeze(0), state[1].squeeze(0)
+        input_part = functional.linear(inputs, other.weight_ih_l0.to(dtype))
+        bias, weight = other.bias_ih_l0 + other.bias_hh_l0, weight.to(dtype)
+        outputs = []
+        for now in range(len(inputs)):
+            gates = input_part[now].to(cell.dtype) + functional.linear(hidden, weight).to(cell.dtype) + bias
+            input_gate, forget_gate, new, output_gate = gates.chunk(4, dim=1)
+            cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * new.tanh()
+            hidden = (output_gate.sigmoid() * cell.tanh()).to(dtype)
+            outputs.append(hidden)
+        return torch.stack(outputs), (hidden.unsqueeze(0), cell.unsqueeze(0))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
+from torch.nn import functional
 
+from ulmfit.language_model.compute import Compute
 from ulmfit.language_model.encoder import Encoder, State
 from ulmfit.language_model.masks import applied, dropout_mask
 from ulmfit.language_model.settings import Architecture, Dropouts
@@ -39,12 +41,14 @@ class LinearDecoder(nn.Module):
         """Map (B, T, E) to the same shape: in training with one mask for all time steps."""
         if not self.training:
             return outputs
-        mask = dropout_mask(outputs, (outputs.shape[0], 1, outputs.shape[2]), self.output_dropout)
+        shape = (outputs.shape[0], 1, outputs.shape[2])
+        mask = dropout_mask(self.decoder.weight, shape, self.output_dropout)
         return applied(mask, outputs)
 
     def forward(self, dropped: Tensor) -> Tensor:
-        """Map (B, T, E) to logits (B, T, V)."""
-        return self.decoder(dropped)
+        """Map (B, T, E) to logits (B, T, V), in the same type."""
+        weight, bias = self.decoder.weight.to(dropped.dtype), self.decoder.bias.to(dropped.dtype)
+        return functional.linear(dropped, weight, bias)
 
 
 class LanguageModel(nn.Sequential):
@@ -66,6 +70,10 @@ class LanguageModel(nn.Sequential):
     def decoder(self) -> LinearDecoder:
         """Output dropout and the tied linear layer."""
         return cast(LinearDecoder, self[1])
+
+    def set_compute(self, compute: Compute) -> None:
+        """Choose the type and the engine of what follows; the parameters and the carried state stay."""
+        self.encoder.compute = compute
 
     def reset(self) -> None:
         """Forget the hidden state: the next chunk begins a text."""

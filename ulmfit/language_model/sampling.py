@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
+
 from ulmfit.language_model.loader import StreamLoader, reading_order
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.documents import batches
 from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.resampling import resampling_seed
 
 PART_CHARACTERS = 4_000_000
@@ -25,7 +28,8 @@ class SampledStreams:
     """The documents of the training split, encoded by `Tokenizer.sample` with other pieces every epoch.
 
     An epoch's tokens lie in the scratch folder while it is trained on. They depend on the documents, the
-    tokenizer, strength, seed and epoch alone: a killed run writes the same bytes again.
+    tokenizer, strength, seed and epoch alone: a killed run writes the same bytes again. Of several processes
+    the first one writes them, and all read.
     """
 
     documents: Path
@@ -37,21 +41,36 @@ class SampledStreams:
     seed: int
     backward: bool
     work: Work
+    distribution: Distribution = SINGLE
 
     @contextmanager
     def epoch(self, number: int) -> Iterator[StreamLoader]:
         """Lend the loader of epoch `number`, counted over all phases; its file is removed afterwards."""
         folder = self.work.scratch() / "sampled"
-        # A killed run left its epoch here.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        self._write(number, folder)
+        if self.distribution.is_main:
+            # A killed run left its epoch here.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            self._write(number, folder)
+        self.distribution.barrier()
         tokens = TokenArray.open(folder, "train").tokens
         ratio = len(tokens) / len(self.plain.tokens)
         self.work.log(f"epoch {number + 1} of all: {len(tokens):,} tokens, {ratio:.2f} times the plain ones")
-        stream = reading_order(tokens, self.tokenizer.bos_id, backward=self.backward)
-        yield StreamLoader(stream, self.settings.batch_size, self.settings.bptt, seed=self.seed)
-        shutil.rmtree(folder)
+        yield self._loader(tokens)
+        self.distribution.barrier()
+        if self.distribution.is_main:
+            shutil.rmtree(folder)
+
+    def _loader(self, tokens: numpy.ndarray) -> StreamLoader:
+        return StreamLoader(
+            reading_order(tokens, self.tokenizer.bos_id, backward=self.backward),
+            self.settings.batch_size,
+            self.settings.bptt,
+            seed=self.seed,
+            rank=self.distribution.rank,
+            ranks=self.distribution.world,
+            device=self.distribution.device,
+        )
 
     def _write(self, number: int, folder: Path) -> None:
         progress = self.work.progress(len(self.plain), "documents cut anew")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.training.settings import TrainingSettings
 
-DROPOUTS = ("output", "hidden", "input", "embedding", "weight")
+DROPOUTS = ("output", "hidden", "input", "embedding", "weight", "zoneout")
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -22,17 +22,27 @@ class Architecture(Settings):
     embedding_size: int = Field(400, ge=1, description="units of the embedding and of the last layer")
     hidden_size: int = Field(1152, ge=1, description="units of the layers before the last")
     layers: int = Field(3, ge=1, description="recurrent layers")
+    window: Literal[1, 2] = Field(
+        2,
+        description="qrnn: tokens that the first layer sees at once, the others see 1 (fastai v1); "
+        "lstm: unused",
+    )
 
 
 class Dropouts(Settings):
-    """The five dropouts of AWD-LSTM; 0 turns one off."""
+    """The five dropouts of AWD-LSTM, and the QRNN's zoneout; 0 turns one off."""
 
     output: Probability = Field(0.1, description="on the last layer's outputs (classifier: in the head)")
     hidden: Probability = Field(0.15, description="between layers")
     input: Probability = Field(0.25, description="on the embedded inputs")
     embedding: Probability = Field(0.02, description="whole words of the embedding")
-    weight: Probability = Field(0.2, description="hidden-to-hidden weights")
-    multiplier: float = Field(1.0, ge=0, description="scales all five; 0: no dropout")
+    weight: Probability = Field(0.2, description="hidden-to-hidden weights (qrnn: all weights of a layer)")
+    zoneout: Probability = Field(
+        0.0,
+        description="qrnn: a unit keeps its cell over a token (Bradbury et al. 2016, section 2.1); "
+        "lstm: unused",
+    )
+    multiplier: float = Field(1.0, ge=0, description="scales all of them; 0: no dropout")
 
     @model_validator(mode="after")
     def _are_probabilities_after_the_multiplier(self) -> Self:

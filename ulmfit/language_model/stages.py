@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.language_model.settings import FineTuneSettings, PretrainSettings
+from ulmfit.assets import File
+from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
 from ulmfit.stage import Stage, Work
 from ulmfit.tokens.stages import EncodeTokens
 
@@ -26,6 +27,7 @@ class Pretrain(LanguageModelStage):
     """A language model trained from nothing on a large corpus (ULMFiT, section 3.1)."""
 
     stage_name: ClassVar[str] = "pretrain"
+    stage_version: ClassVar[int] = 2
     settings: PretrainSettings = PretrainSettings()
     direction: Direction = "forward"
 
@@ -34,6 +36,10 @@ class Pretrain(LanguageModelStage):
         self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
         return self
 
+    def resolved(self) -> Self:
+        """Return a copy with the precision that `auto` means on this machine."""
+        return self.changed(settings=self.settings.resolved())
+
     def build(self, work: Work) -> None:
         """Train and evaluate."""
         from ulmfit.language_model.fit import pretrain
@@ -41,11 +47,47 @@ class Pretrain(LanguageModelStage):
         pretrain(self, work)
 
 
+class ImportedModel(Stage):
+    """Somebody else's pretrained language model: fastai's AWD_LSTM and AWD_QRNN, MultiFiT's releases.
+
+    Files: `model.safetensors`, `model.json`, and `vocabulary.json`, the pieces in the order of the rows. It
+    has no tokenizer: whoever takes it over brings one, and rows are matched by the text of the pieces.
+    """
+
+    stage_name: ClassVar[str] = "imported"
+    weights: File = Field(description=".pth file from torch.save or fastai, or .safetensors")
+    vocabulary: File = Field(description="itos.pkl, .json list, SentencePiece .model or .vocab; one a row")
+    direction: Direction = Field(description="the way the model reads; weights do not tell")
+    description: File | None = Field(
+        None, description="the model.json that came with the weights, which has to agree; None: there is none"
+    )
+    architecture: Architecture | None = Field(
+        None, description="size that the weights have to have; None: whatever they have"
+    )
+
+    def build(self, work: Work) -> None:
+        """Read the weights without running code from them, and write them in our layout."""
+        from ulmfit.language_model.imported import import_model
+
+        import_model(
+            work.file(self.weights),
+            work.file(self.vocabulary),
+            work.folder,
+            self.direction,
+            description=None if self.description is None else work.file(self.description),
+            architecture=self.architecture,
+            log=work.log,
+        )
+
+
 class FineTune(LanguageModelStage):
     """A pretrained language model adapted to the target texts (ULMFiT, section 3.2)."""
 
     stage_name: ClassVar[str] = "finetune"
-    pretrained: Pretrain = Field(description="where it begins; its direction is this one's")
+    stage_version: ClassVar[int] = 2
+    pretrained: Pretrain | ImportedModel = Field(
+        description="where it begins; its direction is this one's, its tokenizer may be another"
+    )
     settings: FineTuneSettings = FineTuneSettings()
     seed: int = Field(0, description="seed of dropout and of the order of texts")
 
@@ -58,6 +100,10 @@ class FineTune(LanguageModelStage):
     def direction(self) -> Direction:
         """The pretrained model's direction."""
         return self.pretrained.direction
+
+    def resolved(self) -> Self:
+        """Return a copy with the precision that `auto` means on this machine."""
+        return self.changed(settings=self.settings.resolved())
 
     def build(self, work: Work) -> None:
         """Train and evaluate."""

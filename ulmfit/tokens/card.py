@@ -9,7 +9,7 @@ from pydantic import Field
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.stage import Stage, Work
-from ulmfit.tokens.stages import TrainTokenizer
+from ulmfit.tokens.stages import TokenizerStage
 
 CARD, PIECES = "card.json", "pieces.json"
 
@@ -23,7 +23,7 @@ class TokenizerCard(Stage):
 
     stage_name: ClassVar[str] = "tokenizer-card"
 
-    tokenizers: tuple[TrainTokenizer, ...] = Field(min_length=1, description="one column each, in this order")
+    tokenizers: tuple[TokenizerStage, ...] = Field(min_length=1, description="one column each, in this order")
     documents: CorpusStage = Field(description="corpus whose validation split is encoded")
     target: DatasetStage | None = Field(
         None, description="data set whose train and valid texts are encoded; None: none"
@@ -49,9 +49,9 @@ class TokenizerCard(Stage):
         figures, pieces = [], []
         for stage in self.tokenizers:
             measured = measure(load_tokenizer(work.input(stage)), samples)
-            figures.append({"kind": stage.model_type, **measured.figures})
+            figures.append({"kind": stage.label, **measured.figures})
             pieces.append(measured.pieces(self.listed_pieces))
-            work.log(f"{stage.model_type}, {measured.summary()}")
+            work.log(f"{stage.label}, {measured.summary()}")
         sizes = {name: size_of(texts) for name, texts in samples.items()}
         write_json(work.folder / CARD, {"texts": sizes, "tokenizers": figures})
         write_json(work.folder / PIECES, pieces)

@@ -28,9 +28,9 @@ _VARINT, _EIGHT_BYTES, _DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
 def with_exact_sums(model: bytes) -> bytes:
     """Return a serialized model with rounded scores, and ordinary pieces in place of user-defined ones."""
     changed = bytearray(model)
-    for number, begin, end in _fields(model, 0, len(model)):
+    for number, begin, end in fields(model, 0, len(model)):
         if number == _PIECES:
-            for inner, place, _ in _fields(model, begin, end):
+            for inner, place, _ in fields(model, begin, end):
                 if inner == _SCORE:
                     (score,) = struct.unpack_from("<f", model, place)
                     struct.pack_into("<f", changed, place, round(score / SCORE_UNIT) * SCORE_UNIT)
@@ -41,9 +41,9 @@ def with_exact_sums(model: bytes) -> bytes:
 
 def is_unigram(model: bytes) -> bool:
     """Return whether a serialized model cuts words by scores; the other kind (BPE) adds nothing up."""
-    for number, begin, end in _fields(model, 0, len(model)):
+    for number, begin, end in fields(model, 0, len(model)):
         if number == _TRAINER:
-            for inner, place, _ in _fields(model, begin, end):
+            for inner, place, _ in fields(model, begin, end):
                 if inner == _MODEL_TYPE:
                     return model[place] == _UNIGRAM
     return True
@@ -56,7 +56,7 @@ def exact_line_length(scores: list[float]) -> int:
     return int(LARGEST_EXACT_SUM / (UNKNOWN_PENALTY - min(scores)))
 
 
-def _fields(message: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(message: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield number, begin and end of each field of a message in protocol buffers' wire format."""
     while begin < end:
         key, begin = _varint(message, begin)
@@ -67,6 +67,8 @@ def _fields(message: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
             _, after = _varint(message, begin)
         else:
             after = begin + {_FOUR_BYTES: 4, _EIGHT_BYTES: 8}[key & 7]
+        if after > end:
+            raise IndexError("a field goes past the end of its message")
         yield key >> 3, begin, after
         begin = after
 

@@ -1,4 +1,4 @@
-"""The stages of step 2: a tokenizer from the training documents, and token arrays of all documents."""
+"""The stages of step 2: a tokenizer, trained or given, and token arrays of all documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ulmfit.assets import File
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.errors import InputError
 from ulmfit.settings import NOT_IN_KEY
@@ -16,7 +17,64 @@ if TYPE_CHECKING:
     from ulmfit.tokens.tokenizer import Tokenizer
 
 
-class TrainTokenizer(Stage):
+class TokenizerStage(Stage):
+    """A stage whose folder holds a tokenizer, which `tokens.tokenizer.load_tokenizer` reads."""
+
+    language: str = Field(description="language code, e.g. `de`; tr, az and their like map I to ı")
+    marks: bool = Field(True, description="write capitals as marks and small letters; off: keep the letters")
+    repeats: bool = Field(
+        False,
+        description="write a character four times or more, and a word three times or more, as a mark and a "
+        "number; off: keep them",
+    )
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        raise TypeError(f"{type(self).__name__} has no label")
+
+    @property
+    def has_subwords(self) -> bool:
+        """Whether a word can be cut into other pieces, which subword sampling needs."""
+        return True
+
+    def check_sampling(self, strength: float) -> None:
+        """Raise InputError when `strength` asks for subword sampling and there are no subwords."""
+        if strength and not self.has_subwords:
+            raise InputError(
+                f"subword_sampling {strength:g}: a tokenizer of words has no other pieces to choose from; "
+                f"set it to 0, or take model_type unigram or bpe"
+            )
+
+
+class GivenTokenizer(TokenizerStage):
+    """A SentencePiece model that was trained elsewhere: its pieces behind our special tokens and marks.
+
+    Texts are written in our form, see `given_model`; so the ids are not those of the model that was given.
+    """
+
+    stage_name: ClassVar[str] = "given-tokenizer"
+    model: File = Field(
+        description="a SentencePiece model, such as the spm.model of a released language model"
+    )
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return "given"
+
+    def build(self, work: Work) -> None:
+        """Write `tokenizer.json` and `spm.model`."""
+        from ulmfit.tokens.given_model import read_given_model
+        from ulmfit.tokens.text_form import Rules
+
+        rules = Rules(language=self.language, marks=self.marks, repeats=self.repeats)
+        tokenizer = read_given_model(work.file(self.model), rules)
+        work.log(f"{tokenizer.size:,} pieces, special tokens and marks included")
+        tokenizer.save(work.folder)
+
+
+class TrainTokenizer(TokenizerStage):
     """Trains a tokenizer on a sample of the training documents; writes a tokenizer folder.
 
     Fields that have no effect on the chosen `model_type` are refused where they are not at their default.
@@ -26,7 +84,6 @@ class TrainTokenizer(Stage):
     stage_version: ClassVar[int] = 2
 
     corpus: CorpusStage = Field(description="documents; only the training split is read")
-    language: str = Field(description="language code, e.g. `de`; tr, az and their like map I to ı")
     vocab_size: int = Field(
         15_000, ge=8, description="pieces, special tokens included; lowered where the corpus cannot carry it"
     )
@@ -51,28 +108,19 @@ class TrainTokenizer(Stage):
     byte_fallback: bool = Field(
         False, description="encode characters without a piece as bytes (256 pieces); off: they are unknown"
     )
-    marks: bool = Field(True, description="write capitals as marks and small letters; off: keep the letters")
-    repeats: bool = Field(
-        False,
-        description="write a character four times or more, and a word three times or more, as a mark and a "
-        "number; off: keep them",
-    )
     sample_bytes: int = Field(
         50_000_000, ge=1, description="bytes of text that are trained on, whole documents chosen by hash"
     )
 
     @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.model_type
+
+    @property
     def has_subwords(self) -> bool:
         """Whether a word can be cut into other pieces, which subword sampling needs."""
         return self.model_type != "words"
-
-    def check_sampling(self, strength: float) -> None:
-        """Raise InputError when `strength` asks for subword sampling and there are no subwords."""
-        if strength and not self.has_subwords:
-            raise InputError(
-                f"subword_sampling {strength:g}: a tokenizer of words has no other pieces to choose from; "
-                f"set it to 0, or take model_type unigram or bpe"
-            )
 
     @model_validator(mode="after")
     def _has_no_field_without_effect(self) -> Self:
@@ -131,7 +179,7 @@ class EncodeTokens(Stage):
     stage_version: ClassVar[int] = 2
 
     documents: CorpusStage = Field(description="documents that are encoded")
-    tokenizer: TrainTokenizer = Field(description="tokenizer that encodes them")
+    tokenizer: TokenizerStage = Field(description="tokenizer that encodes them")
     workers: Annotated[int, NOT_IN_KEY] = Field(
         0, ge=0, description="threads that encode; 0: as many as there are cores, but at most 2"
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,44 +18,120 @@ from ulmfit.files import atomic_folder, read_json, remove_temporaries, sha256_of
 from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2
+TENSORS, STATE = "tensors.safetensors", "state.json"
 
 
 class Checkpoint(NamedTuple):
     """A moment of a training run."""
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
     state: dict[str, Any]
 
 
 class CheckpointStore:
-    """The checkpoints of one training run, in a folder of its own."""
+    """The checkpoints of one training run, in a folder of its own; one process writes there."""
 
     def __init__(self, folder: Path, log: Callable[[str], None]) -> None:
         self.folder = folder
         self._log = log
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_temporaries(folder)
 
-    def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Write a checkpoint for `step`, then remove all but the last two."""
-        with atomic_folder(self.folder / f"step-{step:09}") as folder:
-            path = folder / "tensors.safetensors"
-            write_tensors(tensors, path)
-            write_json(folder / "state.json", {"sha256": sha256_of(path), **state})
-        for old in self._all()[:-KEPT]:
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: dict[str, Any]) -> None:
+        """Write a checkpoint for `step`, then remove all but the last two.
+
+        Files and folders are flushed to the disk, so that not even a power cut leaves half a checkpoint.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(self.folder)
+        with atomic_folder(self._path(step)) as folder:
+            write_tensors(tensors, folder / TENSORS)
+            hashes = {"tensors_sha256": sha256_of(folder / TENSORS), "state_sha256": _hash(state)}
+            write_json(folder / STATE, {**hashes, "state": state})
+            _flush_folder(folder)
+        _flush_folder(self.folder)
+        earlier = [path for path in self._all() if path <= self._path(step)]
+        # Checkpoints of later steps are damaged ones, which were skipped when training went on before them.
+        for old in set(self._all()) - set(earlier[-KEPT:]):
             shutil.rmtree(old)
 
     def latest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, or None."""
         for folder in reversed(self._all()):
-            try:
-                state = read_json(folder / "state.json")
-                if sha256_of(folder / "tensors.safetensors") == state["sha256"]:
-                    return Checkpoint(read_weights(folder / "tensors.safetensors"), state)
-            except (OSError, ValueError, KeyError, InputError):
-                pass
+            if checkpoint := _read(folder):
+                return checkpoint
             self._log(f"checkpoint {folder.name} is damaged; taking the one before")
         return None
 
+    def at(self, step: int) -> Checkpoint | None:
+        """Return the checkpoint of `step` when it is whole, or None."""
+        return _read(self._path(step))
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:09}"
+
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+class BackgroundWriter:
+    """Does one job at a time in a thread; what goes wrong there is raised in the thread that asks."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Begin `job` once the former one is finished."""
+        self.finish()
+        # A daemon: a second signal ends the process without waiting for a write.
+        self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the job."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def finish(self) -> None:
+        """Wait for the job; raise its error."""
+        self.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise the error of a job that has failed already; waits for nothing."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            self._error = error
+
+
+def _read(folder: Path) -> Checkpoint | None:
+    """Return a checkpoint whose hashes are right, or None."""
+    try:
+        content = read_json(folder / STATE)
+        state: dict[str, Any] = content["state"]
+        if content["state_sha256"] != _hash(state):
+            return None
+        if content["tensors_sha256"] != sha256_of(folder / TENSORS):
+            return None
+        return Checkpoint(read_weights(folder / TENSORS), state)
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return None
+
+
+def _hash(state: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

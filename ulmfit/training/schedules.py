@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy
@@ -33,6 +34,22 @@ def slanted_triangular(peak: numpy.ndarray, cut_fraction: float) -> Callable[[fl
     return rate
 
 
+def warmed_cosine(peak: numpy.ndarray, warm_up: float, floor: float) -> Callable[[float], numpy.ndarray]:
+    """Return the rate as a function of the share of steps done: a line up, then half a cosine down.
+
+    It begins and ends at `floor` times the peak, which it reaches after the share `warm_up`.
+    """
+
+    def rate(share: float) -> numpy.ndarray:
+        if share < warm_up:
+            height = share / warm_up
+        else:
+            height = (1 + math.cos(math.pi * min((share - warm_up) / (1 - warm_up), 1))) / 2
+        return peak * (floor + (1 - floor) * height)
+
+    return rate
+
+
 def phase_schedules(phase: Phase, groups: int) -> dict[str, Callable[[float], object]]:
     """Return fastai schedules for `lr` (one rate a group) and `mom`, as functions of the share of steps."""
     from fastai.callback.schedule import combined_cos
@@ -48,4 +65,6 @@ def phase_schedules(phase: Phase, groups: int) -> dict[str, Callable[[float], ob
     momentum = phase.momentum[0]
     if phase.schedule == "stlr":
         return {"lr": slanted_triangular(peak, phase.warm_up), "mom": lambda share: momentum}
+    if phase.schedule == "cosine":
+        return {"lr": warmed_cosine(peak, phase.warm_up, phase.floor), "mom": lambda share: momentum}
     return {"lr": lambda share: peak, "mom": lambda share: momentum}

@@ -1,4 +1,4 @@
-"""Settings of a training run: phases, optimizer, checkpoints."""
+"""Settings of a training run: phases, optimizer, precision, processes, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from ulmfit.settings import NOT_IN_KEY, Settings
+from ulmfit.training.precision import resolve_precision
 
 
 class Phase(Settings):
@@ -18,10 +19,15 @@ class Phase(Settings):
         2.6, ge=1, description="each lower layer group's rate is divided by this; 1: the same rate everywhere"
     )
     trainable_groups: int = Field(0, ge=0, description="layer groups trained, counted from the top; 0: all")
-    schedule: Literal["one_cycle", "stlr", "constant"] = Field(
-        "one_cycle", description="one_cycle: fastai's; stlr: slanted triangular (ULMFiT, section 3.2)"
+    schedule: Literal["one_cycle", "stlr", "cosine", "constant"] = Field(
+        "one_cycle",
+        description="one_cycle: fastai's; stlr: slanted triangular (ULMFiT, section 3.2); cosine: a line up "
+        "from the floor, half a cosine down to it",
     )
     warm_up: float = Field(0.25, gt=0, lt=1, description="share of the steps in which the rate rises")
+    floor: float = Field(
+        0.01, ge=0, le=1, description="first and last rate of the cosine schedule, as a share of the peak"
+    )
     momentum: tuple[float, float, float] = Field(
         (0.95, 0.85, 0.95), description="Adam's beta1 at the start, the peak and the end of one cycle"
     )
@@ -35,6 +41,27 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay; 0: off")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of squared gradients")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: off")
+    accumulation: int = Field(
+        1, ge=1, description="batches whose mean gradient makes one update of the weights; 1: off"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of probability spread over all classes; 0: off"
+    )
+    average_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="the weights that are evaluated and kept are an exponential moving average over the "
+        "updates, such as 0.999; 0: off",
+    )
+    early_stopping: int = Field(
+        0, ge=0, description="epochs of a phase without a lower validation loss before it ends; 0: off"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="of matrix products and activations; auto: bf16 where the GPU or the CPU computes in it, "
+        "else fp32. Weights, cell state, loss and optimizer are fp32 always",
+    )
     subword_sampling: float = Field(
         0.0,
         ge=0,
@@ -52,9 +79,26 @@ class TrainingSettings(Settings):
     checkpoint_minutes: Annotated[float, NOT_IN_KEY] = Field(
         5.0, ge=0, description="minutes between checkpoints; 0: by steps alone"
     )
+    skipped_steps: Annotated[int, NOT_IN_KEY] = Field(
+        10, ge=0, description="updates in a row left out for infinite gradients before giving up; 0: never"
+    )
+    engine: Annotated[Literal["auto", "fast", "plain"], NOT_IN_KEY] = Field(
+        "auto", description="how recurrent layers are computed; auto: fast where it can run, else plain torch"
+    )
+    gpus: Annotated[int, NOT_IN_KEY] = Field(
+        0,
+        ge=0,
+        description="processes of a node, each with a GPU of its own (on a CPU: with a share of the cores); "
+        "0: one, without a launcher",
+    )
+    nodes: Annotated[int, NOT_IN_KEY] = Field(1, ge=1, description="machines that train together")
     device: Annotated[str, NOT_IN_KEY] = Field("auto", description="auto: cuda where there is one, else cpu")
 
     def with_epochs(self, *epochs: int) -> Self:
         """Return a copy whose phases, one after the other, run this many epochs."""
         changed = [phase.changed(epochs=n) for phase, n in zip(self.phases, epochs, strict=True)]
         return self.changed(phases=tuple(changed))
+
+    def resolved(self) -> Self:
+        """Return a copy whose precision is the one that `auto` means on this machine."""
+        return self.changed(precision=resolve_precision(self.precision, self.device))

@@ -1,0 +1,172 @@
+"""The compiled engine of the LSTM beside readable torch, with equal masks: outputs, loss and every gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ulmfit.language_model.compute import Compute
+from ulmfit.language_model.engines.compiled import kernels_or_none
+from ulmfit.language_model.linear_cross_entropy import linear_cross_entropy
+from ulmfit.language_model.lstm import WeightDropLSTM
+from ulmfit.language_model.masks import Masks
+from ulmfit.language_model.model import LanguageModel
+from ulmfit.language_model.settings import Architecture, Dropouts
+
+pytestmark = pytest.mark.skipif(kernels_or_none() is None, reason="no C++ compiler")
+
+VOCABULARY, BATCH, CHUNKS = 211, 5, (9, 1, 14)
+SIZE = Architecture(embedding_size=40, hidden_size=72, layers=3)
+DROPOUTS = Dropouts(output=0.1, hidden=0.2, input=0.3, embedding=0.1, weight=0.4)
+
+
+def relative_error(ours: Tensor, reference: Tensor) -> float:
+    reference = reference.double()
+    return float((ours.double() - reference).norm() / reference.norm().clamp(min=1e-30))
+
+
+def a_model() -> LanguageModel:
+    torch.manual_seed(3)
+    model = LanguageModel(VOCABULARY, SIZE, DROPOUTS).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.3, 0.3)
+    return model
+
+
+def converted(masks: Masks, dtype: torch.dtype) -> Masks:
+    def to(mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else mask.to(dtype)
+
+    return Masks(
+        to(masks.embedding), to(masks.input), tuple(map(to, masks.hidden)), tuple(map(to, masks.weight))
+    )
+
+
+def results(model: LanguageModel, compute: Compute, masks: list[Masks]) -> dict[str, Tensor]:
+    """Return the loss and outputs of several chunks, the last state and every gradient."""
+    model.zero_grad()
+    encoder, weight = model.encoder, model.encoder.encoder.weight
+    model.set_compute(compute)
+    state = encoder.initial_state(BATCH)
+    generator = torch.Generator().manual_seed(1)
+    found: dict[str, Tensor] = {}
+    for number, (length, drawn) in enumerate(zip(CHUNKS, masks, strict=True)):
+        ids = torch.randint(2, VOCABULARY, (BATCH, length), generator=generator)
+        targets = torch.randint(2, VOCABULARY, (BATCH * length,), generator=generator)
+        output, state = encoder(ids, state, converted(drawn, weight.dtype))
+        flat = output.flatten(0, 1)
+        loss = linear_cross_entropy(
+            flat, weight, model.decoder.decoder.bias, targets, label_smoothing=0.1, engine=compute.engine
+        )
+        (loss + flat.to(weight.dtype).square().mean()).backward()
+        state = [tuple(part.detach() for part in layer) for layer in state]
+        found |= {f"loss {number}": loss.detach(), f"outputs {number}": output.detach()}
+    for layer, (hidden, cell) in enumerate(state):
+        found |= {f"hidden {layer}": hidden, f"cell {layer}": cell}
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        found[name] = parameter.grad.clone()
+    return found
+
+
+@pytest.fixture(scope="module")
+def masks() -> list[Masks]:
+    torch.manual_seed(7)
+    encoder = a_model().encoder.train()
+    return [encoder.draw_masks(BATCH) for _ in CHUNKS]
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_fast_equals_plain(masks: list[Masks], dtype: torch.dtype, limit: float) -> None:
+    model = a_model().to(dtype)
+    plain = results(model, Compute(engine="plain"), masks)
+    fast = results(model, Compute(engine="fast"), masks)
+    errors = {name: relative_error(fast[name], plain[name]) for name in plain}
+    assert max(errors.values()) < limit, errors
+    assert all(fast[name].dtype == plain[name].dtype == dtype for name in plain)
+
+
+def test_bf16_is_as_precise_as_plain_torch_in_bf16(masks: list[Masks]) -> None:
+    exact = results(a_model(), Compute(engine="plain"), masks)
+    model = a_model().float()
+    plain = results(model, Compute(torch.bfloat16, "plain"), masks)
+    fast = results(model, Compute(torch.bfloat16, "fast"), masks)
+    for name, tensor in exact.items():
+        error, accepted = relative_error(fast[name], tensor), relative_error(plain[name], tensor)
+        assert error < 1.5 * accepted + 1e-4, (name, error, accepted)
+        assert accepted < 0.1, name
+        assert fast[name].dtype == plain[name].dtype, name
+    assert fast["cell 0"].dtype == torch.float32
+    assert fast["hidden 0"].dtype == torch.bfloat16
+
+
+def test_frozen_parameters_and_inputs_get_no_gradient() -> None:
+    torch.manual_seed(0)
+    layer = WeightDropLSTM(7, 6)
+    state = layer.initial_state(3)
+    inputs = torch.randn(4, 3, 7)
+    whole, _ = layer(inputs.clone().requires_grad_(), state, None, Compute(engine="fast"))
+    whole.square().sum().backward()
+    expected = {name: parameter.grad for name, parameter in layer.named_parameters()}
+    for frozen in expected:
+        layer.zero_grad()
+        for name, parameter in layer.named_parameters():
+            parameter.requires_grad_(name != frozen)
+        layer(inputs, state, None, Compute(engine="fast"))[0].square().sum().backward()
+        for name, parameter in layer.named_parameters():
+            assert (parameter.grad is None) == (name == frozen)
+            if name != frozen:
+                assert torch.equal(parameter.grad, expected[name])
+
+
+def test_gradients_reach_the_first_state() -> None:
+    torch.manual_seed(0)
+    layer = WeightDropLSTM(7, 6).double()
+    inputs, hidden, cell = (
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+        for shape in [(4, 3, 7), (1, 3, 6), (1, 3, 6)]
+    )
+
+    def gradients(engine: str) -> tuple[Tensor, ...]:
+        output, state = layer(inputs, (hidden, cell), None, Compute(engine=engine))
+        loss = output.square().sum() + state[0].sum() + state[1].pow(3).sum()
+        return torch.autograd.grad(loss, (inputs, hidden, cell))
+
+    for ours, reference in zip(gradients("fast"), gradients("plain"), strict=True):
+        assert relative_error(ours, reference) < 1e-12
+
+
+def test_going_backward_twice_is_refused() -> None:
+    layer = WeightDropLSTM(3, 4)
+    output, _ = layer(torch.randn(2, 3, 3), layer.initial_state(3), None, Compute(engine="fast"))
+    output.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="once only"):
+        output.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_evaluation_needs_no_gradients_and_repeats_to_the_bit(dtype: torch.dtype) -> None:
+    model = a_model().float().eval()
+    model.set_compute(Compute(dtype, "fast"))
+    ids = torch.randint(2, VOCABULARY, (4, 12))
+    with torch.inference_mode():
+        whole = model(ids).raw
+        model.reset()
+        again = model(ids).raw
+        model.reset()
+        parts = torch.cat([model(ids[:, :5]).raw, model(ids[:, 5:6]).raw, model(ids[:, 6:]).raw], dim=1)
+    assert torch.equal(whole, again)
+    assert relative_error(parts, whole) < (1e-6 if dtype == torch.float32 else 1e-2)
+
+
+def test_infinite_inputs_give_nan_and_not_numbers() -> None:
+    layer = WeightDropLSTM(3, 4)
+    inputs = torch.full((2, 1, 3), float("nan"))
+    output, _ = layer(inputs, layer.initial_state(1), None, Compute(engine="fast"))
+    assert output.isnan().all()
+    large = torch.full((2, 1, 3), 1e30)
+    fast, _ = layer(large, layer.initial_state(1), None, Compute(engine="fast"))
+    plain, _ = layer(large, layer.initial_state(1), None, Compute(engine="plain"))
+    torch.testing.assert_close(fast, plain)

@@ -1,0 +1,245 @@
+"""Weights of other programs: what comes out of an imported model is what the original gives."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from foreign_models_for_tests import (
+    EMBEDDING,
+    HIDDEN,
+    LAYERS,
+    VOCABULARY,
+    as_fastai_v07,
+    as_fastai_v1,
+    fastai_model,
+    fastai_v1_qrnn_logits,
+    qrnn_state,
+)
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ulmfit.errors import InputError
+from ulmfit.language_model.foreign import check_architecture, foreign_language_model, read_foreign_weights
+from ulmfit.language_model.model import LanguageModel
+from ulmfit.language_model.settings import Architecture
+
+SIZE = Architecture(embedding_size=EMBEDDING, hidden_size=HIDDEN, layers=LAYERS)
+IDS = torch.randint(2, VOCABULARY, (3, 17), generator=torch.Generator().manual_seed(1))
+
+
+def saved(folder: Path, content: Any, *, legacy: bool = False, name: str = "lm_best.pth") -> Path:
+    path = folder / name
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def imported(path: Path) -> LanguageModel:
+    architecture, model = foreign_language_model(read_foreign_weights(path), f"weights {path.name}")
+    assert architecture == SIZE.changed(kind=architecture.kind, window=architecture.window)
+    return model.eval()
+
+
+def logits(model: LanguageModel, ids: Tensor = IDS) -> Tensor:
+    model.reset()
+    with torch.no_grad():
+        return model(ids).logits
+
+
+def stock_logits() -> Tensor:
+    with torch.no_grad():
+        return fastai_model()(IDS)[0]
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"model": state, "opt": {}}])
+@pytest.mark.parametrize("layout", [OrderedDict, as_fastai_v1])
+def test_fastai_v2_and_v1_weights_give_fastais_logits(
+    tmp_path: Path, legacy: bool, wrap: Any, layout: Any
+) -> None:
+    path = saved(tmp_path, wrap(layout(fastai_model().state_dict())), legacy=legacy)
+    torch.testing.assert_close(logits(imported(path)), stock_logits(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_opt", [True, False])
+def test_what_fastais_learner_saves_is_read(tmp_path: Path, with_opt: bool) -> None:
+    model = fastai_model()
+    learner = Learner(DataLoaders([], []), model, loss_func=torch.nn.CrossEntropyLoss(), path=tmp_path)
+    learner.create_opt()
+    model(IDS)[0].square().mean().backward()
+    learner.opt.set_hyper("lr", 0.0)
+    learner.opt.step()
+    learner.opt.hypers[0]["mom"] = np.float64(0.9)  # as the schedules leave it
+    path = learner.save("lm", with_opt=with_opt)
+    torch.testing.assert_close(logits(imported(path)), stock_logits(), rtol=1e-5, atol=1e-6)
+
+
+def test_fastai_07_weights_have_no_decoder_bias(tmp_path: Path) -> None:
+    model = imported(saved(tmp_path, as_fastai_v07(fastai_model().state_dict()), legacy=True, name="fwd.h5"))
+    bias = fastai_model()[1].decoder.bias.detach()
+    torch.testing.assert_close(logits(model), stock_logits() - bias, rtol=1e-5, atol=1e-6)
+
+
+def test_safetensors_and_half_precision_are_read(tmp_path: Path) -> None:
+    state = {name: tensor.half() for name, tensor in fastai_model().state_dict().items()}
+    apart = {name: tensor.clone() for name, tensor in state.items()}
+    save_file(apart, tmp_path / "lm.safetensors")
+    torch.testing.assert_close(
+        logits(imported(tmp_path / "lm.safetensors")), stock_logits(), rtol=0.02, atol=0.02
+    )
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("window", [1, 2])
+def test_qrnn_weights_give_what_fastai_v1s_definition_gives(tmp_path: Path, early: bool, window: int) -> None:
+    state = qrnn_state(early=early, window=window)
+    model = imported(saved(tmp_path, state)).double()
+    for text in IDS:
+        expected = fastai_v1_qrnn_logits(state, text.numpy(), window)
+        np.testing.assert_allclose(logits(model, text[None])[0].numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_qrnns_state_is_carried_from_chunk_to_chunk(tmp_path: Path) -> None:
+    state = qrnn_state()
+    model = imported(saved(tmp_path, state)).double()
+    with torch.no_grad():
+        parts = [model(IDS[:1, begin : begin + 4]).logits[0] for begin in range(0, 17, 4)]
+    expected = fastai_v1_qrnn_logits(state, IDS[0].numpy())
+    np.testing.assert_allclose(torch.cat(parts).numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_what_was_left_of_the_last_drop_is_not_used(tmp_path: Path) -> None:
+    state = qrnn_state()
+    model = imported(saved(tmp_path, state))
+    torch.testing.assert_close(
+        model.encoder.layers()[0].dropped_weight.data, state["0.rnns.0.layers.0.linear.weight_raw"]
+    )
+
+
+def changed(**changes: Tensor | None) -> dict[str, Tensor]:
+    """Return fastai v2's state with tensors replaced, or left out, by name with `__` for a dot."""
+    state = dict(fastai_model().state_dict())
+    for name, tensor in changes.items():
+        state.pop(name.replace("__", "."), None)
+        if tensor is not None:
+            state[name.replace("__", ".")] = tensor
+    return state
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"1__decoder__weight": torch.ones(49, 12)}, r"1\.decoder\.weight has shape \(49, 12\).*\(50, 12\)"),
+        (
+            {"1__decoder__weight": torch.ones(50, 12)},
+            r"1\.decoder\.weight differs from the embedding by up to",
+        ),
+        ({"1__decoder__bias": torch.ones(49)}, r"1\.decoder\.bias has shape \(49,\), the model's is \(50,\)"),
+        ({"0__encoder__weight": None}, r"no 0\.encoder\.weight: expected fastai's names"),
+        ({"0__rnns__1__weight_hh_l0_raw": None}, r"module\.bias_hh_l0|no weights for"),
+        ({"0__rnns__0__weight_hh_l0_raw": torch.ones(77, 20)}, r"shape \(77, 20\): expected 4 rows a unit"),
+        ({"0__rnns__0__module__weight_ih_l0": torch.ones(80, 13)}, r"\(80, 13\), the model's is \(80, 12\)"),
+        ({"0__rnns__0__module__weight_ih_l0_reverse": torch.ones(80, 12)}, "is bidirectional"),
+        ({"0__extra__weight": torch.ones(1)}, r"no AWD-LSTM or QRNN language model has: 0\.extra\.weight"),
+        ({"1__decoder__bias": torch.full((50,), torch.nan)}, "numbers that are not finite"),
+        ({"1__decoder__bias": torch.ones(50, dtype=torch.long)}, "of type torch.int64"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_with_the_numbers(
+    tmp_path: Path, changes: dict[str, Tensor | None], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        imported(saved(tmp_path, changed(**changes)))
+    assert "lm_best.pth" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_encoder_and_a_classifier_are_named() -> None:
+    state = fastai_model().state_dict()
+    encoder = {name.removeprefix("0."): tensor for name, tensor in state.items()}
+    with pytest.raises(InputError, match="holds an encoder alone"):
+        foreign_language_model(encoder, "enc_best.pth")
+    classifier = {name.replace("0.", "0.module.", 1): tensor for name, tensor in state.items()}
+    with pytest.raises(InputError, match="holds a classifier"):
+        foreign_language_model(classifier, "cls_best.pth")
+
+
+def test_a_qrnn_of_another_window_is_refused() -> None:
+    with pytest.raises(InputError, match=r"36 columns: expected 12 \(window 1\) or 24 \(window 2\)"):
+        foreign_language_model(qrnn_state(window=3), "x.pth")
+
+
+def test_another_size_than_expected_is_refused() -> None:
+    found, _ = foreign_language_model(fastai_model().state_dict(), "x.pth")
+    check_architecture(found, SIZE, "x.pth")
+    with pytest.raises(InputError, match="hidden_size: expected 1152, found 20"):
+        check_architecture(found, SIZE.changed(hidden_size=1152), "x.pth")
+    with pytest.raises(InputError, match="kind: expected qrnn, found lstm"):
+        check_architecture(found, SIZE.changed(kind="qrnn"), "x.pth")
+
+
+class Command:
+    """Unpickling this would make a file."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.proof}",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("place", ["all", "opt", "entry"])
+def test_weights_that_hold_a_command_are_refused(tmp_path: Path, legacy: bool, place: str) -> None:
+    proof = tmp_path / "proof"
+    state = fastai_model().state_dict()
+    content: Any = {"all": Command(proof), "opt": {"model": state, "opt": Command(proof)}}.get(place)
+    path = saved(tmp_path, content or {**state, "0.x": Command(proof)}, legacy=legacy)
+    with pytest.raises(InputError, match=r"\(\w+\.system\), and nothing in them was run"):
+        read_foreign_weights(path)
+    assert not proof.exists()
+
+
+def test_a_pickled_learner_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "export.pkl"
+    path.write_bytes(pickle.dumps(fastai_model()))
+    with pytest.raises(InputError, match=r"weights .*export\.pkl (hold more than tensors|cannot be read)"):
+        read_foreign_weights(path)
+    torch.save(fastai_model(), path)
+    with pytest.raises(InputError, match=r"hold more than tensors .*SequentialRNN"):
+        read_foreign_weights(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_weights_cut_off_or_altered_are_one_line(tmp_path: Path, legacy: bool) -> None:
+    whole = saved(tmp_path, dict(fastai_model().state_dict()), legacy=legacy).read_bytes()
+    chance = np.random.default_rng(0)
+    cut = [whole[:end] for end in (0, 1, 10, 100, len(whole) // 2, len(whole) - 10)]
+    mutants = []
+    for _ in range(40):
+        mutant = bytearray(whole)
+        mutant[int(chance.integers(min(len(whole), 3_000)))] = int(chance.integers(256))
+        mutants.append(bytes(mutant))
+    for content in [*cut, *mutants]:
+        (tmp_path / "cut.pth").write_bytes(content)
+        try:
+            foreign_language_model(read_foreign_weights(tmp_path / "cut.pth"), "cut.pth")
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            assert content not in cut
+
+
+@pytest.mark.parametrize("content", [3, "text", [torch.ones(1)], {"model": 3}, {3: torch.ones(1)}, {}])
+def test_other_content_is_refused(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(InputError, match=r"lm_best.pth"):
+        imported(saved(tmp_path, content))
+    with pytest.raises(InputError, match="no such file"):
+        read_foreign_weights(tmp_path / "none.pth")

@@ -1,0 +1,180 @@
+"""Where the time of a training step goes, by torch's profiler, in a process that measures nothing else.
+
+Parts of the forward pass are marked; what runs backward belongs to the part whose forward operation it is the
+backward of. Within a layer, matrix products are told apart by their shapes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from ulmfit.bench.lm_job import Sizes
+from ulmfit.language_model.loss import StreamLoss
+from ulmfit.language_model.model import LanguageModel, Outputs
+from ulmfit.training.guard import Guard
+
+MARK = "part: "
+BACKWARD = "autograd::engine::evaluate_function"
+LOADER, MASKS, EMBEDDING, LOSS, OPTIMIZER = (
+    "loader",
+    "masks",
+    "embedding",
+    "decoder and loss",
+    "clipping and optimizer",
+)
+LAYER = "layer "
+REST = "rest"
+RECURRENT, INPUTS, GRADIENTS, OTHER = (
+    "recurrent products",
+    "input products",
+    "weight gradients",
+    "cell and rest",
+)
+PACKED_PRODUCT = "mkldnn::_linear_pointwise"
+"""What our CPU engine multiplies with at every time step."""
+PRODUCTS = frozenset({"aten::mm", "aten::addmm", "aten::bmm"})
+
+Rows = dict[str, float]
+"""Milliseconds a step of every part."""
+
+
+def part(name: str) -> record_function:
+    """Return a context whose time is that of the part called `name`."""
+    return record_function(MARK + name)
+
+
+class MarkedLoss(StreamLoss):
+    """The loss as a part of its own."""
+
+    def __call__(self, outputs: Outputs, targets: Tensor) -> Tensor:
+        """Return the same."""
+        with part(LOSS):
+            return super().__call__(outputs, targets)
+
+    def penalty(self, outputs: Outputs) -> Tensor | None:
+        """Return the same."""
+        with part(LOSS):
+            return super().penalty(outputs)
+
+
+def mark_parts(model: LanguageModel) -> None:
+    """Mark the parts of a model, and those of all training in this process."""
+    _mark(model.encoder, "draw_masks", MASKS)
+    _mark(model.encoder, "_embed", EMBEDDING)
+    _mark(model.decoder, "drop", MASKS)
+    for number, rnn in enumerate(model.encoder.rnns, 1):
+        _mark(rnn, "forward", f"{LAYER}{number}")
+    _mark(Guard, "step", OPTIMIZER)
+
+
+def _mark(owner: Any, name: str, marked_as: str) -> None:
+    method: Callable[..., Any] = getattr(owner, name)
+
+    def marked(*arguments: Any, **options: Any) -> Any:
+        with part(marked_as):
+            return method(*arguments, **options)
+
+    setattr(owner, name, marked)
+
+
+class Profile:
+    """The profile of some steps."""
+
+    def __init__(self, sizes: Sizes, steps: int, device: torch.device) -> None:
+        self.sizes, self.steps = sizes, steps
+        self.on_gpu = device.type == "cuda"
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.on_gpu else [])]
+        self._profile = profile(activities=activities, record_shapes=True)
+
+    def start(self) -> None:
+        """Begin; the device has to be idle."""
+        self._profile.start()
+
+    def stop(self, seconds: float) -> Rows:
+        """Return the milliseconds a step of each part, on the GPU where there is one.
+
+        `seconds` have passed since `start`; `rest` is what of them has no part, waiting included.
+        """
+        self._profile.stop()
+        events = [Event.of(event, self.on_gpu) for event in self._profile.events() or ()]
+        rows = {name: value / 1000 / self.steps for name, value in microseconds(events, self.sizes).items()}
+        rows[REST] = 1000 * seconds / self.steps - sum(rows.values())
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """An operation or a mark, with the time that is its own: without that of those inside."""
+
+    name: str
+    start: float
+    own_microseconds: float
+    parent: Event | None
+    shapes: tuple[tuple[int, ...], ...] = ()
+    sequence: int = -1
+    """Number that a forward operation shares with its backward."""
+
+    @classmethod
+    def of(cls, event: Any, on_gpu: bool) -> Event:
+        """Convert an event of torch's, and those around it."""
+        shapes = tuple(tuple(shape) for shape in event.input_shapes or () if shape)
+        own = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        parent = cls.of(event.cpu_parent, on_gpu) if event.cpu_parent else None
+        return cls(event.name, event.time_range.start, own, parent, shapes, event.sequence_nr)
+
+
+def microseconds(events: Iterable[Event], sizes: Sizes) -> Rows:
+    """Return the time of every part; what belongs to none is left out."""
+    in_order = sorted(events, key=lambda event: event.start)
+    parts_of_numbers: dict[int, str] = {}
+    rows: dict[str, float] = defaultdict(float)
+    for event in in_order:
+        if (marked := _marked(event)) and event.sequence >= 0:
+            # The last operation with a number is the one that autograd remembers.
+            parts_of_numbers[event.sequence] = marked
+    for event in in_order:
+        name = _marked(event) or parts_of_numbers.get(_backward_number(event))
+        if name is not None:
+            rows[_row(name, event, sizes)] += event.own_microseconds
+    return dict(sorted(rows.items()))
+
+
+def _marked(event: Event | None) -> str | None:
+    """Return the part that an event lies in."""
+    while event is not None:
+        if event.name.startswith(MARK):
+            return event.name.removeprefix(MARK)
+        event = event.parent
+    return None
+
+
+def _backward_number(event: Event | None) -> int:
+    """Return the number of the backward operation that an event lies in; -1: in none."""
+    while event is not None:
+        if event.name.startswith(BACKWARD):
+            return event.sequence
+        event = event.parent
+    return -1
+
+
+def _row(name: str, event: Event, sizes: Sizes) -> str:
+    return f"{name}, {_kind(event, sizes)}" if name.startswith(LAYER) else name
+
+
+def _kind(event: Event, sizes: Sizes) -> str:
+    """Return what an event inside of a layer does."""
+    if event.name == PACKED_PRODUCT:
+        return RECURRENT
+    if event.name not in PRODUCTS:
+        return OTHER
+    *_, left, right = event.shapes
+    if sizes.tokens_of_a_step in (left[-1], right[0]):
+        return GRADIENTS
+    return INPUTS if sizes.tokens_of_a_step in left else RECURRENT

@@ -1,0 +1,24 @@
+"""The ways to compute the recurrence faster than readable torch does, each behind one function.
+
+`obstacle` says whether one of them can run; `..lstm` and `..qrnn` ask for it by the tensors' device.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def obstacle(device: torch.device | str) -> str | None:
+    """Return why the fast engine cannot run on this device, or None when it can."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return None
+    if kind == "cpu":
+        from ulmfit.language_model.engines.compiled import KernelsUnavailable, kernels
+
+        try:
+            kernels()
+        except KernelsUnavailable as error:
+            return str(error)
+        return None
+    return f"there is none for {kind}"

@@ -1,0 +1,154 @@
+"""An LSTM layer on CUDA in steps: a product and a Triton kernel a token, the cell in fp32 throughout.
+
+Where cuDNN rounds the cell state to bf16, this does not. Two launches a token cost more than their work at
+small batches, unless they are replayed from a CUDA graph (`cuda_graph.py`).
+
+Shapes: T tokens of a chunk, B batch, I inputs, H units. Gates (B, 4H) in torch's order i f g o.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+UNITS = 256
+"""Units of a program."""
+
+
+@triton.jit
+def _tanh(x):
+    return 2 * tl.sigmoid(2 * x) - 1
+
+
+@triton.jit
+def _gate(gates, product, bias, unit, inside):
+    value = tl.load(gates + unit, mask=inside, other=0.0).to(tl.float32)
+    value += tl.load(product + unit, mask=inside, other=0.0).to(tl.float32)
+    return value + tl.load(bias + unit, mask=inside, other=0.0)
+
+
+@triton.jit
+def _step_forward(gates, product, bias, before, after, hidden, units, UNITS: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
+    inside = unit < units
+    gates += row * 4 * units
+    product += row * 4 * units
+    place = row * units + unit
+    entered = tl.sigmoid(_gate(gates, product, bias, unit, inside))
+    kept = tl.sigmoid(_gate(gates, product, bias, unit + units, inside))
+    new = _tanh(_gate(gates, product, bias, unit + 2 * units, inside))
+    shown = tl.sigmoid(_gate(gates, product, bias, unit + 3 * units, inside))
+    cell = kept * tl.load(before + place, mask=inside, other=0.0) + entered * new
+    kind = gates.dtype.element_ty
+    tl.store(after + place, cell, mask=inside)
+    tl.store(hidden + place, (shown * _tanh(cell)).to(kind), mask=inside)
+    tl.store(gates + unit, entered.to(kind), mask=inside)
+    tl.store(gates + unit + units, kept.to(kind), mask=inside)
+    tl.store(gates + unit + 2 * units, new.to(kind), mask=inside)
+    tl.store(gates + unit + 3 * units, shown.to(kind), mask=inside)
+
+
+@triton.jit
+def _step_backward(gates, before, after, above, later, d_cell, units, UNITS: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
+    inside = unit < units
+    gates += row * 4 * units
+    place = row * units + unit
+    entered = tl.load(gates + unit, mask=inside, other=0.0).to(tl.float32)
+    kept = tl.load(gates + unit + units, mask=inside, other=0.0).to(tl.float32)
+    new = tl.load(gates + unit + 2 * units, mask=inside, other=0.0).to(tl.float32)
+    shown = tl.load(gates + unit + 3 * units, mask=inside, other=0.0).to(tl.float32)
+    activated = _tanh(tl.load(after + place, mask=inside, other=0.0))
+    d_hidden = tl.load(above + place, mask=inside, other=0.0).to(tl.float32)
+    d_hidden += tl.load(later + place, mask=inside, other=0.0).to(tl.float32)
+    d = tl.load(d_cell + place, mask=inside, other=0.0) + d_hidden * shown * (1 - activated * activated)
+    previous = tl.load(before + place, mask=inside, other=0.0)
+    kind = gates.dtype.element_ty
+    tl.store(d_cell + place, d * kept, mask=inside)
+    tl.store(gates + unit, (d * new * entered * (1 - entered)).to(kind), mask=inside)
+    tl.store(gates + unit + units, (d * previous * kept * (1 - kept)).to(kind), mask=inside)
+    tl.store(gates + unit + 2 * units, (d * entered * (1 - new * new)).to(kind), mask=inside)
+    tl.store(gates + unit + 3 * units, (d_hidden * activated * shown * (1 - shown)).to(kind), mask=inside)
+
+
+class TritonLSTM(torch.autograd.Function):
+    """All time steps of one layer; the gates' memory is reused for their gradients, so backward goes once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
+        input_weight: Tensor,
+        recurrent_weight: Tensor,
+        mask: Tensor | None,
+        input_bias: Tensor,
+        recurrent_bias: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (T, B, I) and hidden and cell (1, B, H) to (T, B, H) and the last two (1, B, H)."""
+        time, batch, _ = inputs.shape
+        units, dtype = hidden.shape[2], inputs.dtype
+        inputs = inputs.contiguous()
+        input_weight = input_weight.to(dtype)
+        recurrent = (recurrent_weight if mask is None else recurrent_weight * mask).to(dtype)
+        bias = input_bias + recurrent_bias
+        gates = torch.mm(inputs.flatten(0, 1), input_weight.t()).view(time, batch, 4 * units)
+        outputs = inputs.new_empty(time + 1, batch, units)
+        cells = cell.new_empty(time + 1, batch, units)
+        product = inputs.new_empty(batch, 4 * units)
+        outputs[0], cells[0] = hidden[0], cell[0]
+        for now in range(time):
+            torch.mm(outputs[now], recurrent.t(), out=product)
+            _step_forward[_grid(batch, units)](
+                gates[now], product, bias, cells[now], cells[now + 1], outputs[now + 1], units, UNITS=UNITS
+            )
+        ctx.save_for_backward(inputs, outputs, cells, gates, input_weight, recurrent, mask)
+        ctx.spent = False
+        ctx.set_materialize_grads(False)
+        return outputs[1:], outputs[time:].clone(), cells[time:].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, d_outputs: Tensor | None, d_hidden: Tensor | None, d_cell: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` took; those of parameters in the cell's type."""
+        if ctx.spent:
+            raise RuntimeError("the fast engine goes backward once only: its activations are overwritten")
+        ctx.spent = True
+        inputs, outputs, cells, gates, input_weight, recurrent, mask = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        time, batch, units = outputs.shape[0] - 1, outputs.shape[1], outputs.shape[2]
+        d_outputs = outputs.new_zeros(time, batch, units) if d_outputs is None else d_outputs.contiguous()
+        later = outputs.new_zeros(batch, units) if d_hidden is None else d_hidden[0].clone()
+        d_cell = cells.new_zeros(batch, units) if d_cell is None else d_cell[0].clone()
+        for now in reversed(range(time)):
+            _step_backward[_grid(batch, units)](
+                gates[now], cells[now], cells[now + 1], d_outputs[now], later, d_cell, units, UNITS=UNITS
+            )
+            torch.mm(gates[now], recurrent, out=later)
+        d_gates = gates.flatten(0, 1)
+        d_inputs = torch.mm(d_gates, input_weight).view_as(inputs) if needs[0] else None
+        d_input_weight = _weight_gradient(d_gates, inputs, cells.dtype) if needs[3] else None
+        d_recurrent = _weight_gradient(d_gates, outputs[:-1], cells.dtype) if needs[4] else None
+        if d_recurrent is not None and mask is not None:
+            d_recurrent *= mask
+        d_bias = d_gates.sum(0, dtype=cells.dtype) if needs[6] or needs[7] else None
+        return d_inputs, later[None], d_cell[None], d_input_weight, d_recurrent, None, d_bias, d_bias
+
+
+def _grid(batch: int, units: int) -> tuple[int, int]:
+    return batch, triton.cdiv(units, UNITS)
+
+
+def _weight_gradient(d_gates: Tensor, left: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the gradient (4H, K) of a weight that maps `left` (T, B, K) to gates (T * B, 4H)."""
+    return torch.mm(d_gates.t(), left.flatten(0, 1)).to(dtype)

@@ -1,0 +1,97 @@
+"""A language model's folder: its files, its description, and how it is loaded for a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ulmfit.errors import InputError
+from ulmfit.files import read_json
+from ulmfit.language_model.model import LanguageModel
+from ulmfit.language_model.settings import Architecture, Dropouts
+from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
+from ulmfit.language_model.vocabulary import Vocabulary, VocabularyMatch, adapt_vocabulary
+from ulmfit.stage import Work
+from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.training.weights import load_weights, read_weights
+
+WEIGHTS, MODEL, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
+COUNTED_AT_ONCE = 10_000_000
+
+
+def describe_model(architecture: Architecture, vocabulary_size: int, direction: Direction) -> dict[str, Any]:
+    """Return the content of `model.json`."""
+    return {
+        "kind": f"awd_{architecture.kind}",
+        "vocabulary_size": vocabulary_size,
+        "architecture": architecture.model_dump(),
+        "direction": direction,
+    }
+
+
+def load_language_model(
+    folder: Path, dropouts: Dropouts, direction: Direction | None = None
+) -> LanguageModel:
+    """Load the language model in a folder; raises InputError when it is none, or reads the other way."""
+    try:
+        description = read_json(folder / MODEL)
+        architecture = Architecture(**description["architecture"])
+        vocabulary_size, kind = description["vocabulary_size"], description["kind"]
+        reads = description["direction"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no language model: {MODEL} is missing or damaged") from error
+    if kind != f"awd_{architecture.kind}":
+        raise InputError(
+            f"{folder / MODEL} says kind {kind}, its architecture {architecture.kind}: "
+            f"expected awd_{architecture.kind}"
+        )
+    if direction is not None and reads != direction:
+        raise InputError(f"{folder / MODEL}: expected a model that reads {direction}, found {reads}")
+    weights = read_weights(folder / WEIGHTS)
+    rows = len(weights["0.encoder.weight"]) if "0.encoder.weight" in weights else vocabulary_size
+    if rows != vocabulary_size:
+        raise InputError(
+            f"{folder / MODEL} says vocabulary_size {vocabulary_size}, "
+            f"the embedding in {WEIGHTS} has {rows:,} rows"
+        )
+    model = LanguageModel(vocabulary_size, architecture, dropouts)
+    load_weights(model, weights, str(folder / WEIGHTS))
+    return model
+
+
+def load_for_tokenizer(
+    stage: Pretrain | FineTune | ImportedModel,
+    tokenizer: Tokenizer,
+    dropouts: Dropouts,
+    work: Work,
+    counts: np.ndarray | None = None,
+) -> tuple[LanguageModel, VocabularyMatch | None]:
+    """Load the language model that `stage` built, for texts that `tokenizer` cuts.
+
+    Where it was trained with another tokenizer, its rows are sorted by the new vocabulary, which is logged;
+    the match is None where nothing had to be done. `counts` (pieces,) as `adapt_vocabulary` takes them.
+    """
+    folder = work.input(stage)
+    model = load_language_model(folder, dropouts, stage.direction)
+    match = adapt_vocabulary(model, _vocabulary(stage, folder, work), Vocabulary.of(tokenizer), counts)
+    if match is not None:
+        work.log(str(match))
+    return model, match
+
+
+def piece_counts(tokens_folder: Path, size: int) -> np.ndarray:
+    """Return how often each piece occurs in the training documents of token arrays: int64, shape (size,)."""
+    tokens = TokenArray.open(tokens_folder, "train").tokens
+    counts = np.zeros(size, np.int64)
+    for begin in range(0, len(tokens), COUNTED_AT_ONCE):
+        counts += np.bincount(tokens[begin : begin + COUNTED_AT_ONCE], minlength=size)
+    return counts
+
+
+def _vocabulary(stage: Pretrain | FineTune | ImportedModel, folder: Path, work: Work) -> Vocabulary:
+    if isinstance(stage, ImportedModel):
+        return Vocabulary.of_foreign(read_json(folder / VOCABULARY))
+    return Vocabulary.of(load_tokenizer(work.input(stage.tokens.tokenizer)))

@@ -1,0 +1,89 @@
+"""Turns somebody else's weights into a language model folder of ours; see `foreign` for what can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from ulmfit.errors import InputError
+from ulmfit.files import atomic_folder, read_json, write_json
+from ulmfit.language_model.folder import MODEL, VOCABULARY, WEIGHTS, describe_model
+from ulmfit.language_model.foreign import check_architecture, foreign_language_model, read_foreign_weights
+from ulmfit.language_model.foreign_vocabulary import read_vocabulary
+from ulmfit.language_model.settings import Architecture
+from ulmfit.language_model.stages import Direction
+from ulmfit.training.weights import save_weights
+
+DIRECTION_WORDS = {"forward": "forward", "fwd": "forward", "backward": "backward", "bwd": "backward"}
+
+
+def import_model(
+    weights: Path,
+    vocabulary: Path,
+    folder: Path,
+    direction: Direction,
+    *,
+    description: Path | None = None,
+    architecture: Architecture | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Write `model.safetensors`, `model.json` and `vocabulary.json` into an existing folder.
+
+    `description` is the model.json that came with the weights: what it says of direction, size and vocabulary
+    has to be true. So has `architecture`, the expected size. Raises InputError with the numbers where not.
+    """
+    pieces = read_vocabulary(vocabulary)
+    found, model = foreign_language_model(read_foreign_weights(weights), f"weights {weights}")
+    rows = model.encoder.encoder.num_embeddings
+    if rows != len(pieces):
+        raise InputError(
+            f"vocabulary {vocabulary} has {len(pieces):,} entries, the embedding in {weights} has {rows:,} "
+            f"rows: take the vocabulary that came with the weights"
+        )
+    if architecture is not None:
+        check_architecture(found, architecture, f"weights {weights}")
+    if description is not None:
+        _check_description(description, direction, rows)
+    save_weights(model, folder / WEIGHTS)
+    write_json(folder / MODEL, describe_model(found, rows, direction))
+    write_json(folder / VOCABULARY, pieces)
+    size = f"{found.layers} layers of {found.hidden_size} units, embedding of {found.embedding_size}"
+    log(f"imported a {found.kind} of {size}, {rows:,} pieces, {direction}")
+
+
+def import_into_new_folder(
+    weights: Path,
+    vocabulary: Path,
+    out: Path,
+    direction: str,
+    description: Path | None,
+    log: Callable[[str], None],
+) -> None:
+    """Import a model into `out`, which appears whole or not at all; InputError where something is there."""
+    if direction not in get_args(Direction):
+        raise InputError(f"--direction {direction}: expected {' or '.join(get_args(Direction))}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is no empty folder: name a new one, or remove it")
+    with atomic_folder(out) as folder:
+        import_model(
+            weights, vocabulary, folder, cast(Direction, direction), description=description, log=log
+        )
+
+
+def _check_description(path: Path, direction: Direction, rows: int) -> None:
+    """Compare what a model.json says; that of other programs may say nothing of it."""
+    try:
+        content: Any = read_json(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no description of a model: expected a JSON object")
+    said: Any = content.get("direction")
+    if isinstance(content.get("backwards"), bool):
+        said = "backward" if content["backwards"] else "forward"
+    if said is not None and DIRECTION_WORDS.get(str(said)) != direction:
+        raise InputError(f"direction {direction} was given, but {path} says {said}: they have to agree")
+    size = content.get("vocabulary_size", rows)
+    if size != rows:
+        raise InputError(f"{path} says vocabulary_size {size}, the embedding has {rows:,} rows")

@@ -1,0 +1,56 @@
+"""A fastai Learner for a language model, to experiment with in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+
+from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.loader import StreamLoader
+from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
+from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.progress import say
+from ulmfit.training.distribution import choose_device
+from ulmfit.training.learner import make_learner
+from ulmfit.training.loop import ResumableLearner
+from ulmfit.training.precision import resolve_precision
+
+
+def language_model_learner(
+    model: LanguageModel,
+    train_tokens: numpy.ndarray,
+    valid_tokens: numpy.ndarray,
+    settings: LanguageModelSettings,
+    *,
+    seed: int = 0,
+    callbacks: Sequence[Any] = (),
+    metrics: Sequence[Any] = (),
+    log: Callable[[str], None] = say,
+) -> ResumableLearner:
+    """Return fastai's Learner on two arrays of token ids, as `make_learner` does for any model.
+
+    learn = language_model_learner(model, train, valid, LanguageModelSettings(), metrics=[accuracy])
+    learn.fit_one_cycle(1, 5e-3)
+
+    `learn.pred` are logits (B, T, V), `learn.outputs` also the outputs of the last layer before and after
+    dropout. Of `settings` the dropouts and the phases are not used: those are the model's and the caller's.
+    """
+    device = choose_device(settings.device)
+    precision = resolve_precision(settings.precision, settings.device)
+    model.set_compute(choose_compute(precision, settings.engine, device, log))
+    loss = LanguageModelLoss(settings.label_smoothing)
+    return make_learner(
+        model,
+        StreamLoader(train_tokens, settings.batch_size, settings.bptt, seed=seed, device=device),
+        StreamLoader(valid_tokens, settings.batch_size, settings.bptt, shifted=False, device=device),
+        loss,
+        layer_groups,
+        settings,
+        callbacks=callbacks,
+        metrics=metrics,
+        fused=StreamLoss(model, loss, settings.ar, settings.tar),
+        log=log,
+    )

@@ -1,0 +1,311 @@
+"""Training in several processes, one a GPU (or a share of the CPU's cores), each of which is a rank.
+
+torchrun's environment variables say whether this process is one of several. Every rank has the same weights
+and trains streams of its own; DistributedDataParallel makes gradients their mean over the ranks. What ranks
+tell each other beside that (flags, sums, states for a checkpoint) goes through gloo, from host memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ulmfit.errors import InputError, StageFailed
+from ulmfit.training.ranks import is_rank, timeout_seconds
+from ulmfit.training.settings import TrainingSettings
+
+LONGEST_WAIT = timedelta(days=30)
+"""For what one process builds alone; a process that has ended is noticed at once all the same."""
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+
+JsonContent = Any
+Tensors = dict[str, Tensor]
+
+
+class Distribution:
+    """The ranks that train one model together; this class itself is the single process.
+
+    `wrap`, `any`, `mean`, `sum`, `gather`, `scatter`, `broadcast` and `barrier` are called by every rank, in
+    the same order. They fail (torch's RuntimeError) when a rank is lost: at once when its process has ended,
+    after `timeout_seconds()` when it hangs.
+    """
+
+    rank = 0
+    """Of this process, from 0."""
+    world = 1
+    """Number of processes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to the user."""
+        return self.rank == 0
+
+    def describe(self) -> dict[str, JsonContent]:
+        """Return what manifests and checkpoints keep: nothing for one process."""
+        return {}
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise InputError when the ranks cannot share a batch evenly."""
+
+    def separate_random_numbers(self) -> None:
+        """Draw other numbers in every rank from here on: the seed that was set last, plus the rank.
+
+        For one process nothing changes.
+        """
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return what is called in training; made anew whenever other parameters are trainable."""
+        return model
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag of any rank is set."""
+        return flag
+
+    def mean(self, value: float, weight: float) -> float:
+        """Return the mean of the ranks' values, weighted; of weights that are all 0, nan."""
+        return value if weight else float("nan")
+
+    def sum(self, value: float) -> float:
+        """Return the sum of the ranks' values."""
+        return value
+
+    def gather(self, tensors: Mapping[str, Tensor]) -> list[Tensors]:
+        """Return the tensors of all ranks, in host memory: on rank 0 one dictionary a rank, elsewhere []."""
+        return [dict(tensors)]
+
+    def scatter(self, parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
+        """Return this rank's dictionary of those that rank 0 gives; the inverse of `gather`."""
+        return dict(parts[0])
+
+    def broadcast(self, content: JsonContent) -> JsonContent:
+        """Return the JSON content that rank 0 gives."""
+        return content
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+
+    def finish(self) -> None:
+        """Wait for all ranks at the end of training; then rank 0 computes with all cores, the others end."""
+
+
+SINGLE = Distribution(torch.device("cpu"))
+"""One process on the CPU."""
+
+
+class ProcessGroup(Distribution):
+    """The ranks of torch's process group, gloo on CPUs and nccl between GPUs."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.rank, self.world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.backend = "nccl" if device.type == "cuda" else "gloo"
+        share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        join_group()
+
+    def describe(self) -> dict[str, JsonContent]:
+        """Return what manifests and checkpoints keep."""
+        return {"world_size": self.world, "backend": self.backend}
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise InputError when the ranks cannot share a batch evenly."""
+        if batch_size % self.world:
+            raise InputError(
+                f"batch_size {batch_size} cannot be shared by {self.world} processes: "
+                f"expected a multiple of {self.world}"
+            )
+
+    def separate_random_numbers(self) -> None:
+        """Draw other numbers in every rank from here on: the seed that was set last, plus the rank."""
+        torch.manual_seed(torch.initial_seed() + self.rank)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return DistributedDataParallel around `model`, for the parameters that are trainable now.
+
+        The weights become those of rank 0 everywhere.
+        """
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        # Gradients need no memory beside that of the buckets, in which they are sent.
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag of any rank is set."""
+        return bool(self.sum(float(flag)))
+
+    def mean(self, value: float, weight: float) -> float:
+        """Return the mean of the ranks' values, weighted; of weights that are all 0, nan."""
+        total, weights = self._sums(value * weight if weight else 0.0, weight)
+        return total / weights if weights else float("nan")
+
+    def sum(self, value: float) -> float:
+        """Return the sum of the ranks' values."""
+        return self._sums(value)[0]
+
+    def _sums(self, *values: float) -> list[float]:
+        numbers = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(numbers)
+        return numbers.tolist()
+
+    def gather(self, tensors: Mapping[str, Tensor]) -> list[Tensors]:
+        """Return the tensors of all ranks, in host memory: on rank 0 one dictionary a rank, elsewhere []."""
+        own = _packed(tensors)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        torch.distributed.all_gather(sizes, torch.tensor([len(own)]))
+        if not self.is_main:
+            torch.distributed.send(own, 0)
+            return []
+        parts = [own]
+        for rank in range(1, self.world):
+            part = torch.empty(int(sizes[rank]), dtype=torch.uint8)
+            torch.distributed.recv(part, rank)
+            parts.append(part)
+        return [_unpacked(part) for part in parts]
+
+    def scatter(self, parts: Sequence[Mapping[str, Tensor]]) -> Tensors:
+        """Return this rank's dictionary of those that rank 0 gives; the inverse of `gather`."""
+        packed = [_packed(part) for part in parts] if self.is_main else []
+        sizes = torch.tensor([len(part) for part in packed] or [0] * self.world)
+        torch.distributed.broadcast(sizes, 0)
+        if self.is_main:
+            for rank in range(1, self.world):
+                torch.distributed.send(packed[rank], rank)
+            return _unpacked(packed[0])
+        own = torch.empty(int(sizes[self.rank]), dtype=torch.uint8)
+        torch.distributed.recv(own, 0)
+        return _unpacked(own)
+
+    def broadcast(self, content: JsonContent) -> JsonContent:
+        """Return the JSON content that rank 0 gives."""
+        return _broadcast(content if self.is_main else None)
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        self._sums(0.0)
+
+    def finish(self) -> None:
+        """Wait for all ranks at the end of training; then rank 0 computes with all cores, the others end."""
+        self.barrier()
+        share_cores(1)
+
+
+class Announcements:
+    """What the first process tells the others, which wait for it however long it works alone."""
+
+    def __init__(self) -> None:
+        join_group()
+        self._group = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+
+    def tell(self, content: JsonContent) -> None:
+        """Send JSON content to the other processes."""
+        _broadcast(content, self._group)
+
+    def hear(self) -> JsonContent:
+        """Wait for what the first process tells; StageFailed when it ends before."""
+        try:
+            return _broadcast(None, self._group)
+        except RuntimeError as error:
+            raise StageFailed(f"the first process has ended; its last line says why ({error})") from error
+
+
+def _broadcast(content: JsonContent, group: torch.distributed.ProcessGroup | None = None) -> JsonContent:
+    """Return the JSON content of rank 0; what the others give is not looked at."""
+    text = torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
+    size = torch.tensor([len(text)])
+    torch.distributed.broadcast(size, 0, group=group)
+    if torch.distributed.get_rank() != 0:
+        text = torch.empty(int(size), dtype=torch.uint8)
+    torch.distributed.broadcast(text, 0, group=group)
+    return json.loads(text.numpy().tobytes())
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return tensors as one tensor of bytes, in the format of safetensors."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def _unpacked(content: Tensor) -> Tensors:
+    return load(content.numpy().tobytes())
+
+
+def current_distribution(settings: TrainingSettings) -> Distribution:
+    """Return the ranks that this process belongs to, each on a device of its own.
+
+    The first call waits for the other ranks.
+    """
+    device = choose_device(settings.device)
+    return ProcessGroup(own_device(device)) if is_rank() else Distribution(device)
+
+
+def choose_device(setting: str) -> torch.device:
+    """Return the device that a setting means to a single process."""
+    if setting == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(setting)
+    except RuntimeError as error:
+        raise InputError(f"device {setting!r}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {setting!r}: torch finds no GPU here; expected auto or cpu")
+    return device
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the device of this rank; InputError when its machine has fewer GPUs than ranks."""
+    if device.type != "cuda":
+        return device
+    number, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= found:
+        wanted = os.environ.get("LOCAL_WORLD_SIZE", str(number + 1))
+        raise InputError(f"gpus {wanted}: {socket.gethostname()} has {found}; expected no more than that")
+    own = torch.device("cuda", number)
+    torch.cuda.set_device(own)
+    return own
+
+
+def join_group() -> None:
+    """Meet the other ranks, unless that has been done; StageFailed when they do not come."""
+    if torch.distributed.is_initialized():
+        return
+    if _all_here():
+        # The machine's name may not resolve, or resolve to an address behind a firewall.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    transports = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "cpu:gloo"
+    try:
+        torch.distributed.init_process_group(transports, timeout=timedelta(seconds=timeout_seconds()))
+    except (RuntimeError, ValueError) as error:
+        raise StageFailed(f"the processes of a training did not find each other: {error}") from error
+
+
+def _all_here() -> bool:
+    """Return whether all ranks are processes of this Linux machine."""
+    world = os.environ["WORLD_SIZE"]
+    return os.environ.get("LOCAL_WORLD_SIZE") == world and os.path.isdir("/sys/class/net/lo")
+
+
+def share_cores(processes: int) -> None:
+    """Compute with this process's share of the machine's cores, unless the user has set the threads."""
+    if THREADS_VARIABLE not in os.environ:
+        torch.set_num_threads(max(1, usable_cores() // processes))
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def leave_group() -> None:
+    """Close the connections to the other ranks, where there are any."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,63 @@
+"""What stands in for fastai's Recorder and ProgressCallback, which wait for the device in every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import AvgSmoothLoss, Recorder
+
+from ulmfit.progress import Progress
+
+LOSS_EVERY_STEPS = 10
+"""The loss that is shown is read from the device this often."""
+
+
+class SmoothLoss(AvgSmoothLoss):
+    """fastai's smoothed training loss, kept where the loss is."""
+
+    def accumulate(self, learn) -> None:
+        """Count the loss of the learner's last batch in."""
+        loss = learn.loss.detach().mean()
+        self.count += 1
+        self.val: torch.Tensor = torch.lerp(loss, self.val.to(loss), self.beta)
+
+
+class QuietRecorder(Recorder):
+    """fastai's Recorder, whose numbers stay on the device until somebody reads them."""
+
+    name = "recorder"
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.smooth_loss = SmoothLoss()
+
+
+class ProgressDisplay(Callback):
+    """One display for the training batches of a fit, and fastai's line for every epoch."""
+
+    name = "progress"
+    order, run_valid = 61, False
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.log = log
+        self.display: Progress | None = None
+        self.shown = ""
+
+    def before_fit(self) -> None:
+        self.display = None
+        if self.learn.create_mbar:
+            steps = self.learn.n_epoch * len(self.learn.dls.train)
+            self.display = Progress(steps, "steps", "training", self.log)
+
+    def after_batch(self) -> None:
+        if self.display is None:
+            return
+        if self.learn.train_iter % LOSS_EVERY_STEPS == 0:
+            self.shown = f"loss {float(self.learn.loss.detach()):.4f}"
+        self.display.advance(1, self.shown)
+
+    def after_fit(self) -> None:
+        if self.display is not None:
+            self.display.close()

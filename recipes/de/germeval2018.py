@@ -30,7 +30,8 @@ recipe = Recipe(
         "paper": ULMFIT,
         "small": SMALL.changed(max_documents=3_000),
         "cpu": SMALL.changed(
-            note="small: 3 layers of 400 units, 8k pieces and bytes, the whole sample read once",
+            note="small: 3 layers of 400 units, 8k pieces and bytes, 10,000 articles read once",
+            max_documents=10_000,
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
         ),
     },

@@ -223,6 +223,8 @@ def run_stock(job: Job, folder: Path) -> Figures:
     with torch.no_grad(), autocast:
         first_loss = float(learner.loss_func(learner.model(ids)[0].float(), targets))
     learner.model.reset()
+    # As `train` does for ours: the peak of training, without the first loss.
+    clock.memory = PeakMemory(device)
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(1, phase.learning_rate, pct_start=phase.warm_up, moms=phase.momentum)
     return {**clock.figures, "first_loss": first_loss, "valid_loss": float(learner.recorder.values[-1][1])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,17 @@ def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
         if getattr(options, option) is not None and option not in module.USES:
             raise InputError(f"bench {name} has no use for {option}: leave {_shown(options, option)} out")
     with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:
-        return module.run(options, Path(folder), log)
+        report = module.run(options, Path(folder), log)
+    return Report(report.table, [finite(case) for case in report.cases])
+
+
+def finite(value: Any) -> Any:
+    """Return JSON content with null where a number is infinite or none, such as a diverged loss."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _shown(options: Options, option: str) -> str:

@@ -151,7 +151,11 @@ def _batch_losses(
         outputs, state = model.encoder(ids[:, :-1], state)
         losses = torch.zeros(counts.shape, dtype=torch.float64, device=device)
         losses[counts] = token_losses(
-            outputs[counts], decoder.weight, decoder.bias, ids[:, 1:][counts]
+            outputs[counts],
+            decoder.weight,
+            decoder.bias,
+            ids[:, 1:][counts],
+            engine=model.encoder.compute.engine,
         ).double()
         total[:active] += losses.sum(1)
         advance(int(numpy.minimum(scored[:active] - start, CHUNK).sum()))

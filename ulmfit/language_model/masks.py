@@ -43,7 +43,8 @@ def dropout_mask(like: Tensor, shape: tuple[int, ...], probability: float) -> Te
         return like.new_empty(shape).bernoulli_(1 - probability).div_(1 - probability)
     size = prod(shape)
     draws = torch.empty(-(-size // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
-    kept = draws.view(torch.int16)[:size] >= round(probability * 2**16) - 2**15
+    threshold = min(round(probability * 2**16), 2**16 - 1) - 2**15
+    kept = draws.view(torch.int16)[:size] >= threshold
     return kept.to(like.dtype).div_(1 - probability).view(shape)
 
 

@@ -62,7 +62,17 @@ class ValidateAverage(Callback):
         self.average = average
         self.kept: dict[str, Tensor] = {}
 
+    def before_fit(self) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the weights back, after a validation or after one that was interrupted."""
+        if self.kept:
+            load_weights(self.average.model, self.kept, "the weights")
+        self.kept = {}
+
     def before_validate(self) -> None:
+        self.restore()
         model = self.average.model
         self.kept = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
         load_weights(model, self.average.weights(), "the average")
@@ -77,5 +87,4 @@ class RestoreWeights(Callback):
         self.validation = validation
 
     def after_validate(self) -> None:
-        load_weights(self.validation.average.model, self.validation.kept, "the weights")
-        self.validation.kept = {}
+        self.validation.restore()

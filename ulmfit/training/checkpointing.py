@@ -171,6 +171,9 @@ class Checkpointer(Callback):
             self.stop.number = self.stop.number or signal.SIGTERM
             raise SystemExit(128 + self.stop.number)
         self.stop.deferred = not is_last
+        if is_last and self.stop.number is not None and self.distribution.world == 1:
+            # It came while the state was copied, which is written when training is left.
+            raise SystemExit(128 + self.stop.number)
 
     def _wishes(self, is_last: bool) -> tuple[bool, bool]:
         """Return whether a checkpoint is due and whether to stop, the same on all ranks."""
@@ -192,6 +195,7 @@ class Checkpointer(Callback):
             **named("hidden", inner.hidden_tensors()),
             **named("gradient", pending_gradients(inner)),
             **named("random", random_states(devices_of(inner))),
+            **named("before_update", self.learn.guard.hidden or {}),
         }
         parts = {name: one.state() for name, one in self.parts.items() if isinstance(one, HasState)}
         if self.distribution.world > 1:
@@ -255,6 +259,9 @@ class Checkpointer(Callback):
         own = _own(tensors, state["machines"][-1]["processes"], self.distribution)
         inner.restore_hidden(part("hidden", own))
         restore_gradients(inner, part("gradient", own))
+        device = next(inner.parameters()).device
+        before = {name: tensor.to(device) for name, tensor in part("before_update", own).items()}
+        self.learn.guard.hidden = before or None
         parts = json.loads(own[OWN_PARTS].numpy().tobytes()) if OWN_PARTS in own else state["parts"]
         for name, one in self.parts.items():
             if isinstance(one, HasState) and name in parts:

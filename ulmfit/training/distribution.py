@@ -232,6 +232,13 @@ def choose_device(setting: str) -> torch.device:
         raise InputError(f"device {setting!r}: expected auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {setting!r}: torch finds no GPU here; expected auto or cpu")
+    if device.type == "cuda" and device.index is not None:
+        if device.index >= torch.cuda.device_count():
+            raise InputError(
+                f"device {setting!r}: there are {torch.cuda.device_count()} GPUs, counted from 0"
+            )
+        # Kernels and graphs are launched on the current device, wherever their tensors lie.
+        torch.cuda.set_device(device)
     return device
 
 

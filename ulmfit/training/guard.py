@@ -40,13 +40,14 @@ class Guard:
         self.bad: Tensor | None = None
         """1.0 where the last update was left out, else 0.0."""
         self._unread: list[tuple[int, Tensor]] = []
-        self._hidden: dict[str, Tensor] = {}
+        self.hidden: dict[str, Tensor] | None = None
+        """The hidden state before the first batch of the current update; None: no batch has begun."""
 
     def batch_begins(self, place: int) -> None:
         """Remember the hidden state before the first batch of an update; `place` counts them from 0."""
         self.step_number += 1
-        if place == 0 or not self._hidden:
-            self._hidden = self.model.hidden_tensors()
+        if place == 0 or self.hidden is None:
+            self.hidden = self.model.hidden_tensors()
 
     def step(self, optimizer: Any, batches: int) -> None:
         """Update the weights, or not; the gradients of so many `batches` were added up since the last one.
@@ -80,7 +81,7 @@ class Guard:
         return None if batches == 1 else torch.full_like(norm, batches, dtype=torch.float32)
 
     def _repair_hidden(self, bad: Tensor) -> None:
-        before, after = self._hidden, self.model.hidden_tensors()
+        before, after = self.hidden or {}, self.model.hidden_tensors()
         if not after:
             return
         repaired = {}
@@ -93,7 +94,7 @@ class Guard:
 
     def check_now_and_then(self) -> None:
         """Read the flags of the last updates when enough have come together; raises StageFailed."""
-        if len(self._unread) >= CHECK_EVERY_UPDATES:
+        if len(self._unread) >= CHECK_EVERY_UPDATES or (self.limit and self.longest >= self.limit):
             self.check()
 
     def check(self) -> None:

@@ -173,6 +173,9 @@ def train(
         load_weights(model, best.best, "the best epoch")
     elif learner.average is not None:
         load_weights(model, learner.average.weights(), "the average")
+    # The history refers to the learner: without this, moments and copies would stay in memory with it.
+    learner.remove_cbs(list(learner.cbs))
+    learner.opt = learner.replayed = None
     return history
 
 

@@ -154,11 +154,12 @@ class ResumableLearner(Learner):
         """Return what fastai's WandbCallback writes down as the run's configuration: the settings."""
         return loggable(self.settings)
 
-    def __call__(self, event_name: str) -> None:
+    def __call__(self, event_name: str | Sequence[str]) -> None:
         """Tell the callbacks that listen, in their order, as fastai does in ten times the time."""
-        for callback in sorted(self.cbs, key=lambda one: one.order):
-            if event_name == "after_fit" or _listens(callback, event_name):
-                callback(event_name)
+        for name in [event_name] if isinstance(event_name, str) else event_name:
+            for callback in sorted(self.cbs, key=lambda one: one.order):
+                if name == "after_fit" or _listens(callback, name):
+                    callback(name)
 
     # -- epochs and batches
 

@@ -67,6 +67,10 @@ class Kernels:
         gradient of `scale` times the sum of the losses.
         """
         rows, vocabulary = logits.shape
+        if rows and not (int(targets.min()) >= 0 and int(targets.max()) < vocabulary):
+            raise IndexError(
+                f"targets from {int(targets.min())} to {int(targets.max())}; expected 0 to {vocabulary - 1}"
+            )
         threads = torch.get_num_threads()
         losses, space = bias.new_empty(rows), bias.new_empty(threads, vocabulary)
         sums = None if bias_gradient is None else bias.new_zeros(threads, vocabulary)
@@ -94,7 +98,7 @@ def kernels() -> dict[torch.dtype, Kernels]:
     library = _load(_cache_folder())
     process = ctypes.CDLL(None)
     try:
-        runtime = (process.GOMP_parallel, process.omp_get_thread_num)
+        runtime = (process.GOMP_parallel, process.omp_get_thread_num, process.omp_get_num_threads)
     except AttributeError:
         runtime = None  # a torch without OpenMP: one thread
     if runtime is not None:
@@ -129,10 +133,20 @@ def _load(folder: Path) -> ctypes.CDLL:
     """Load the library from the cache, or compile it into the cache first."""
     command = _compiler()
     key = _key(command)
+    _refuse_a_folder_of_others(folder)
     for path in sorted(folder.glob(f"{key}-*.so")):
         if path.stem == f"{key}-{_digest(path)}":
             return _opened(path)
     return _opened(_compiled(command, folder, key))
+
+
+def _refuse_a_folder_of_others(folder: Path) -> None:
+    """Raise KernelsUnavailable where another user could have put a library into the cache."""
+    if not hasattr(os, "getuid") or not folder.exists():
+        return
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise KernelsUnavailable(f"{folder} is not this user's alone: remove it, or run chmod go-w on it")
 
 
 def _opened(path: Path) -> ctypes.CDLL:
@@ -185,7 +199,7 @@ def _processor() -> str:
 def _compiled(command: list[str], folder: Path, key: str) -> Path:
     """Compile into the cache; the file appears whole, under a name that holds its content's hash."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             built = Path(scratch) / "kernels.so"
             _run([*command, *FLAGS, *LIBRARY_FLAGS, str(SOURCE), "-o", str(built)])
@@ -197,7 +211,14 @@ def _compiled(command: list[str], folder: Path, key: str) -> Path:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_COMPILE)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS_TO_COMPILE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsUnavailable(f"the C++ compiler {command[0]} does not run: {error}") from error
     if done.returncode:

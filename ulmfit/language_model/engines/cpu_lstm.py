@@ -79,7 +79,11 @@ class LSTMFunction(torch.autograd.Function):
         time, batch, units = outputs.shape[0] - 1, outputs.shape[1], outputs.shape[2]
         d_outputs = outputs.new_zeros(time, batch, units) if d_outputs is None else d_outputs.contiguous()
         later = outputs.new_zeros(batch, units) if d_hidden is None else d_hidden.contiguous()
-        d_cell = cells.new_zeros(batch, units) if d_cell is None else d_cell.clone()
+        d_cell = (
+            cells.new_zeros(batch, units)
+            if d_cell is None
+            else d_cell.clone(memory_format=torch.contiguous_format)
+        )
         product, step = Product(recurrent.t(), batch), kernels()[inputs.dtype].cell_backward
         threads = torch.get_num_threads()
         d_biases = cells.new_zeros(threads, 4 * units)

@@ -47,7 +47,8 @@ Capture = Callable[[Callable[[], Results]], tuple[Results, Callable[[], None]]]
 def captured_on_cuda(compute: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
     """Capture `compute` without running it."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # The thread that writes checkpoints may talk to the device meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = compute()
     return results, graph.replay
 

@@ -15,7 +15,7 @@ typedef void (*ParallelRegion)(void (*)(void *), void *, unsigned, unsigned);
 typedef int (*ThreadNumber)();
 
 ParallelRegion parallel_region = nullptr;
-ThreadNumber thread_number = nullptr;
+ThreadNumber thread_number = nullptr, team_size = nullptr;
 
 template <class Body> struct Region {
     const Body *body;
@@ -25,7 +25,10 @@ template <class Body> struct Region {
     void part(int thread) const {
         (*body)(rows * thread / threads, rows * (thread + 1) / threads, thread);
     }
-    static void run(void *region) { static_cast<Region *>(region)->part(thread_number()); }
+    static void run(void *region) {  // the runtime may give fewer threads than were asked for
+        const Region *own = static_cast<const Region *>(region);
+        for (int part = thread_number(); part < own->threads; part += team_size()) own->part(part);
+    }
 };
 
 // Call body(first, end, thread) for `threads` equal parts of the rows.
@@ -242,10 +245,12 @@ void cross_entropy(int64_t N, int64_t V, T *logits, const F *bias, const int64_t
 
 extern "C" {
 
-// Take the runtime's GOMP_parallel and omp_get_thread_num; without them everything runs in one thread.
-void set_runtime(void *parallel, void *number) {
+// Take the runtime's GOMP_parallel, omp_get_thread_num and omp_get_num_threads; without them everything runs
+// in one thread.
+void set_runtime(void *parallel, void *number, void *size) {
     parallel_region = reinterpret_cast<ParallelRegion>(parallel);
     thread_number = reinterpret_cast<ThreadNumber>(number);
+    team_size = reinterpret_cast<ThreadNumber>(size);
 }
 
 #define KERNELS(NAME, T, F)                                                                                       \

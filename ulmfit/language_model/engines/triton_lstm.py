@@ -135,7 +135,11 @@ class TritonLSTM(torch.autograd.Function):
         time, batch, units = outputs.shape[0] - 1, outputs.shape[1], outputs.shape[2]
         d_outputs = outputs.new_zeros(time, batch, units) if d_outputs is None else d_outputs.contiguous()
         later = outputs.new_zeros(batch, units) if d_hidden is None else d_hidden[0].clone()
-        d_cell = cells.new_zeros(batch, units) if d_cell is None else d_cell[0].clone()
+        d_cell = (
+            cells.new_zeros(batch, units)
+            if d_cell is None
+            else d_cell[0].clone(memory_format=torch.contiguous_format)
+        )
         d_biases = cells.new_zeros(batch, 4 * units)
         for now in reversed(range(time)):
             _step_backward[_grid(batch, units)](

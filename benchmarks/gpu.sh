@@ -103,7 +103,7 @@ layers() {
   part layers 120 "$PYTHON" benchmarks/gpu_layers.py
 }
 
-# bench MODEL SECONDS STEPS
+# bench PART SECONDS STEPS MODEL
 bench() {
   local steps=$3
   [ "$DRY" = 1 ] && steps=2

@@ -85,6 +85,8 @@ def test_a_job_asks_for_what_its_stage_needs() -> None:
     assert cluster.parameters(tiny_classifier(gpus=4))["tasks_per_node"] == 1
     assert cluster.parameters(tiny_classifier())["gpus_per_node"] == 1
     assert "gpus_per_node" not in cluster.parameters(InventedCorpus())
+    assert Cluster().parameters(tiny_pretrain(gpus=1))["gpus_per_node"] == 1
+    assert "gpus_per_node" not in Cluster().parameters(tiny_pretrain())
     assert "gpus_per_node" not in Cluster().parameters(tiny_pretrain(gpus=2, device="cpu"))
 
 

@@ -271,6 +271,8 @@ def bench(
     from ulmfit.bench.run import Options
     from ulmfit.bench.run import bench as run_bench
 
+    if recipe is None and (preset or overrides):
+        raise InputError("--preset and --set belong to a recipe: give --recipe as well, or leave them out")
     chosen = None if recipe is None else _recipe(recipe, preset, overrides, None)
     options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
     report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import write_json, write_text
 from ulmfit.language_model.stages import FineTune, Pretrain
+from ulmfit.launch import LaunchingRunner
 from ulmfit.recipe import Recipe
-from ulmfit.runner import Runner
 from ulmfit.stage import Work
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
     from ulmfit.training.rate_finder import find_rate as search
 
     stage = _stage(recipe, kind)
-    runner = Runner(runs, mirror)
+    runner = LaunchingRunner(runs, mirror)
     for upstream in stage.upstream():
         runner.build(upstream)
     with TemporaryDirectory() as folder, names_batch_size(stage.settings.batch_size):

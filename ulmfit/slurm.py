@@ -95,7 +95,13 @@ class Cluster:
             if key == "gpus_per_node" and not isinstance(getattr(stage, "settings", None), TrainingSettings):
                 continue
             chosen[key if key in GENERIC else f"slurm_{key}"] = value
-        if processes > 1 and getattr(stage, "settings").device != "cpu":  # noqa: B009
+        settings = getattr(stage, "settings", None)
+        if (
+            isinstance(settings, TrainingSettings)
+            and trains_together(stage)
+            and settings.device != "cpu"
+            and (settings.gpus > 0 or processes * nodes > 1)
+        ):
             chosen["gpus_per_node"] = processes
         return {**chosen, "name": f"ulmfit-{stage.stage_name}", "nodes": nodes, "tasks_per_node": processes}
 

@@ -216,6 +216,33 @@ def test_a_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path, lega
         read_foreign_weights(saved(tmp_path, state, legacy=legacy))
 
 
+class Reserving:
+    """Asks for memory when it is unpickled, which torch's restricted unpickler grants."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytearray, (10**12,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_few_bytes_cannot_ask_for_memory(tmp_path: Path, legacy: bool) -> None:
+    with pytest.raises(InputError, match=r"\(\w+\.bytearray\), and nothing in them was run"):
+        read_foreign_weights(saved(tmp_path, {"0.x": Reserving()}, legacy=legacy))
+
+
+def test_many_names_of_the_same_numbers_are_refused(tmp_path: Path) -> None:
+    shared = torch.ones(10_000, dtype=torch.float16)
+    with pytest.raises(InputError, match=r"claim 9,000,000 numbers in"):
+        read_foreign_weights(saved(tmp_path, {f"0.x{number}": shared for number in range(900)}))
+
+
+def test_a_size_is_believed_only_when_all_tensors_have_it() -> None:
+    state = changed(**{"0__encoder__weight": torch.ones(2, 10**6)})
+    for alias in ("0.encoder_dp.emb.weight", "1.decoder.weight"):
+        state.pop(alias, None)
+    with pytest.raises(InputError, match=r"has shape .*, the model"):
+        foreign_language_model(state, "x.pth")
+
+
 def test_archives_of_others_are_refused(tmp_path: Path) -> None:
     weights = saved(tmp_path, dict(fastai_model().state_dict()))
     with zipfile.ZipFile(tmp_path / "release.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -78,3 +78,29 @@ def test_the_loss_needs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = module.linear_cross_entropy(*arguments)
     monkeypatch.setattr(module, "kernels_or_none", lambda: None)
     torch.testing.assert_close(module.linear_cross_entropy(*arguments), expected)
+
+
+FEW_THREADS = """
+import torch
+from ulmfit.language_model.linear_cross_entropy import token_losses
+torch.set_num_threads(4)
+hidden, weight, bias = torch.randn(64, 8), torch.randn(50, 8), torch.randn(50)
+targets = torch.randint(50, (64,))
+fast, plain = (token_losses(hidden, weight, bias, targets, engine=engine) for engine in ("fast", "plain"))
+torch.testing.assert_close(fast, plain)
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "limit", [{"OMP_THREAD_LIMIT": "1"}, {"OMP_THREAD_LIMIT": "2"}, {"OMP_DYNAMIC": "true"}]
+)
+def test_fewer_threads_than_asked_for_compute_everything(limit: dict[str, str]) -> None:
+    subprocess.run([sys.executable, "-c", FEW_THREADS], env={**os.environ, **limit}, check=True)
+
+
+@needs_compiler
+def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
+    assert chosen(tmp_path) == "fast 0"
+    (tmp_path / "ulmfit" / "kernels").chmod(0o777)
+    assert "is not this user's alone" in chosen(tmp_path)

@@ -11,10 +11,9 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder as FastaiDecoder
 from fastai.text.models.core import SequentialRNN
 
-from ulmfit.errors import InputError
+from ulmfit.language_model.foreign import foreign_language_model
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.language_model.weights import load_fastai_weights
 
 VOCABULARY, SIZE = 50, Architecture(embedding_size=12, hidden_size=20, layers=3)
 NO_DROPOUT = Dropouts(multiplier=0)
@@ -29,9 +28,7 @@ def fastai_model() -> SequentialRNN:
 
 
 def our_copy(stock: SequentialRNN) -> LanguageModel:
-    model = LanguageModel(VOCABULARY, SIZE, NO_DROPOUT)
-    load_fastai_weights(model, stock.state_dict(), "fastai's model")
-    return model
+    return foreign_language_model(stock.state_dict(), "fastai's model")[1]
 
 
 def chunks(count: int = 3) -> list[torch.Tensor]:
@@ -65,18 +62,6 @@ def test_our_names_are_fastais_without_aliases() -> None:
     aliases = {"0.encoder_dp.emb.weight"}
     assert set(stock) - set(ours) == aliases
     assert set(ours) <= set(stock)
-
-
-def test_foreign_weights_are_refused_with_the_name_and_the_shape() -> None:
-    state = fastai_model().state_dict()
-    model = LanguageModel(VOCABULARY + 1, SIZE, NO_DROPOUT)
-    with pytest.raises(
-        InputError, match=r"0\.encoder\.weight has shape \(50, 12\), the model's is \(51, 12\)"
-    ):
-        load_fastai_weights(model, state, "x.pth")
-    del state["1.decoder.bias"]
-    with pytest.raises(InputError, match=r"no weights for 1\.decoder\.bias"):
-        load_fastai_weights(LanguageModel(VOCABULARY, SIZE, NO_DROPOUT), state, "x.pth")
 
 
 def test_decoder_and_embedding_are_one_tensor() -> None:

@@ -255,3 +255,10 @@ def test_frozen_groups_of_a_learner_do_not_move() -> None:
     learner.fit_one_cycle(1, 1e-2)
     for name, weight in weights_of(model).items():
         assert torch.equal(weight, before[name]) == name.startswith("0.rnns"), name
+
+
+def test_validate_works_outside_of_a_fit() -> None:
+    learner = small_learner(metrics=[accuracy])
+    loss, right = learner.validate()
+    assert loss == pytest.approx(math.log(VOCABULARY), rel=0.1)
+    assert 0 <= right < 0.2

@@ -246,3 +246,14 @@ def test_the_loss_without_logits_smooths_labels_in_training_alone() -> None:
         torch.testing.assert_close(stream(outputs, targets), nn.functional.cross_entropy(*flat))
     assert stream.penalty(outputs) is None
     assert len(layer_groups(model)) == 3
+
+
+def test_bad_batches_are_noticed_soon_with_frequent_checkpoints_too() -> None:
+    guard = Guard(small_model(), clip=0.0, limit=3)
+    guard.bad = torch.ones(())
+    with pytest.raises(StageFailed, match="3 updates in a row"):
+        for number in range(1, 9):
+            guard._unread.append((number, guard.bad))
+            guard.state()
+            guard.check_now_and_then()
+    assert number == 3

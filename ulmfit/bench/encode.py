@@ -18,7 +18,7 @@ from ulmfit.bench.measure import Program, finished
 from ulmfit.bench.run import Options, Report
 from ulmfit.errors import InputError
 
-USES = frozenset({"documents"})
+USES = frozenset({"documents", "megabytes"})
 GENERATED_MEGABYTES = 60
 TOY_MEGABYTES = 12
 """Of XML that are generated; their documents are repeated, with variations, up to the size asked for."""

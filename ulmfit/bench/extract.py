@@ -13,7 +13,7 @@ from ulmfit.bench.measure import Program
 from ulmfit.bench.run import Options, Report
 from ulmfit.errors import InputError
 
-USES = frozenset({"dump", "reference"})
+USES = frozenset({"dump", "reference", "megabytes"})
 ENGINES = ("fast", "wikiextractor")
 GENERATED_MEGABYTES = 30
 XML_BYTES_PER_TOY_ARTICLE = 6_000

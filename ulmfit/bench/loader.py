@@ -14,7 +14,7 @@ from ulmfit.bench.made_tokens import write_made_tokens
 from ulmfit.bench.measure import Program
 from ulmfit.bench.run import Options, Report
 
-USES: frozenset[str] = frozenset()
+USES = frozenset({"megabytes"})
 GENERATED_MEGABYTES = 100
 BYTES_OF_A_TOKEN = 2
 

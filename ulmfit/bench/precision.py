@@ -23,6 +23,7 @@ from ulmfit.driver import STAGE_LIST
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import Pretrain
+from ulmfit.launch import LaunchingRunner
 from ulmfit.runner import Runner
 from ulmfit.stage import Stage
 
@@ -78,7 +79,7 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     recipe = options.recipe
     if recipe is None:
         raise InputError("bench precision needs a recipe: give --recipe, and --preset for its size")
-    runner = Runner(options.runs, options.mirror)
+    runner = LaunchingRunner(options.runs, options.mirror)
     base = _pretrain_stage(recipe)
     seeds = range(options.repetitions)
     stages = {(seed, name): _variant(base, seed, name) for seed in seeds for name in PRECISIONS}

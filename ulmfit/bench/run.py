@@ -61,7 +61,7 @@ def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
     if name not in BENCHES:
         raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
     module = cast(Bench, importlib.import_module(BENCHES[name]))
-    for option in ("dump", "reference", "documents", "recipe", "model", "steps"):
+    for option in ("dump", "reference", "documents", "megabytes", "recipe", "model", "steps"):
         if getattr(options, option) is not None and option not in module.USES:
             raise InputError(f"bench {name} has no use for {option}: leave {_shown(options, option)} out")
     with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:

@@ -22,11 +22,13 @@ one's. `qrnn.WeightDropQRNN` keeps all of that, so rows and columns stay where t
 
 from __future__ import annotations
 
+import pickle
+import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -51,9 +53,24 @@ IN_OPTIMIZER_STATES = (
     "numpy.dtype",
 )
 """What fastai v2's `learn.save` writes beside the weights; each is read as an `_Ignored`."""
-
+STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+NAMED_IN_PICKLES = frozenset(
+    {
+        "collections OrderedDict",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "_codecs encode",
+        *(f"torch {kind}Storage" for kind in STORAGES),
+        *(" ".join(name.rsplit(".", 1)) for name in IN_OPTIMIZER_STATES),
+    }
+)
+"""What a file may name. torch's own list is longer: with `bytearray` a few bytes ask for any memory."""
+LEGACY_PICKLES = 4
+"""A legacy file begins with a magic number, a version, the machine and then the object, each a pickle."""
 
 MOST_TENSORS = 1_000
+LARGEST_GROWTH = 16
+"""Times the bytes of a file that its numbers may take in fp32; names of the same numbers count each."""
 FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -87,7 +104,15 @@ def read_foreign_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"weights {path}: expected named tensors, the state of a language model")
     if len(state) > MOST_TENSORS:
         raise InputError(f"weights {path} hold {len(state):,} tensors: no model of this kind has as many")
-    return {name: _single_precision(name, tensor, path) for name, tensor in state.items()}
+    for name, tensor in state.items():
+        _check_tensor(name, tensor, path)
+    numbers = sum(tensor.numel() for tensor in state.values())
+    if 4 * numbers > LARGEST_GROWTH * path.stat().st_size:
+        raise InputError(f"weights {path} claim {numbers:,} numbers in {path.stat().st_size:,} bytes")
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"weights {path}: {name} holds numbers that are not finite")
+    return {name: tensor.float() for name, tensor in state.items()}
 
 
 def foreign_language_model(state: Mapping[str, Tensor], source: str) -> tuple[Architecture, LanguageModel]:
@@ -97,15 +122,32 @@ def foreign_language_model(state: Mapping[str, Tensor], source: str) -> tuple[Ar
     """
     tensors = _renamed(state, source)
     architecture = _architecture(tensors, source)
+    _check_shapes(tensors, architecture, source)
     model = LanguageModel(len(tensors[EMBEDDING]), architecture, Dropouts(multiplier=0))
     load_weights(model, tensors, source)
     return architecture, model
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture, source: str) -> None:
+    """Compare with a model that takes no memory: one of this size might take more than the file's."""
+    with torch.device("meta"):
+        model = LanguageModel(len(tensors[EMBEDDING]), architecture, Dropouts(multiplier=0))
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in sorted(expected.keys() - set(EMBEDDING_ALIASES)):
+        if name not in tensors:
+            raise InputError(f"{source} has no weights for {name}")
+        if tuple(tensors[name].shape) != expected[name]:
+            given = tuple(tensors[name].shape)
+            raise InputError(f"{source}: {name} has shape {given}, the model's is {expected[name]}")
 
 
 def _load_torch_file(path: Path) -> Any:
     is_zip = zipfile.is_zipfile(path)
     if is_zip:
         _check_archive(path)
+    else:
+        with path.open("rb") as stream:
+            _check_pickles(stream, LEGACY_PICKLES, path)
     ignored: list[Any] = [(_Ignored, name) for name in IN_OPTIMIZER_STATES]
     try:
         with torch.serialization.safe_globals(ignored):
@@ -128,32 +170,59 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             compressed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            for name in archive.namelist():
+                if not compressed and name.endswith(".pkl"):
+                    with archive.open(name) as stream:
+                        _check_pickles(stream, 1, path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(f"weights {path} cannot be read: a damaged archive ({error})") from error
     if compressed:
         raise InputError(f"weights {path} are a compressed archive: unpack it, and name the .pth file in it")
 
 
-def _single_precision(name: str, tensor: Tensor, path: Path) -> Tensor:
+def _check_pickles(stream: IO[bytes], count: int, path: Path) -> None:
+    """Raise InputError when one of the next `count` pickles names what no saved weights do; runs nothing."""
+    try:
+        for _ in range(count):
+            for instruction, argument, _ in pickletools.genops(stream):
+                named = instruction.name in ("GLOBAL", "INST", "STACK_GLOBAL")
+                if named and argument not in NAMED_IN_PICKLES:
+                    what = str(argument).replace(" ", ".") if argument else "a class"
+                    raise InputError(
+                        f"weights {path} hold more than tensors ({what}), and nothing in them was run: "
+                        f"save the model's state alone, with learn.save(..., with_opt=False)"
+                    )
+    except InputError:
+        raise
+    except (ValueError, EOFError, UnicodeError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"weights {path} cannot be read: damaged, or not from torch.save ({reason[:200]})"
+        ) from error
+
+
+def _check_tensor(name: str, tensor: Tensor, path: Path) -> None:
+    """Raise InputError for anything but plain numbers that are in the file; looks at none of them."""
     plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
     if tensor.dtype not in FLOATING_POINT or not plain:
         raise InputError(
             f"weights {path}: {name} is of type {tensor.dtype}, {tensor.layout}, on {tensor.device}: "
             f"expected plain floating point numbers"
         )
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored or stored > path.stat().st_size:
         raise InputError(
             f"weights {path}: {name} has shape {tuple(tensor.shape)}, but fewer numbers than that"
         )
-    if not torch.isfinite(tensor).all():
-        raise InputError(f"weights {path}: {name} holds numbers that are not finite")
-    return tensor.float()
 
 
 def _renamed(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Return the tensors under our names; aliases are left out, those that have to be equal are compared."""
     if EMBEDDING not in state:
         raise InputError(f"{source} {_what_else(state)}")
+    shape = tuple(state[EMBEDDING].shape)
+    if len(shape) != 2 or shape[0] < 2 or not shape[1]:
+        raise InputError(f"{source}: {EMBEDDING} has shape {shape}: expected (pieces, units)")
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name in EMBEDDING_ALIASES:
@@ -208,9 +277,6 @@ def _what_else(state: Mapping[str, Tensor]) -> str:
 
 def _architecture(tensors: Mapping[str, Tensor], source: str) -> Architecture:
     """Read the size from the embedding and the dropped weights of the layers."""
-    embedding = tensors[EMBEDDING]
-    if embedding.dim() != 2:
-        raise InputError(f"{source}: {EMBEDDING} has shape {tuple(embedding.shape)}: expected two numbers")
     kinds = {
         "lstm": [name for name in tensors if name.endswith("weight_hh_l0_raw")],
         "qrnn": [name for name in tensors if name.endswith("linear.weight_raw")],
@@ -218,7 +284,7 @@ def _architecture(tensors: Mapping[str, Tensor], source: str) -> Architecture:
     if bool(kinds["lstm"]) == bool(kinds["qrnn"]):
         found = "both" if kinds["lstm"] else "none"
         raise InputError(f"{source}: expected layers of an LSTM or of a QRNN, found {found}")
-    size = embedding.shape[1]
+    size = tensors[EMBEDDING].shape[1]
     if kinds["lstm"]:
         units = _units(tensors, LSTM_RAW, 4, source)
         return Architecture(kind="lstm", embedding_size=size, hidden_size=units, layers=len(kinds["lstm"]))

@@ -60,4 +60,8 @@ def _checked(pieces: Any, path: Path) -> list[str]:
         raise InputError(f"vocabulary {path}: expected a list of strings")
     if not pieces:
         raise InputError(f"vocabulary {path} is empty")
+    try:
+        "".join(pieces).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"vocabulary {path}: an entry is no Unicode text: {error.reason}") from error
     return pieces

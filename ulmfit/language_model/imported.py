@@ -65,6 +65,10 @@ def import_into_new_folder(
         raise InputError(f"--direction {direction}: expected {' or '.join(get_args(Direction))}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is no empty folder: name a new one, or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made: {error.strerror}") from error
     with atomic_folder(out) as folder:
         import_model(
             weights, vocabulary, folder, cast(Direction, direction), description=description, log=log

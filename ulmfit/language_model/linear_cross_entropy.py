@@ -10,7 +10,6 @@ quarter in fp32, rounds the loss itself to bf16, and is missing from 2.11: ours 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,7 +18,6 @@ from torch.autograd.function import once_differentiable
 
 from ulmfit.language_model.engines.compiled import kernels_or_none, large_empty
 from ulmfit.language_model.engines.forget_mult import has_triton
-from ulmfit.language_model.engines.products import Product
 
 Engine = Literal["fast", "plain"]
 
@@ -77,7 +75,6 @@ class LinearCrossEntropy(torch.autograd.Function):
             return _mean_loss(hidden, weight, bias, targets, label_smoothing, engine)
         own = weight.to(hidden.dtype)
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
-        back = Product(own.t(), len(hidden)) if engine == "fast" else partial(torch.mm, mat2=own)
         d_weight = None
         d_bias = torch.zeros_like(bias)
         total = bias.new_zeros(())
@@ -85,10 +82,14 @@ class LinearCrossEntropy(torch.autograd.Function):
             losses = _losses(logits, bias, targets[rows], engine, label_smoothing, 1 / len(hidden), d_bias)
             total += losses.sum()
             if d_hidden is not None:
-                d_hidden[rows] = back(logits)
+                torch.mm(logits, own, out=d_hidden[rows])
             if needs_weight:
-                part = torch.mm(logits.t(), hidden[rows])
-                d_weight = part.to(weight.dtype) if d_weight is None else d_weight.add_(part)
+                if d_weight is None:
+                    d_weight = torch.mm(logits.t(), hidden[rows]).to(weight.dtype)
+                elif own.dtype == weight.dtype:
+                    d_weight.addmm_(logits.t(), hidden[rows])
+                else:  # summed in fp32, whatever the products' type
+                    d_weight += torch.mm(logits.t(), hidden[rows])
         ctx.save_for_backward(d_hidden, d_weight, d_bias if needs_bias else None)
         return total / len(hidden)
 

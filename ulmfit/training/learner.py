@@ -195,6 +195,11 @@ def _run_phase(learner: ResumableLearner, phase: Phase, start_epoch: int, distri
 def _announce(resume: Checkpoint, here: dict[str, Any], work: Work) -> None:
     state = resume.state
     work.log(f"going on from phase {state['phase'] + 1}, epoch {state['epoch'] + 1}, batch {state['batch']}")
+    if here["processes"] > 2:
+        work.log(
+            "after a resume torch sums the gradients of more than two processes in another order: "
+            "equal to rounding, not to the bit"
+        )
     if changes := differences(state["machines"][-1], here):
         work.warn(f"training goes on with {changes}: it will not equal an undisturbed run to the bit")
 

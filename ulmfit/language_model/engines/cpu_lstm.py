@@ -40,8 +40,11 @@ class LSTMFunction(torch.autograd.Function):
         input_weight = input_weight.to(dtype)
         recurrent = (recurrent_weight if mask is None else recurrent_weight * mask).to(dtype)
         bias = input_bias + recurrent_bias
-        gates = large_empty(inputs, time, batch, 4 * units)
-        torch.mm(inputs.flatten(0, 1), input_weight.t(), out=gates.flatten(0, 1))
+        if dtype == torch.float32 and inputs.shape[2] >= 512:
+            gates = Product(input_weight, time * batch)(inputs.flatten(0, 1)).view(time, batch, 4 * units)
+        else:
+            gates = large_empty(inputs, time, batch, 4 * units)
+            torch.mm(inputs.flatten(0, 1), input_weight.t(), out=gates.flatten(0, 1))
         outputs = inputs.new_empty(time + 1, batch, units)
         cells = bias.new_empty(time + 1, batch, units)
         outputs[0], cells[0] = hidden, cell

@@ -39,7 +39,7 @@ def macro_f1(runs: list[list[int]]) -> float:
 
 
 def test_exact_on_a_tiny_case():
-    """All 256 ways to swap both seeds' outputs of documents, each scored by scikit-learn."""
+    """All 256 ways to swap both seeds' outputs of documents, each scored by scikit-learn; then 60 of them."""
     observed = abs(macro_f1(FIRST) - macro_f1(SECOND))
     reached = 0
     for swaps in itertools.product([False, True], repeat=8):
@@ -51,9 +51,9 @@ def test_exact_on_a_tiny_case():
         reached += abs(macro_f1(first) - macro_f1(second)) >= observed - 1e-12
     runs = [[labels(GOLD, run) for run in row] for row in (FIRST, SECOND)]
     assert permutation_p(*runs, "macro_f1") == pytest.approx(reached / 256)
-    sampled = permutation_p(*runs, "macro_f1", permutations=100)
+    sampled = permutation_p(*runs, "macro_f1", permutations=60)
     assert sampled == pytest.approx(reached / 256, abs=0.1)
-    assert sampled * 101 == pytest.approx(round(sampled * 101))
+    assert sampled * 61 == pytest.approx(round(sampled * 61))
 
 
 def test_agrees_with_scipy():

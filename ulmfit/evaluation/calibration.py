@@ -13,7 +13,7 @@ from ulmfit.evaluation.record_part import RecordPart
 
 BINS = 15
 
-LOWEST, HIGHEST = 0.05, 20.0
+LOWEST, HIGHEST = 0.01, 1000.0
 """Temperatures that are searched."""
 
 _FLOOR = float(np.finfo(np.float32).tiny)

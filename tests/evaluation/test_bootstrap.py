@@ -8,13 +8,17 @@ import scipy.stats
 
 from evaluation.samples import LABELS, made_up_predictions
 from ulmfit.evaluation import bootstrap
-from ulmfit.evaluation.bootstrap import document_weights, intervals, percentile_interval, resampled_means
+from ulmfit.evaluation.bootstrap import SEED, document_weights, percentile_interval, resampled_means
 from ulmfit.evaluation.metrics import label_scores, score
 from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes
 
 
 def outcomes_of(predictions, positive_label=None) -> LabelOutcomes:
     return LabelOutcomes.of(predictions.gold, predictions.predicted, predictions.labels, positive_label)
+
+
+def intervals(runs, resamples: int, seed: int = SEED):
+    return bootstrap.intervals(resampled_means(runs, resamples, seed))
 
 
 def all_weights(documents: int, resamples: int, seed: int = 0) -> np.ndarray:

@@ -141,8 +141,9 @@ def test_one_wrong_text_among_sure_ones_is_enough():
 
 
 def test_probability_of_zero_for_what_was_right():
-    probabilities = np.array([[1.0, 0.0], [0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
-    found = calibrate(*[predictions(probabilities, np.array([1, 0, 1]))] * 2)
+    probabilities = np.array([[1.0, 0.0]] + [[0.9, 0.1]] * 60, dtype=np.float32)
+    found = calibrate(*[predictions(probabilities, np.array([1] + [0] * 60))] * 2)
+    assert found.fitted
     assert math.isfinite(found.before.nll)
     assert found.after.nll < found.before.nll
 

@@ -173,7 +173,7 @@ def test_every_row_is_held_against_the_reference():
         row("floor", 0.7, seeds=1, kind="baseline"),
         row("one run", 0.88, seeds=1, kind="comparison"),
     ]
-    comparisons = compare_rows(rows, "macro_f1", resamples=500, permutations=499)
+    comparisons = compare_rows(rows, "macro_f1", permutations=499)
     assert [(part.row, part.reference) for part in comparisons] == [
         (name, "both") for name in ("forward", "scratch", "floor", "one run")
     ]
@@ -188,12 +188,12 @@ def test_every_row_is_held_against_the_reference():
     assert scratch.within_seed_noise is False
     assert floor.seed_margin is not None
     assert single.within_seed_noise is None
-    assert compare_rows(rows, "macro_f1", resamples=500, permutations=499) == comparisons
+    assert compare_rows(rows, "macro_f1", permutations=499) == comparisons
 
 
 def test_seeds_close_to_each_other_are_noise():
     rows = [row("one", 0.80), row("two", 0.81)]
-    assert compare_rows(rows, "accuracy", resamples=200, permutations=99)[0].within_seed_noise is True
+    assert compare_rows(rows, "accuracy", permutations=99)[0].within_seed_noise is True
 
 
 def test_reference_row():
@@ -251,7 +251,7 @@ def test_rows_of_numbers_are_compared_as_well():
     assert rows[0].result.confusion == ()
     interval = rows[0].result.metrics["pearson"].interval
     assert interval[0] < rows[0].result.metrics["pearson"].mean < interval[1]
-    (comparison,) = compare_rows(rows, "pearson", resamples=100, permutations=99)
+    (comparison,) = compare_rows(rows, "pearson", permutations=99)
     assert (comparison.reference, comparison.p_permutation) == ("good", 0.01)
     assert comparison.interval[1] < 0
 

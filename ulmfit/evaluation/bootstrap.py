@@ -60,12 +60,10 @@ def percentile_interval(samples: np.ndarray) -> np.ndarray:
     return np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
 
 
-def intervals(runs: Sequence[Outcomes], resamples: int | None = None, seed: int = SEED) -> Scores:
-    """Return the interval of every metric's mean over the runs: metric -> (2, ...), low and high.
+def intervals(samples: Scores) -> Scores:
+    """Return the interval of every metric in `resampled_means`: metric -> (2, ...), low and high.
 
     It says how far the mean of these trained models would move on other documents of the same kind. It does
     not say how far other seeds would move it: that is the standard deviation over the seeds.
     """
-    return {
-        name: percentile_interval(samples) for name, samples in resampled_means(runs, resamples, seed).items()
-    }
+    return {name: percentile_interval(values) for name, values in samples.items()}

@@ -16,7 +16,7 @@ from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
 from ulmfit.evaluation.metrics import confusion_matrix, label_scores, score
-from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes, Outcomes, ScoreArrays
+from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes, Outcomes, ScoreArrays, Scores
 from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
 
@@ -137,6 +137,8 @@ class ScoredRow:
     ids: list[str]
     outcomes: list[Outcomes]
     """One a run."""
+    samples: Scores
+    """Means over the runs, of every metric and bootstrap resample."""
 
 
 def row_result(name: str, runs: Runs, **options: Any) -> RowResult:
@@ -195,7 +197,8 @@ def _scored_labels(
     outcomes: list[Outcomes] = [
         LabelOutcomes.of(run.gold, run.predicted, run.labels, positive_label) for run in test
     ]
-    bounds = intervals(outcomes, resamples)
+    samples = resampled_means(outcomes, resamples)
+    bounds = intervals(samples)
     by_label = [label_scores(run.gold, run.predicted, run.labels) for run in test]
     result = RowResult(
         **common,
@@ -213,7 +216,7 @@ def _scored_labels(
         confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for run in test),
         calibration=tuple(calibrate(*pair) for pair in zip(valid, test, strict=True)) if valid else (),
     )
-    return ScoredRow(result, test[0].ids, outcomes)
+    return ScoredRow(result, test[0].ids, outcomes, samples)
 
 
 def _scored_arrays(
@@ -227,9 +230,10 @@ def _scored_arrays(
         return [dict(scoring.score(*scoring.arrays(run))) for run in runs]
 
     outcomes: list[Outcomes] = [ArrayOutcomes(*scoring.arrays(run), scoring.score) for run in test]
-    bounds = intervals(outcomes, resamples)
+    samples = resampled_means(outcomes, resamples)
+    bounds = intervals(samples)
     result = RowResult(**common, metrics=_values(scores(test), bounds), valid_metrics=_values(scores(valid)))
-    return ScoredRow(result, test[0].ids, outcomes)
+    return ScoredRow(result, test[0].ids, outcomes, samples)
 
 
 def _values(
@@ -268,7 +272,6 @@ def compare_rows(
     metric: str,
     *,
     reference: str | None = None,
-    resamples: int | None = None,
     permutations: int | None = None,
 ) -> tuple[Comparison, ...]:
     """Hold every row against the reference row (its name; None: that of `reference_row`) in one metric.
@@ -292,11 +295,10 @@ def compare_rows(
                 f"comparison: row {row.result.name!r} and row {name!r} were scored on different documents; "
                 "expected the same test split"
             )
-    base_means = resampled_means(base.outcomes, resamples)[metric] if others else np.empty(0)
     p_values = [permutation_p(row.outcomes, base.outcomes, metric, permutations) for row in others]
     comparisons = []
     for row, p_value, adjusted in zip(others, p_values, holm(p_values), strict=True):
-        differences = resampled_means(row.outcomes, resamples)[metric] - base_means
+        differences = row.samples[metric] - base.samples[metric]
         low, high = percentile_interval(differences)
         comparisons.append(
             Comparison(

@@ -67,6 +67,18 @@ def test_record_holds_no_text_and_no_ids_of_rows(tmp_path, record):
         (lambda content: content["rows"][2]["confusion"][0].pop(), "3 x 3"),
         (lambda content: content["rows"][2]["metrics"].pop("macro_f1"), "main metric"),
         (lambda content: content["corpora"][0].update(pages_read=1), "accounted for"),
+        (
+            lambda content: content["rows"][2]["metrics"]["accuracy"].update(interval=[0.9, 0.1]),
+            "low is above",
+        ),
+        (lambda content: content["rows"][2]["label_metrics"].update(x={}), "'x' is no label"),
+        (
+            lambda content: content["rows"][2]["label_metrics"]["neutral"]["f1"]["values"].pop(),
+            "mean does not",
+        ),
+        (lambda content: content["rows"][3]["calibration"].pop(), "2 calibrations for 3 seeds"),
+        (lambda content: content["rows"][3].update(averages_seeds=True), "3 values for one average"),
+        (lambda content: content["rows"].pop(0), "'TF-IDF, words', which is no row"),
     ],
 )
 def test_altered_file(tmp_path, record, change, message):
@@ -117,7 +129,11 @@ def test_row_result_scores_every_seed():
         assert {name: metric.values[index] for name, metric in row.metrics.items()} == expected
     accuracies = row.metrics["accuracy"].values
     assert row.metrics["accuracy"].sd == pytest.approx(statistics.stdev(accuracies))
-    assert row.valid_metrics == row.metrics
+    assert {name: metric.values for name, metric in row.valid_metrics.items()} == {
+        name: metric.values for name, metric in row.metrics.items()
+    }
+    assert all(metric.interval for metric in row.metrics.values())
+    assert not any(metric.interval for metric in row.valid_metrics.values())
     assert sum(map(sum, row.total_confusion)) == 2 * ROWS
     assert row.total_confusion[0][1] == row.confusion[0][0][1] + row.confusion[1][0][1]
 

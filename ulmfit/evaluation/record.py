@@ -14,7 +14,9 @@ from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
 from ulmfit.files import write_json
 
@@ -141,6 +143,8 @@ class Record(RecordPart):
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    published: tuple[PublishedResult, ...] = Field((), description="what others report; (): nothing given")
+    curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")

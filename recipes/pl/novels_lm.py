@@ -1,4 +1,4 @@
-"""The Polish language model that the recipes beside this one share: novels, and both tasks' training texts."""
+"""The Polish language model that the recipes beside this one share: novels, and their own training texts."""
 
 from pathlib import Path
 

@@ -18,6 +18,7 @@ from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
+from ulmfit.rows import Row
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.stage import LOG, Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
@@ -218,16 +219,18 @@ def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
 
     dataset = experiment.recipe.dataset
     read = _predictions(experiment, runner)
-    return [
-        row_result(
+
+    def scored(row: Row) -> RowResult:
+        result = row_result(
             row.name,
             [(seed, read(stages, "test")) for seed, stages in row.runs.items()],
             kind=row.kind,
             positive_label=dataset.positive_label if dataset else None,
             valid_runs=[(seed, read(stages, "valid")) for seed, stages in row.runs.items()],
         )
-        for row in experiment.rows()
-    ]
+        return result.changed(seeds=row.averaged_seeds, averages_seeds=True) if row.averaged_seeds else result
+
+    return [scored(row) for row in experiment.rows()]
 
 
 def _curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:

@@ -36,6 +36,8 @@ class Row:
     name: str
     kind: RowKind
     runs: Mapping[int, tuple[Stage, ...]]
+    averaged_seeds: tuple[int, ...] = ()
+    """Seeds that are averaged into the only run, which stands under the first of them; (): one a run."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def rows_of(experiment: Experiment) -> list[Row]:
         found.append(Row("ULMFiT, forward + backward", "ensemble", both))
     if "ensemble" in recipe.settings.comparisons and len(recipe.seeds) > 1:
         name = f"ULMFiT, ensemble of {len(recipe.seeds)} seeds"
-        found.append(Row(name, "ensemble", {recipe.seeds[0]: tuple(classifiers.values())}))
+        every = {recipe.seeds[0]: tuple(classifiers.values())}
+        found.append(Row(name, "ensemble", every, averaged_seeds=recipe.seeds))
     for name, stages in (
         (f"ULMFiT without LM fine-tuning, {first}", experiment.without_finetuning),
         (f"ULMFiT with words, {first}", experiment.words.classifiers if experiment.words else {}),

@@ -174,7 +174,6 @@ class Record(RecordPart):
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
-    published: tuple[PublishedResult, ...] = Field((), description="what others report; (): nothing given")
     curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.metrics import MainMetric
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
@@ -99,6 +100,7 @@ class Record(RecordPart):
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ulmfit.experiment import Experiment
 from ulmfit.files import read_json
-from ulmfit.recipe import Experiment
 from ulmfit.runner import Runner
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ TOKENS_READ = 400_000
 def gather_errors(
     experiment: Experiment, runner: Runner, *, most: int = MOST_ERRORS, explained: int = MOST_EXPLAINED
 ) -> ErrorAnalysis | None:
-    """Analyse the test split's errors of ULMFiT, all directions and seeds averaged; None without a data set.
+    """Analyse the test split's errors of ULMFiT, all directions and seeds averaged.
 
-    Of the `most` confident errors the first `explained` are, as far as their lengths allow.
+    Of the `most` confident errors the first `explained` are, as far as their lengths allow. None without a
+    data set, and where a text has not exactly one label.
     """
     from ulmfit.classifier.predictions import average, read_predictions
     from ulmfit.evaluation.error_analysis import analyse_errors
@@ -35,7 +36,10 @@ def gather_errors(
     if not stages:
         return None
     dataset = runner.folder(stages[0].dataset)
-    labels = read_json(dataset / "dataset.json")["labels"]
+    description = read_json(dataset / "dataset.json")
+    if description.get("task", "single_label") != "single_label":
+        return None
+    labels = description["labels"]
     predictions = average(
         [read_predictions(runner.folder(stage) / "predictions-test.parquet", labels) for stage in stages]
     )

@@ -8,6 +8,7 @@ from evaluation.samples import made_up_predictions
 from ulmfit.classifier.occlusion import Explanation, Piece, Word
 from ulmfit.evaluation.calibration import BINS, Calibration, CalibrationFigures, ReliabilityBin
 from ulmfit.evaluation.error_analysis import ErrorAnalysis, analyse_errors
+from ulmfit.evaluation.learning_curve import LearningCurve, learning_curve
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.significance import Comparison
@@ -39,7 +40,7 @@ def made_up_calibration(seed: int) -> Calibration:
 
 
 def with_statistics(record: Record) -> Record:
-    """Return the record with intervals, comparisons, calibrations and published results."""
+    """Return the record with intervals, comparisons, calibrations, published results and learning curves."""
     metric = record.dataset.metric if record.dataset else ""
     rows = []
     for row in record.rows:
@@ -76,7 +77,36 @@ def with_statistics(record: Record) -> Record:
             note="frozen vectors",
         ),
     )
-    return record.changed(rows=tuple(rows), comparisons=tuple(comparisons), published=published)
+    return record.changed(
+        rows=tuple(rows), comparisons=tuple(comparisons), published=published, curves=made_up_curves()
+    )
+
+
+def made_up_curves() -> tuple[LearningCurve, ...]:
+    """Return curves over train sizes and over noise."""
+
+    def line(start: float, step: float, runs: int, places: int) -> list[list[float]]:
+        return [[start + step * place + 0.01 * run for run in range(runs)] for place in range(places)]
+
+    return (
+        learning_curve(
+            "train size",
+            "macro_f1",
+            [50, 200, 500, 1000, None],
+            [("ULMFiT, forward", line(0.6, 0.05, 3, 5)), ("TF-IDF, characters", line(0.4, 0.09, 1, 5))],
+            train_texts=1600,
+            seeds=[0, 1, 2],
+            notes=["each seed has its own subset"],
+        ),
+        learning_curve(
+            "label noise",
+            "macro_f1",
+            [0.0, 0.1, 0.25, 0.5],
+            [("ULMFiT, forward", line(0.8, -0.1, 3, 4)), ("TF-IDF, characters", line(0.75, -0.06, 1, 4))],
+            train_texts=1600,
+            seeds=[0, 1, 2],
+        ),
+    )
 
 
 def made_up_text(seed: int) -> str:
@@ -89,7 +119,7 @@ def made_up_explanation(text: str, label: str, probability: float) -> Explanatio
     """Return weights that fall and change their sign from word to word."""
     words = []
     for number, word in enumerate(text.split()):
-        weight = 0.4 * (-1) ** number / (number + 1)
+        weight = 0.4 * (-1) ** number / (number + 1) ** 2
         pieces = (Piece(word[:2], weight / 2), Piece(word[2:], weight / 3)) if len(word) > 3 else ()
         words.append(Word(word, weight, pieces))
     return Explanation(label, probability, tuple(words), cut=len(words) > 20)

@@ -142,9 +142,9 @@ def _diagram(name: str, title: str, runs: Sequence[CalibrationFigures]) -> Diagr
 def _notes(runs: Sequence[Calibration]) -> list[str]:
     texts = sorted({run.validation_texts for run in runs})
     notes = [f"fitted on {' and '.join(f'{count:,}' for count in texts)} validation texts"]
-    if at_bound := sum(run.at_bound for run in runs):
-        of = f"in {at_bound} of {len(runs)} runs " if len(runs) > 1 else ""
-        notes.append(f"the search for the temperature {of}ended at its bound")
+    if left := sum(not run.fitted for run in runs):
+        of = f" in {left} of {len(runs)} runs" if len(runs) > 1 else ""
+        notes.append(f"no temperature was best{of}, as when nothing in validation is wrong: left at 1")
     return notes
 
 

@@ -17,6 +17,7 @@ from ulmfit.evaluation.curves import History, draw
 from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.errors_section import describe_errors
 from ulmfit.evaluation.language_model_section import LanguageModels, describe_language_models
+from ulmfit.evaluation.learning_curves_section import describe_learning_curves
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.reliability import describe_reliability
 from ulmfit.evaluation.results_section import describe_results
@@ -78,7 +79,7 @@ def render_html(
         caption=table.caption(record),
         row_notes=table.row_notes(record),
         results=describe_results(record) if record.dataset else None,
-        learning_curves=[],
+        learning_curves=describe_learning_curves(record.curves),
         reliabilities=describe_reliability(record),
         language_models=_language_models(record),
         curves=[draw(history) for history in histories],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ulmfit.errors import InputError
 from ulmfit.experiment import Experiment
 from ulmfit.files import read_json
 from ulmfit.runner import Runner
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from ulmfit.classifier.occlusion import Explanation
     from ulmfit.classifier.stages import TrainClassifier
     from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake
+    from ulmfit.recipe import Recipe
 
+BAR = 20
+"""Characters of the longest bar."""
 MOST_ERRORS = 20
 MOST_EXPLAINED = 6
 TOKENS_READ = 400_000
@@ -92,6 +96,42 @@ def explain_text(classifiers: list[LoadedClassifier], text: str) -> Explanation:
         first.labels,
         maximum_tokens=first.settings.maximum_tokens,
     )
+
+
+def explain_document(recipe: Recipe, runner: Runner, document: str) -> list[str]:
+    """Return lines for a terminal: what each word of a text of the test split did for the predicted label.
+
+    Raises InputError when the recipe has no classifiers, when one is not finished, and for an unknown id.
+    """
+    experiment = recipe.stages()
+    stages = list(experiment.classifiers.values())
+    if not stages:
+        raise InputError(f"{recipe.name} has no data set: there is no classifier to explain")
+    if not all(map(runner.is_done, stages)):
+        raise InputError(f"{recipe.run_name}: the classifiers are not finished; run the recipe first")
+    texts = read_texts(runner, stages[0], "test")
+    if document not in texts:
+        example = next(iter(texts))
+        raise InputError(f"--document {document}: the test split has no such id; it has {example}, for one")
+    return _lines(document, explain_text(load_all(experiment, runner), texts[document]))
+
+
+def _lines(document: str, explanation: Explanation) -> list[str]:
+    from ulmfit.evaluation.errors_section import points
+
+    largest = max(abs(word.weight) for word in explanation.words)
+    lines = [
+        f"{document}: {explanation.label} with {100 * explanation.probability:.1f} %. Without a word this "
+        f"falls by so many points:"
+    ]
+    for word in explanation.words:
+        bar = round(BAR * abs(word.weight) / largest) if largest else 0
+        pieces = " ".join(f"{piece.text} {points(piece.weight)}" for piece in word.pieces)
+        shown = f"{points(word.weight):>7}  {('+' if word.weight > 0 else '-') * bar:<{BAR}}  {word.text}"
+        lines.append(f"{shown}  ({pieces})" if len(word.pieces) > 1 else shown)
+    if explanation.cut:
+        lines.append("the classifier reads no further")
+    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
 
 
 def load_all(experiment: Experiment, runner: Runner) -> list[LoadedClassifier]:

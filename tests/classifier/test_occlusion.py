@@ -96,6 +96,9 @@ def test_what_is_cut_off_has_no_words() -> None:
     found = explain(linear({"▁gut": 1.0}), WORDS, "war gut der film", LABELS, maximum_tokens=3)
     assert found.cut
     assert [word.text for word in found.words] == ["war", "gut"]
+    whole = explain(linear({"▁gut": 1.0}), WORDS, "war gut der film", LABELS, maximum_tokens=0)
+    assert not whole.cut
+    assert len(whole.words) == 4
 
 
 def test_repetitions_are_one_word() -> None:

@@ -77,8 +77,9 @@ def explain(
 ) -> Explanation:
     """Weigh every word and piece of `text` for the label that `predict` gives it.
 
-    `replaced`: a piece is removed, or xxunk stands in its place. Only the first `maximum_tokens` are read. It
-    costs a prediction for every piece and every word of several. Raises InputError for a text without words.
+    `replaced`: a piece is removed, or xxunk stands in its place. Only the first `maximum_tokens` are read,
+    0: all. It costs a prediction for every piece and every word of several. Raises InputError for a text
+    without words.
     """
     cut = cut_text(tokenizer, text, maximum_tokens)
     if not cut.words:
@@ -103,7 +104,7 @@ def explain(
         labels[label],
         float(whole[label]),
         tuple(word_of(shown, span) for shown, span in cut.words),
-        cut=_length(tokenizer, text) > maximum_tokens,
+        cut=bool(maximum_tokens) and _length(tokenizer, text) > maximum_tokens,
     )
 
 
@@ -158,7 +159,7 @@ def cut_text(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> CutText:
     if numbers:
         ids = np.insert(ids, begins[numbers], tokenizer.repetition_id)
         words, spans = _with_repetitions(words, spans, set(numbers))
-    ids = np.append(tokenizer.bos_id, ids).astype(np.int32)[:maximum_tokens]
+    ids = np.append(tokenizer.bos_id, ids).astype(np.int32)[: maximum_tokens or None]
     read = [
         (word, (begin + 1, min(end + 1, len(ids))))
         for word, (begin, end) in zip(words, spans, strict=True)

@@ -58,8 +58,12 @@ class LabelOutcomes:
     ) -> Self:
         """Take names of labels; `labels` gives their order."""
         index = {label: number for number, label in enumerate(labels)}
-        codes = [np.array([index[name] for name in names], dtype=np.intp) for names in (gold, predicted)]
-        return cls(*codes, len(labels), None if positive_label is None else index[positive_label])
+        return cls(
+            np.array([index[name] for name in gold], dtype=np.intp),
+            np.array([index[name] for name in predicted], dtype=np.intp),
+            len(labels),
+            None if positive_label is None else index[positive_label],
+        )
 
     @property
     def documents(self) -> int:

@@ -119,8 +119,10 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
-            if unknown := sorted(set(row.label_metrics) - set(self.dataset.labels)):
-                raise ValueError(f"row {row.name!r}: {unknown[0]!r} is no label of the data set")
+            if len(row.label_metrics) not in (0, size):
+                raise ValueError(
+                    f"row {row.name!r} has figures of {len(row.label_metrics)} labels, not {size}"
+                )
             if any(
                 len(matrix) != size or any(len(line) != size for line in matrix) for matrix in row.confusion
             ):

@@ -41,7 +41,7 @@ class MetricValues(RecordPart):
     )
 
     @classmethod
-    def of(cls, values: Sequence[float], interval: Sequence[float] | None = None) -> Self:
+    def of(cls, values: Sequence[float], interval: Sequence[float] | np.ndarray | None = None) -> Self:
         """Compute mean and standard deviation of at least one value."""
         sd = statistics.stdev(values) if len(values) > 1 else None
         bounds = None if interval is None else (float(interval[0]), float(interval[1]))
@@ -259,11 +259,14 @@ def _checked_seeds(name: str, runs: Runs) -> tuple[int, ...]:
 def reference_row(rows: Sequence[RowResult]) -> RowResult | None:
     """Return the row that the others are held against; None without rows.
 
-    It is fixed before any result is known: the first ensemble that is no average over seeds (both reading
-    directions), else the first model, else the first row.
+    It follows from kinds and seeds alone, never from results: the first ensemble with a run for each seed of
+    the first model (both reading directions, no average over seeds), else the first model, else the first
+    row.
     """
-    ensembles = [row for row in rows if row.kind == "ensemble" and not row.averages_seeds]
     models = [row for row in rows if row.kind == "model"]
+    ensembles = [row for row in rows if row.kind == "ensemble" and not row.averages_seeds]
+    if models:
+        ensembles = [row for row in ensembles if row.seeds == models[0].seeds]
     return next(iter([*ensembles, *models, *rows]), None)
 
 

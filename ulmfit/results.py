@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,33 +13,30 @@ from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
+from ulmfit.error_report import MOST_ERRORS, gather_errors
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
+from ulmfit.scoring import scored_curves, scored_rows
 from ulmfit.stage import LOG, Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
 from ulmfit.tokens.card import PIECES
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.curves import History
     from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
-    from ulmfit.evaluation.record import Record, RowResult
+    from ulmfit.evaluation.record import Record
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results -->", re.DOTALL)
-BASELINE_NAMES = {
-    "word": "TF-IDF, words 1-2 + logistic regression",
-    "char": "TF-IDF, characters 2-5 + logistic regression",
-}
 
 
-def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
+def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
     from ulmfit.evaluation.record import write_record
     from ulmfit.evaluation.report import render_html
@@ -50,7 +47,10 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     write_text(folder / TABLE, markdown_table(record))
     samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
     pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
-    page = render_html(record, _histories(experiment, runner), samples=[samples], pieces=pieces)
+    errors = gather_errors(experiment, runner, most=most_errors)
+    page = render_html(
+        record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
+    )
     write_text(folder / REPORT, page)
     write_record(folder / RECORD, record)
     write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
@@ -72,7 +72,7 @@ def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[st
     return {"configuration": _configuration(recipe), "outputs": outputs}
 
 
-def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
+def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write the results again; InputError when a stage is not finished."""
     for stage in runner.order(*recipe.stages().all()):
         if not runner.is_done(stage):
@@ -80,7 +80,7 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
                 f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    return write_results(recipe, runner, folder)
+    return write_results(recipe, runner, folder, most_errors)
 
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:
@@ -111,7 +111,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels=(*labels, *recipe.notes),
         command=_command(recipe),
         dataset=_dataset_summary(recipe, runner),
-        rows=tuple(_rows(experiment, runner)),
+        rows=tuple(scored_rows(experiment, runner)),
+        published=recipe.published,
+        curves=tuple(scored_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
@@ -130,6 +132,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
 def _command(recipe: Recipe) -> str:
     words = ["ulmfit", "run", f"recipes/{recipe.name}.py", "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
+    for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
+        words += [option, ",".join(map(str, places))] if places else []
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)
@@ -137,7 +141,7 @@ def _command(recipe: Recipe) -> str:
 
 def _configuration(recipe: Recipe) -> dict[str, Any]:
     """Return the whole configuration of a recipe with the chosen preset."""
-    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets"}) | {
+    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets", "published"}) | {
         "preset": recipe.preset_name,
         "settings": recipe.settings.model_dump(mode="json"),
     }
@@ -197,51 +201,6 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
 
 
-def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
-    """Return the rows of the table: pretrained (each direction and both), from scratch, baselines."""
-    from ulmfit.classifier.predictions import average, read_predictions
-    from ulmfit.evaluation.record import row_result
-
-    recipe = experiment.recipe
-    if recipe.dataset is None:
-        return []
-    labels = read_json(runner.folder(recipe.dataset) / "dataset.json")["labels"]
-
-    def read(stage: Stage, split: str) -> Predictions:
-        return read_predictions(runner.folder(stage) / f"predictions-{split}.parquet", labels)
-
-    def row(name: str, kind: Any, runs: Sequence[tuple[int, Sequence[Stage]]]) -> RowResult:
-        predictions = {
-            split: [(seed, average([read(stage, split) for stage in members])) for seed, members in runs]
-            for split in ("valid", "test")
-        }
-        return row_result(
-            name,
-            predictions["test"],
-            kind=kind,
-            positive_label=recipe.dataset.positive_label if recipe.dataset else None,
-            valid_runs=predictions["valid"],
-        )
-
-    directions = recipe.settings.directions
-    rows = [
-        row(
-            f"ULMFiT, {direction}",
-            "model",
-            [(s, [experiment.classifiers[direction, s]]) for s in recipe.seeds],
-        )
-        for direction in directions
-    ]
-    if len(directions) > 1:
-        both = [(s, [experiment.classifiers[direction, s] for direction in directions]) for s in recipe.seeds]
-        rows.append(row("ULMFiT, forward + backward", "ensemble", both))
-    scratch = [(seed, [stage]) for seed, stage in experiment.from_scratch.items()]
-    rows.append(row(f"from scratch, {directions[0]}", "model", scratch))
-    for analyzer, stage in experiment.baselines.items():
-        rows.append(row(BASELINE_NAMES[analyzer], "baseline", [(0, [stage])]))
-    return rows
-
-
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
     """Return the figures of every language model that was trained here, split by split."""
     return [
@@ -259,6 +218,10 @@ def _trained_language_models(
             yield "pretrained", direction, stage
     for (direction, seed), finetuned in experiment.finetuned.items():
         yield f"fine-tuned, seed {seed}", direction, finetuned
+    if experiment.words:
+        yield "pretrained, words", experiment.words.pretrained.direction, experiment.words.pretrained
+        for seed, finetuned in experiment.words.finetuned.items():
+            yield f"fine-tuned, words, seed {seed}", finetuned.direction, finetuned
 
 
 def _language_model(
@@ -329,6 +292,12 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
         if experiment.finetuned:
             named.append((f"fine-tuning, {direction}, seed {first}", experiment.finetuned[direction, first]))
             named.append((f"classifier, {direction}, seed {first}", experiment.classifiers[direction, first]))
+    if experiment.words:
+        named.append(("pretraining, words", experiment.words.pretrained))
+        named.append((f"classifier, words, seed {first}", experiment.words.classifiers[first]))
+    if experiment.without_finetuning:
+        name = f"classifier without LM fine-tuning, seed {first}"
+        named.append((name, experiment.without_finetuning[first]))
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
     return [History(name, read_json(runner.folder(stage) / "history.json")) for name, stage in named]

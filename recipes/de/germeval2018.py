@@ -5,7 +5,8 @@ from pathlib import Path
 from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
+from ulmfit.evaluation.published import PublishedResult
+from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -34,8 +35,20 @@ recipe = Recipe(
             max_documents=10_000,
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
+            comparisons=ALL_COMPARISONS,
+            words=20_000,
         ),
     },
+    published=tuple(
+        PublishedResult(
+            name="best of the shared task",
+            metric=metric,
+            value=value,
+            source="Wiegand et al. 2018, overview of GermEval 2018",
+            verified=True,
+        )
+        for metric, value in (("germeval_f", 0.7677), ("accuracy", 0.7953))
+    ),
     notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),
 )
 

@@ -2,57 +2,33 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue, File
-from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.corpus.stages import JoinedCorpus, TextFiles
-from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
-from ulmfit.recipe import Recipe
+from ulmfit.evaluation.published import PublishedResult
+from ulmfit.recipe import load_recipe
 
-scripts = Path(__file__).parents[2] / "data_scripts"
-assets = Catalogue(scripts / "assets.toml")
+shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))
+_, _, headlines = shared.corpus.parts
 
-
-def published(name: str, script: str, source: str) -> DataScript:
-    """Return a data set whose files name the labels by numbers."""
-    return DataScript(
-        name=name,
-        language="pl",
-        script=File(path=scripts / script),
-        files={split: assets[f"{name}/{split}"] for split in ("train", "valid", "test")},
-        source=f"{source}, as in polish-sentence-evaluation",
-        licence="GPL-3.0 repository",
-    )
-
-
-tags = published("8tags", "8tags.py", "8TAGS")
-hotels = published("wccrs-hotels", "wccrs_hotels.py", "WCCRS hotel reviews")
-novels = TextFiles(files=assets["pl-novels"], max_words=1_000)
-
-recipe = Recipe(
+recipe = shared.changed(
     name="pl/8tags",
     title="8TAGS, topics of headlines",
-    language="pl",
-    # The same for all Polish tasks, so that they share their language models.
-    corpus=JoinedCorpus(parts=(novels, DatasetTexts(dataset=hotels), DatasetTexts(dataset=tags))),
-    dataset=tags,
-    presets={
-        "paper": ULMFIT,
-        "small": SMALL.changed(
-            max_documents=9_000,
-            finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 1, 1, 1, 1),
-        ),
-        "cpu": SMALL.changed(
-            note="small: 3 layers of 400 units, 8k pieces and bytes, a sample of 30,000 texts read once",
-            max_documents=30_000,
-            vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
-            directions=("forward", "backward"),
-            finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 1, 1, 1, 1),
-        ),
-    },
-    notes=("language model from Polish novels (1840-1920) and training texts of two tasks",),
+    dataset=headlines.dataset,
+    published=tuple(
+        PublishedResult(
+            name=name,
+            metric="accuracy",
+            value=value,
+            source="github.com/sdadas/polish-sentence-evaluation",
+            verified=True,
+            note="frozen vectors and a classifier",
+        )
+        for name, value in (
+            ("ELMo", 0.714),
+            ("Polish RoBERTa-base", 0.703),
+            ("Polish RoBERTa-large", 0.767),
+            ("LaBSE", 0.724),
+            ("mBERT", 0.651),
+        )
+    ),
 )
 
 if __name__ == "__main__":

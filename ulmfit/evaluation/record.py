@@ -2,83 +2,40 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
-from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.evaluation.learning_curve import LearningCurve
+from ulmfit.evaluation.metrics import MainMetric
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
+from ulmfit.evaluation.row import MetricValues, RowResult, row_result
+from ulmfit.evaluation.significance import Comparison
 from ulmfit.files import write_json
 
+__all__ = [
+    "CorpusAccount",
+    "DatasetSummary",
+    "MetricValues",
+    "Record",
+    "RowResult",
+    "StageTime",
+    "checked_leaks",
+    "corpus_account",
+    "measured_corpus",
+    "measured_tokenizers",
+    "read_record",
+    "row_result",
+    "write_record",
+]
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Matrix = tuple[tuple[int, ...], ...]
-
-
-class MetricValues(RecordPart):
-    """One metric of one row of the table."""
-
-    values: tuple[float, ...] = Field(description="one value a seed, in the order of the row's seeds; 0 to 1")
-    mean: float = Field(description="arithmetic mean of the values")
-    sd: float | None = Field(description="sample standard deviation (n - 1); None for a single seed")
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Compute mean and standard deviation of at least one value."""
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(values=tuple(values), mean=statistics.fmean(values), sd=sd)
-
-    @model_validator(mode="after")
-    def _agrees_with_values(self) -> Self:
-        if not self.values:
-            raise ValueError("a metric needs at least one value")
-        if not math.isclose(self.mean, statistics.fmean(self.values), abs_tol=1e-9):
-            raise ValueError("mean does not agree with values")
-        sd = statistics.stdev(self.values) if len(self.values) > 1 else None
-        if (sd is None) != (self.sd is None) or not math.isclose(sd or 0, self.sd or 0, abs_tol=1e-9):
-            raise ValueError("sd does not agree with values")
-        return self
-
-
-class RowResult(RecordPart):
-    """One row of the results table: a model (or a baseline) over its seeds, on the test split."""
-
-    name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
-    kind: Literal["model", "ensemble", "baseline", "comparison"] = Field(
-        description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "comparison: another library's model"
-    )
-    seeds: tuple[int, ...] = Field(description="seed of each run")
-    metrics: dict[str, MetricValues] = Field(description="metric name -> its values on the test split")
-    valid_metrics: dict[str, MetricValues] = Field({}, description="the same on validation; empty if unknown")
-    confusion: tuple[Matrix, ...] = Field(
-        description="one matrix a seed on the test split; rows are gold, columns predicted labels"
-    )
-    notes: tuple[str, ...] = Field((), description="remarks shown below the table")
-
-    @model_validator(mode="after")
-    def _one_value_a_seed(self) -> Self:
-        for name, metric in {**self.metrics, **self.valid_metrics}.items():
-            if len(metric.values) != len(self.seeds):
-                raise ValueError(f"{name} has {len(metric.values)} values for {len(self.seeds)} seeds")
-        if len(self.confusion) != len(self.seeds):
-            raise ValueError(f"{len(self.confusion)} confusion matrices for {len(self.seeds)} seeds")
-        return self
-
-    @property
-    def total_confusion(self) -> Matrix:
-        """The confusion matrix summed over the seeds."""
-        return tuple(
-            tuple(sum(cells) for cells in zip(*rows, strict=True))
-            for rows in zip(*self.confusion, strict=True)
-        )
 
 
 class StageTime(RecordPart):
@@ -136,11 +93,14 @@ class Record(RecordPart):
     command: str = Field("", description="the command that repeats the run; empty if unknown")
     dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]
+    comparisons: tuple[Comparison, ...] = Field((), description="each row against the reference row")
+    published: tuple[PublishedResult, ...] = Field((), description="what others reported; not of this run")
     language_models: tuple[LanguageModelResult, ...] = ()
     poleval: tuple[PolEvalResult, ...] = Field((), description="PolEval-2018 perplexities, if asked for")
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")
@@ -159,39 +119,23 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
+            if len(row.label_metrics) not in (0, size):
+                raise ValueError(
+                    f"row {row.name!r} has figures of {len(row.label_metrics)} labels, not {size}"
+                )
             if any(
                 len(matrix) != size or any(len(line) != size for line in matrix) for matrix in row.confusion
             ):
                 raise ValueError(f"row {row.name!r}: confusion matrices have to be {size} x {size}")
         return self
 
-
-def row_result(
-    name: str,
-    runs: Sequence[tuple[int, Predictions]],
-    *,
-    kind: Literal["model", "ensemble", "baseline", "comparison"] = "model",
-    positive_label: str | None = None,
-    valid_runs: Sequence[tuple[int, Predictions]] = (),
-    notes: Sequence[str] = (),
-) -> RowResult:
-    """Score one row of the table: `runs` are (seed, test predictions), `valid_runs` the same on validation.
-
-    Raises InputError without runs, for a seed that occurs twice, for runs on different rows, and when the
-    seeds of `valid_runs` are others.
-    """
-    seeds = _checked_seeds(name, runs)
-    if valid_runs and _checked_seeds(name, valid_runs) != seeds:
-        raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
-    return RowResult(
-        name=name,
-        kind=kind,
-        seeds=seeds,
-        metrics=_metric_values(runs, positive_label),
-        valid_metrics=_metric_values(valid_runs, positive_label) if valid_runs else {},
-        confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for _, run in runs),
-        notes=tuple(notes),
-    )
+    @model_validator(mode="after")
+    def _comparisons_fit_the_rows(self) -> Self:
+        names = {row.name for row in self.rows}
+        for comparison in self.comparisons:
+            if unknown := {comparison.row, comparison.reference} - names:
+                raise ValueError(f"comparison of {unknown.pop()!r}, which is no row")
+        return self
 
 
 def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
@@ -236,20 +180,3 @@ def read_record(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"record {path} cannot be used: {first_fault(error)}") from error
-
-
-def _checked_seeds(name: str, runs: Sequence[tuple[int, Predictions]]) -> tuple[int, ...]:
-    if not runs:
-        raise InputError(f"row {name!r}: there are no runs; expected the predictions of at least one seed")
-    seeds = tuple(seed for seed, _ in runs)
-    if len(set(seeds)) != len(seeds):
-        raise InputError(f"row {name!r}: a seed occurs twice in {seeds}; expected distinct seeds")
-    check_same_rows([run for _, run in runs], f"row {name!r}")
-    return seeds
-
-
-def _metric_values(
-    runs: Sequence[tuple[int, Predictions]], positive_label: str | None
-) -> dict[str, MetricValues]:
-    scores = [score(run.gold, run.predicted, run.labels, positive_label) for _, run in runs]
-    return {metric: MetricValues.of([one[metric] for one in scores]) for metric in scores[0]}

@@ -1,0 +1,119 @@
+"""A finished classifier, loaded from its folder: it reads texts and gives probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy
+from pydantic import ValidationError
+
+from ulmfit.classifier.fit import predict_probabilities
+from ulmfit.classifier.model import TextClassifier
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.errors import InputError
+from ulmfit.files import read_json
+from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.encoder import Encoder
+from ulmfit.language_model.folder import MODEL, WEIGHTS
+from ulmfit.language_model.loader import reading_order
+from ulmfit.language_model.settings import Architecture
+from ulmfit.language_model.stages import Direction
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.training.distribution import choose_device
+from ulmfit.training.weights import load_weights, read_weights
+
+KIND = "awd_lstm_classifier"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedClassifier:
+    """A classifier in evaluation mode, on its device, with the tokenizer that it was trained with."""
+
+    model: TextClassifier
+    tokenizer: Tokenizer
+    labels: list[str]
+    """In the order of the probabilities' columns."""
+    direction: Direction
+    settings: ClassifierSettings
+    """Those that the folder names; the others are at their defaults, and play no part in prediction."""
+
+    def documents(self, texts: Sequence[str]) -> list[numpy.ndarray]:
+        """Return the token ids that the model reads of each text, in its direction, the rest cut off."""
+        return [self.as_read(ids) for ids in self.tokenizer.encode(texts)]
+
+    def as_read(self, ids: numpy.ndarray) -> numpy.ndarray:
+        """Return what the model reads of an encoded text, which begins with xxbos in either direction."""
+        return reading_order(
+            ids[: self.settings.maximum_tokens],
+            self.tokenizer.bos_id,
+            backward=self.direction == "backward",
+        )
+
+    def probabilities(self, texts: Sequence[str]) -> numpy.ndarray:
+        """Return the probabilities (texts, labels), as training wrote them for its validation and test texts.
+
+        Equal to rounding: how texts are batched has a share in the last digits. Raises InputError where
+        there are no texts.
+        """
+        return predict_probabilities(self.model, self.documents(texts), self.settings.evaluation_batch)
+
+
+def load_classifier(
+    folder: Path,
+    tokenizer_folder: Path,
+    *,
+    device: str = "auto",
+    precision: Literal["fp32", "bf16"] = "fp32",
+    engine: Literal["auto", "fast", "plain"] = "auto",
+    evaluation_batch: int = 64,
+    log: Callable[[str], object] = print,
+) -> LoadedClassifier:
+    """Load what `TrainClassifier` wrote into `folder`; `tokenizer_folder` is its tokenizer's.
+
+    No code in the files is run: JSON, safetensors, and the tokenizer's own formats. Raises InputError when
+    a file is missing or damaged, when the two folders do not belong together, and for an unknown device.
+    """
+    description = _description(folder)
+    try:
+        settings = _settings(description).changed(evaluation_batch=evaluation_batch)
+        architecture = Architecture(**description["architecture"])
+        labels = [str(label) for label in description["labels"]]
+        direction, size = description["direction"], int(description["vocabulary_size"])
+        if direction not in ("forward", "backward"):
+            raise ValueError(f"direction {direction!r}: expected forward or backward")
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{folder / MODEL} is damaged ({fault}): train the classifier again") from error
+    tokenizer = load_tokenizer(tokenizer_folder)
+    if tokenizer.size != size:
+        raise InputError(
+            f"{folder / MODEL} says vocabulary_size {size:,}, the tokenizer in {tokenizer_folder} has "
+            f"{tokenizer.size:,}: expected the tokenizer that the classifier was trained with"
+        )
+    where = choose_device(device)
+    encoder = Encoder(size, architecture, settings.dropouts)
+    encoder.compute = choose_compute(precision, engine, where, log)
+    model = TextClassifier(encoder, len(labels), settings)
+    load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    try:
+        description = read_json(folder / MODEL)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no classifier: {MODEL} is missing or damaged") from error
+    kind = description.get("kind") if isinstance(description, dict) else None
+    if kind != KIND:
+        raise InputError(f"{folder / MODEL} is of kind {kind!r}: expected a classifier, {KIND}")
+    return description
+
+
+def _settings(description: dict[str, Any]) -> ClassifierSettings:
+    """Return the settings that the description names; a shape of the model among them is not optional."""
+    named = {name: description[name] for name in ("bptt", "maximum_tokens", "head_units")}
+    others = {name: description[name] for name in ClassifierSettings.model_fields if name in description}
+    return ClassifierSettings(**{**others, **named})

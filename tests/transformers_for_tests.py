@@ -14,6 +14,7 @@ from ulmfit.evaluation.transformer_model import _transformers
 from ulmfit.evaluation.transformer_stages import TransformerClassifier, TransformerSettings
 from ulmfit.stage import Work
 
+
 class ShortTexts(InventedDataset):
     """Two invented words and one that tells the label."""
 
@@ -45,7 +46,9 @@ def tiny_bert(folder: Path, **changes: Any) -> Path:
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
     describe(folder, tokenizer_class="BertTokenizer", do_lower_case=True)
     return _saved(
-        "Bert", folder, {"vocab_size": len(pieces), "max_position_embeddings": 32, "pad_token_id": 0, **changes}
+        "Bert",
+        folder,
+        {"vocab_size": len(pieces), "max_position_embeddings": 32, "pad_token_id": 0, **changes},
     )
 
 
@@ -73,7 +76,7 @@ def tiny_xlm_roberta(folder: Path, **changes: Any) -> Path:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(_texts()),
         model_writer=content,
-        vocab_size=60,
+        vocab_size=120,
         num_threads=1,
         minloglevel=2,
         hard_vocab_limit=False,
@@ -119,6 +122,8 @@ def _saved(family: str, folder: Path, config: dict[str, Any]) -> Path:
     """Save a masked language model, which is what is published, without a classifier's head."""
     with _transformers() as library:
         torch.manual_seed(1)
-        model = getattr(library, f"{family}ForMaskedLM")(getattr(library, f"{family}Config")(**SIZE, **config))
+        model = getattr(library, f"{family}ForMaskedLM")(
+            getattr(library, f"{family}Config")(**SIZE, **config)
+        )
         model.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Fine-tuning of a transformer: it learns, is the same every time, goes on when killed, and says what it did."""
+"""Fine-tuning of a transformer: it learns, repeats to the byte, goes on when killed, says what it did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 if find_spec("transformers") is None:
     pytest.skip("pip install 'ulmfit[transformers]' for these tests", allow_module_level=True)
 
-from transformers_for_tests import (  # noqa: E402
+from transformers_for_tests import (
     ShortTexts,
     classifier,
     tiny_bert,
@@ -25,19 +25,19 @@ from transformers_for_tests import (  # noqa: E402
     tiny_xlm_roberta,
 )
 
-from ulmfit.classifier.predictions import read_predictions  # noqa: E402
-from ulmfit.errors import InputError, StageFailed  # noqa: E402
-from ulmfit.evaluation import transformer  # noqa: E402
-from ulmfit.evaluation.transformer import learning_rate, parameter_groups  # noqa: E402
-from ulmfit.evaluation.transformer_model import load_transformer  # noqa: E402
-from ulmfit.evaluation.transformer_stages import (  # noqa: E402
+from ulmfit.classifier.predictions import read_predictions
+from ulmfit.errors import InputError, StageFailed
+from ulmfit.evaluation import transformer
+from ulmfit.evaluation.transformer import learning_rate, parameter_groups
+from ulmfit.evaluation.transformer_model import load_transformer
+from ulmfit.evaluation.transformer_stages import (
     HubModel,
     TransformerClassifier,
     TransformerModel,
     TransformerSettings,
 )
-from ulmfit.files import read_json  # noqa: E402
-from ulmfit.runner import Runner  # noqa: E402
+from ulmfit.files import read_json
+from ulmfit.runner import Runner
 
 LABELS = ["no", "yes"]
 
@@ -209,9 +209,7 @@ def test_only_matrices_decay(bert: Path) -> None:
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.01, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert {id(one) for group in (decaying, others) for one in group["params"]} == set(names)
-    assert all(
-        names[id(one)].endswith("bias") or "LayerNorm" in names[id(one)] for one in others["params"]
-    )
+    assert all(names[id(one)].endswith("bias") or "LayerNorm" in names[id(one)] for one in others["params"])
     assert not any("LayerNorm" in names[id(one)] for one in decaying["params"])
 
 

@@ -41,6 +41,8 @@ def test_there_are_as_many_recipes_as_there_should_be() -> None:
         "toy/sentiment.py",
         "ltg/wikipedia_lm.py",
         "de/germeval2018.py",
+        "de/germeval2018_fine.py",
+        "pl/novels_lm.py",
         "pl/wccrs_hotels.py",
         "pl/8tags.py",
     }
@@ -134,8 +136,19 @@ def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> Non
         assert [model["split"] for model in record["language_models"]] == ["valid", "test"]
     else:
         assert rows[:2] == ["ULMFiT, forward", "from scratch, forward"]
-        assert len(rows) == 4
+        assert [name.split(",")[0] for name in rows[2:]] == ["TF-IDF"] * 4
     assert driver.run(recipe, tmp_path / "runs") == folder
+
+
+@pytest.mark.parametrize(
+    "names", [("pl/8tags", "pl/wccrs_hotels", "pl/novels_lm"), ("de/germeval2018", "de/germeval2018_fine")]
+)
+def test_recipes_of_a_language_share_pretraining(names: tuple[str, ...]) -> None:
+    for preset in ("paper", "small"):
+        experiments = [load_recipe(name).changed(preset=preset).stages() for name in names]
+        assert all(one.pretrained == experiments[0].pretrained for one in experiments)
+        datasets = {one.recipe.dataset.name for one in experiments if one.recipe.dataset}
+        assert len(datasets) == len([one for one in experiments if one.recipe.dataset])
 
 
 def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import json
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -35,6 +36,12 @@ RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name 
 PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
 SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
+TrainSizesOption = Annotated[
+    str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
+]
+LabelNoiseOption = Annotated[
+    str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
+]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
 MirrorOption = Annotated[
     Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
@@ -47,24 +54,55 @@ SlurmOption = Annotated[
 ]
 
 
-def _load(recipe: Recipe, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
+def _load(
+    recipe: Recipe,
+    preset: str | None,
+    overrides: list[str] | None,
+    seeds: str | None,
+    train_sizes: str | None = None,
+    label_noise: str | None = None,
+) -> Recipe:
     from ulmfit.recipe import validated
 
     if preset is not None:
         recipe = validated(lambda: recipe.changed(preset=preset), f"--preset {preset}")
-    if seeds is not None:
-        try:
-            numbers = tuple(int(seed) for seed in seeds.split(","))
-        except ValueError as error:
-            raise InputError(f"--seeds {seeds}: expected numbers with commas, such as 0,1,2") from error
-        recipe = validated(lambda: recipe.changed(seeds=numbers), f"--seeds {seeds}")
+    for option, text, read, expected in (
+        ("seeds", seeds, int, "numbers with commas, such as 0,1,2"),
+        ("train_sizes", train_sizes, _train_size, "numbers with commas, or all, such as 100,500,all"),
+        ("label_noise", label_noise, float, "shares with commas, such as 0,0.1,0.3"),
+    ):
+        if text is not None:
+            recipe = _with_list(recipe, option, text, read, expected)
     return recipe.with_overrides(overrides or [])
 
 
-def _recipe(reference: str, preset: str | None, overrides: list[str] | None, seeds: str | None) -> Recipe:
+def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:
+    """Return a copy whose `field` is the list that an option of the same name gives with commas."""
+    from ulmfit.recipe import validated
+
+    option = f"--{field.replace('_', '-')} {text}"
+    try:
+        values = tuple(read(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option}: expected {expected}") from error
+    return validated(lambda: recipe.changed(**{field: values}), option)
+
+
+def _train_size(text: str) -> int | str:
+    return text if text == "all" else int(text)
+
+
+def _recipe(
+    reference: str,
+    preset: str | None,
+    overrides: list[str] | None,
+    seeds: str | None,
+    train_sizes: str | None = None,
+    label_noise: str | None = None,
+) -> Recipe:
     from ulmfit.recipe import load_recipe
 
-    return _load(load_recipe(reference), preset, overrides, seeds)
+    return _load(load_recipe(reference), preset, overrides, seeds, train_sizes, label_noise)
 
 
 @app.command()
@@ -73,6 +111,8 @@ def run(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    train_sizes: TrainSizesOption = None,
+    label_noise: LabelNoiseOption = None,
     until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
@@ -80,7 +120,14 @@ def run(
     slurm: SlurmOption = None,
 ) -> None:
     """Build what is missing of a recipe, then its record and report."""
-    _run(_recipe(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
+    _run(
+        _recipe(recipe, preset, overrides, seeds, train_sizes, label_noise),
+        runs,
+        mirror,
+        until,
+        launcher,
+        slurm,
+    )
 
 
 def _run(
@@ -113,13 +160,15 @@ def plan(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    train_sizes: TrainSizesOption = None,
+    label_noise: LabelNoiseOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show the stages, their keys, what is done and what would run; runs nothing."""
     from ulmfit import driver
 
     earlier = driver.earlier_seconds(runs)
-    for state in driver.states(_recipe(recipe, preset, overrides, seeds), runs):
+    for state in driver.states(_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs):
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
         elif state.stage in earlier:
@@ -135,12 +184,14 @@ def status(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    train_sizes: TrainSizesOption = None,
+    label_noise: LabelNoiseOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show which stages are done, running, failed or missing, with the last line of their logs."""
     from ulmfit import driver
 
-    for state in driver.states(_recipe(recipe, preset, overrides, seeds), runs):
+    for state in driver.states(_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
         print(f"{state.stage:<16} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
 
@@ -151,6 +202,8 @@ def report(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    train_sizes: TrainSizesOption = None,
+    label_noise: LabelNoiseOption = None,
     runs: RunsOption = Path("runs"),
     publish: Annotated[
         Path | None, typer.Option(help="folder recipes/LANGUAGE: copy record and logs there, renew its table")
@@ -160,7 +213,7 @@ def report(
     from ulmfit import results
     from ulmfit.runner import Runner
 
-    chosen = _recipe(recipe, preset, overrides, seeds)
+    chosen = _recipe(recipe, preset, overrides, seeds, train_sizes, label_noise)
     folder = runs / chosen.run_name
     results.rewrite(chosen, Runner(runs), folder)
     _print_results(folder)
@@ -291,13 +344,22 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
         preset: PresetOption = None,
         overrides: SetOption = None,
         seeds: SeedsOption = None,
+        train_sizes: TrainSizesOption = None,
+        label_noise: LabelNoiseOption = None,
         until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
         runs: RunsOption = Path("runs"),
         mirror: MirrorOption = None,
         launcher: LauncherOption = "local",
         slurm: SlurmOption = None,
     ) -> None:
-        _run(_load(recipe, preset, overrides, seeds), runs, mirror, until, launcher, slurm)
+        _run(
+            _load(recipe, preset, overrides, seeds, train_sizes, label_noise),
+            runs,
+            mirror,
+            until,
+            launcher,
+            slurm,
+        )
 
     guarded(program)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -11,6 +11,10 @@ from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSetti
 from ulmfit.language_model.stages import Direction
 from ulmfit.settings import Settings
 from ulmfit.training.settings import Phase
+
+Comparison = Literal["ensemble", "without_finetuning", "words", "from_scratch", "tfidf"]
+
+ALL_COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 
 class VocabularySettings(Settings):
@@ -44,6 +48,19 @@ class Preset(Settings):
     classifier: ClassifierSettings = ClassifierSettings()
     directions: tuple[Direction, ...] = Field(
         ("forward", "backward"), min_length=1, description="with both, their average is a row of the table"
+    )
+    comparisons: tuple[Comparison, ...] = Field(
+        ("ensemble", "from_scratch", "tfidf"),
+        description="rows of the table beside ULMFiT's own, (): none. ensemble: the average of all seeds and "
+        "directions, where there are several seeds; without_finetuning: the classifier straight on the "
+        "pretrained language model; words: everything with a vocabulary of words, pretraining too, unless "
+        "weights are given or the vocabulary is of words anyway; from_scratch: a classifier that begins with "
+        "random weights; tfidf: logistic regressions and linear SVMs",
+    )
+    words: int = Field(
+        30_000,
+        ge=32,
+        description="size of the vocabulary of the row `words`; lowered where the text is short",
     )
     max_documents: int | None = Field(
         None, ge=3, description="documents of the corpus, an unbiased sample; None: all of them"
@@ -83,6 +100,7 @@ ULMFIT_DROPOUTS = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, we
 
 ULMFIT = Preset(
     note="ULMFiT (Howard & Ruder 2018), 3 layers of 1152 units, subword vocabulary",
+    comparisons=ALL_COMPARISONS,
     # Section 3.1: Wikitext-103, 103 million words; MultiFiT takes 100 million of each Wikipedia.
     max_tokens=100_000_000,
     vocabulary=VocabularySettings(size=15_000),
@@ -133,6 +151,7 @@ MULTIFIT_CLASSIFIER_PHASE = multifit_cycle(8, 2e-2, discriminative=(2 * 2.6**4) 
 
 MULTIFIT = Preset(
     note="MultiFiT (Eisenschlos et al. 2019), 4 QRNN layers of 1550 units, 15k pieces",
+    comparisons=ALL_COMPARISONS,
     # Section 3 of the paper (arXiv 1909.04761): 100 million tokens of each Wikipedia, 15,000 subwords.
     max_tokens=100_000_000,
     vocabulary=VocabularySettings(size=15_000),
@@ -170,6 +189,7 @@ MULTIFIT = Preset(
 
 MULTIFIT_FP16 = Preset(
     note="MultiFiT's fp16 variant in bf16, 4 QRNN layers of 1552 units, 15k pieces",
+    comparisons=ALL_COMPARISONS,
     max_tokens=100_000_000,
     vocabulary=VocabularySettings(size=15_000),
     # The configuration `multifit1552_fp16` of MultiFiT's code; dropouts are fastai v1's defaults, those of

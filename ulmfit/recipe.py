@@ -5,30 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.assets import File, with_files
-from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.corpus.card import CorpusCard
-from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
-from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
-from ulmfit.evaluation.stages import TfidfBaseline
-from ulmfit.language_model.poleval import PolEvalPerplexity
-from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
+from ulmfit.evaluation.published import PublishedResult
+from ulmfit.experiment import Experiment
+from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings
-from ulmfit.stage import Stage
-from ulmfit.tokens.card import TokenizerCard
-from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TokenizerStage, TrainTokenizer
+
+__all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
 
 Seed = Annotated[int, Field(ge=0)]
+TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]
+NoiseShare = Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Recipe(Settings):
@@ -71,6 +68,23 @@ class Recipe(Settings):
         "preset says of the vocabulary's size and kind; None: train one",
     )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
+    train_sizes: tuple[TrainSize, ...] = Field(
+        (),
+        description="numbers of training texts, rising, for a learning curve (ULMFiT, figure 3), `all` last "
+        "for all of them; every seed draws a subset of its own, a bigger one holds the smaller; (): no curve",
+    )
+    label_noise: tuple[NoiseShare, ...] = Field(
+        (),
+        description="shares of wrong training labels, rising, 0 to 0.5, for a curve over them; (): no curve",
+    )
+    curve_texts: Literal["all", "subset"] = Field(
+        "all",
+        description="what the language models of a curve over train sizes are fine-tuned on. all: every "
+        "training and unlabelled text, without labels (semi-supervised); subset: the labelled texts alone",
+    )
+    published: tuple[PublishedResult, ...] = Field(
+        (), description="results of others on the same test split, shown beside the table's rows; (): none"
+    )
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
     overrides: tuple[str, ...] = Field((), description="what `--set` changed; written to the record")
 
@@ -80,6 +94,18 @@ class Recipe(Settings):
             raise ValueError(f"preset {self.preset!r} is not one of {', '.join(self.presets)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: a seed occurs twice")
+        return self
+
+    @model_validator(mode="after")
+    def _curves_can_be_drawn(self) -> Self:
+        for name in ("train_sizes", "label_noise"):
+            places = [float("inf") if place == "all" else place for place in getattr(self, name)]
+            if any(first >= second for first, second in pairwise(places)):
+                raise ValueError(f"{name} have to rise, `all` last, such as 100,500,all")
+            if places and self.dataset is None:
+                raise ValueError(f"{name} need a data set")
+        if self.curve_texts == "subset" and not self.train_sizes:
+            raise ValueError("curve_texts has no effect without train_sizes: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -144,132 +170,6 @@ class Recipe(Settings):
         from ulmfit.cli import run_recipe_as_program
 
         run_recipe_as_program(self.relative_to(Path(sys.argv[0]).parent))
-
-
-class Experiment:
-    """The stages that follow from a recipe; equal stages of two recipes have one key and are shared."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        settings = recipe.settings
-        self.corpus, self.leaks = self._corpus_and_leaks()
-        if recipe.poleval_2018:
-            self.corpus = RareWordsReplaced(corpus=self.corpus)
-        sizes = [settings.vocabulary.size, *settings.vocabulary.compared_sizes]
-        trained, *compared = [self._tokenizer(size) for size in sizes]
-        self.tokenizer: TokenizerStage = trained if recipe.tokenizer is None else self._given_tokenizer()
-        self.corpus_card = CorpusCard(corpus=self.corpus)
-        self.tokenizer_card = TokenizerCard(
-            tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=recipe.dataset
-        )
-        tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
-        self.pretrained: dict[Direction, Pretrain | ImportedModel] = {
-            direction: self._imported(direction)
-            if recipe.pretrained
-            else Pretrain(tokens=tokens, settings=settings.pretrain, direction=direction)
-            for direction in settings.directions
-        }
-        self.poleval = {
-            direction: PolEvalPerplexity(language_model=stage)
-            for direction, stage in self.pretrained.items()
-            if recipe.poleval_2018 and isinstance(stage, Pretrain)
-        }
-        self.finetuned: dict[tuple[Direction, int], FineTune] = {}
-        self.classifiers: dict[tuple[Direction, int], TrainClassifier] = {}
-        self.from_scratch: dict[int, TrainClassifier] = {}
-        self.baselines: dict[str, TfidfBaseline] = {}
-        if recipe.dataset is not None:
-            self._add_classification(recipe.dataset)
-
-    def _corpus_and_leaks(self) -> tuple[CorpusStage, Stage | None]:
-        """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
-        recipe, settings = self.recipe, self.recipe.settings
-        corpus = recipe.corpus.changed(
-            max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
-            max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
-        )
-        if recipe.deduplication != "off":
-            corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
-        if recipe.dataset is None or recipe.leaks == "ignore":
-            return corpus, None
-        check = LeakCheck(corpus=corpus, dataset=recipe.dataset)
-        if recipe.leaks == "count":
-            return corpus, check
-        filtered = WithoutLeaks(corpus=corpus, check=check)
-        return filtered, filtered
-
-    def _tokenizer(self, size: int) -> TrainTokenizer:
-        vocabulary = self.recipe.settings.vocabulary
-        return TrainTokenizer(
-            corpus=self.corpus,
-            language=self.recipe.language,
-            vocab_size=size,
-            exact=vocabulary.exact and size == vocabulary.size,
-            model_type=vocabulary.kind,
-            byte_fallback=vocabulary.byte_fallback,
-            repeats=vocabulary.repeats,
-        )
-
-    def _given_tokenizer(self) -> GivenTokenizer:
-        assert self.recipe.tokenizer is not None
-        repeats = self.recipe.settings.vocabulary.repeats
-        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, repeats=repeats)
-
-    def _imported(self, direction: Direction) -> ImportedModel:
-        """Return the released model, held to the preset's size, which the one from scratch has as well."""
-        return self.recipe.pretrained[direction].changed(
-            architecture=self.recipe.settings.pretrain.architecture
-        )
-
-    def _add_classification(self, dataset: DatasetStage) -> None:
-        recipe, settings = self.recipe, self.recipe.settings
-        texts = DatasetTexts(dataset=dataset, transductive=recipe.transductive)
-        target = EncodeTokens(documents=texts, tokenizer=self.tokenizer)
-        for direction, pretrained in self.pretrained.items():
-            for seed in recipe.seeds:
-                finetuned = FineTune(
-                    pretrained=pretrained, tokens=target, settings=settings.finetune, seed=seed
-                )
-                self.finetuned[direction, seed] = finetuned
-                self.classifiers[direction, seed] = self._classifier(dataset, direction, seed, finetuned)
-        first = settings.directions[0]
-        self.from_scratch = {seed: self._classifier(dataset, first, seed, None) for seed in recipe.seeds}
-        self.baselines = {
-            analyzer: TfidfBaseline(dataset=dataset, analyzer=analyzer) for analyzer in ("word", "char")
-        }
-
-    def _classifier(
-        self, dataset: DatasetStage, direction: Direction, seed: int, language_model: FineTune | None
-    ) -> TrainClassifier:
-        settings = self.recipe.settings
-        return TrainClassifier(
-            dataset=dataset,
-            tokenizer=self.tokenizer,
-            language_model=language_model,
-            architecture=settings.pretrain.architecture,
-            direction=direction,
-            settings=settings.classifier,
-            seed=seed,
-        )
-
-    def all(self) -> list[Stage]:
-        """Return the final stages in the order in which they are built; their upstreams are implied."""
-        return [
-            *([self.leaks] if self.leaks else []),
-            self.corpus_card,
-            self.tokenizer_card,
-            *self.baselines.values(),
-            *self.pretrained.values(),
-            *self.poleval.values(),
-            *self.finetuned.values(),
-            *self.classifiers.values(),
-            *self.from_scratch.values(),
-        ]
-
-
-def _smaller(*limits: int | None) -> int | None:
-    """Return the smallest limit; None is no limit."""
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:

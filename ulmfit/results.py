@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
+from ulmfit.rows import Row
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.stage import LOG, Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
@@ -27,16 +28,13 @@ if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.curves import History
     from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.evaluation.learning_curve import LearningCurve
     from ulmfit.evaluation.record import Record, RowResult
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results -->", re.DOTALL)
-BASELINE_NAMES = {
-    "word": "TF-IDF, words 1-2 + logistic regression",
-    "char": "TF-IDF, characters 2-5 + logistic regression",
-}
 
 
 def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
@@ -112,6 +110,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         command=_command(recipe),
         dataset=_dataset_summary(recipe, runner),
         rows=tuple(_rows(experiment, runner)),
+        published=recipe.published,
+        curves=tuple(_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
@@ -130,6 +130,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
 def _command(recipe: Recipe) -> str:
     words = ["ulmfit", "run", f"recipes/{recipe.name}.py", "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
+    for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
+        words += [option, ",".join(map(str, places))] if places else []
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)
@@ -137,7 +139,7 @@ def _command(recipe: Recipe) -> str:
 
 def _configuration(recipe: Recipe) -> dict[str, Any]:
     """Return the whole configuration of a recipe with the chosen preset."""
-    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets"}) | {
+    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets", "published"}) | {
         "preset": recipe.preset_name,
         "settings": recipe.settings.model_dump(mode="json"),
     }
@@ -197,49 +199,71 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
 
 
-def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
-    """Return the rows of the table: pretrained (each direction and both), from scratch, baselines."""
+def _predictions(experiment: Experiment, runner: Runner) -> Callable[[Sequence[Stage], str], Predictions]:
+    """Return what reads the predictions of stages on a split, averaged."""
     from ulmfit.classifier.predictions import average, read_predictions
+
+    dataset = experiment.recipe.dataset
+    labels = read_json(runner.folder(dataset) / "dataset.json")["labels"] if dataset else []
+
+    def read(stages: Sequence[Stage], split: str) -> Predictions:
+        files = [runner.folder(stage) / f"predictions-{split}.parquet" for stage in stages]
+        return average([read_predictions(file, labels) for file in files])
+
+    return read
+
+
+def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
+    """Score the rows of the table."""
     from ulmfit.evaluation.record import row_result
 
-    recipe = experiment.recipe
-    if recipe.dataset is None:
+    dataset = experiment.recipe.dataset
+    read = _predictions(experiment, runner)
+
+    def scored(row: Row) -> RowResult:
+        result = row_result(
+            row.name,
+            [(seed, read(stages, "test")) for seed, stages in row.runs.items()],
+            kind=row.kind,
+            positive_label=dataset.positive_label if dataset else None,
+            valid_runs=[(seed, read(stages, "valid")) for seed, stages in row.runs.items()],
+        )
+        return result.changed(seeds=row.averaged_seeds, averages_seeds=True) if row.averaged_seeds else result
+
+    return [scored(row) for row in experiment.rows()]
+
+
+def _curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
+    """Score the learning curves by the data set's metric."""
+    from ulmfit.evaluation.learning_curve import learning_curve
+    from ulmfit.evaluation.metrics import main_score
+
+    plans, dataset = experiment.curves(), experiment.recipe.dataset
+    if not plans or dataset is None:
         return []
-    labels = read_json(runner.folder(recipe.dataset) / "dataset.json")["labels"]
+    described = read_json(runner.folder(dataset) / "dataset.json")
+    metric, labels = described["metric"], described["labels"]
+    read = _predictions(experiment, runner)
 
-    def read(stage: Stage, split: str) -> Predictions:
-        return read_predictions(runner.folder(stage) / f"predictions-{split}.parquet", labels)
+    def value(stage: Stage) -> float:
+        run = read([stage], "test")
+        return main_score(metric, run.gold, run.predicted, labels, dataset.positive_label)
 
-    def row(name: str, kind: Any, runs: Sequence[tuple[int, Sequence[Stage]]]) -> RowResult:
-        predictions = {
-            split: [(seed, average([read(stage, split) for stage in members])) for seed, members in runs]
-            for split in ("valid", "test")
-        }
-        return row_result(
-            name,
-            predictions["test"],
-            kind=kind,
-            positive_label=recipe.dataset.positive_label if recipe.dataset else None,
-            valid_runs=predictions["valid"],
+    return [
+        learning_curve(
+            plan.axis,
+            metric,
+            plan.places,
+            [
+                (system.name, [[value(stage) for stage in point.values()] for point in system.points])
+                for system in plan.systems
+            ],
+            train_texts=described["rows"]["train"],
+            seeds=experiment.recipe.seeds,
+            notes=plan.notes,
         )
-
-    directions = recipe.settings.directions
-    rows = [
-        row(
-            f"ULMFiT, {direction}",
-            "model",
-            [(s, [experiment.classifiers[direction, s]]) for s in recipe.seeds],
-        )
-        for direction in directions
+        for plan in plans
     ]
-    if len(directions) > 1:
-        both = [(s, [experiment.classifiers[direction, s] for direction in directions]) for s in recipe.seeds]
-        rows.append(row("ULMFiT, forward + backward", "ensemble", both))
-    scratch = [(seed, [stage]) for seed, stage in experiment.from_scratch.items()]
-    rows.append(row(f"from scratch, {directions[0]}", "model", scratch))
-    for analyzer, stage in experiment.baselines.items():
-        rows.append(row(BASELINE_NAMES[analyzer], "baseline", [(0, [stage])]))
-    return rows
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
@@ -259,6 +283,10 @@ def _trained_language_models(
             yield "pretrained", direction, stage
     for (direction, seed), finetuned in experiment.finetuned.items():
         yield f"fine-tuned, seed {seed}", direction, finetuned
+    if experiment.words:
+        yield "pretrained, words", experiment.words.pretrained.direction, experiment.words.pretrained
+        for seed, finetuned in experiment.words.finetuned.items():
+            yield f"fine-tuned, words, seed {seed}", finetuned.direction, finetuned
 
 
 def _language_model(
@@ -329,6 +357,12 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
         if experiment.finetuned:
             named.append((f"fine-tuning, {direction}, seed {first}", experiment.finetuned[direction, first]))
             named.append((f"classifier, {direction}, seed {first}", experiment.classifiers[direction, first]))
+    if experiment.words:
+        named.append(("pretraining, words", experiment.words.pretrained))
+        named.append((f"classifier, words, seed {first}", experiment.words.classifiers[first]))
+    if experiment.without_finetuning:
+        name = f"classifier without LM fine-tuning, seed {first}"
+        named.append((name, experiment.without_finetuning[first]))
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
     return [History(name, read_json(runner.folder(stage) / "history.json")) for name, stage in named]

@@ -5,6 +5,7 @@ from pathlib import Path
 from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.datasets.stages import DataScript
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
@@ -35,6 +36,16 @@ recipe = Recipe(
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
         ),
     },
+    published=tuple(
+        PublishedResult(
+            name="best of the shared task",
+            metric=metric,
+            value=value,
+            source="Wiegand et al. 2018, overview of GermEval 2018",
+            verified=True,
+        )
+        for metric, value in (("germeval_f", 0.7677), ("accuracy", 0.7953))
+    ),
     notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),
 )
 

@@ -2,42 +2,33 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue, File
-from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.corpus.stages import JoinedCorpus, TextFiles
-from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT
-from ulmfit.recipe import Recipe
+from ulmfit.evaluation.published import PublishedResult
+from ulmfit.recipe import load_recipe
 
-scripts = Path(__file__).parents[2] / "data_scripts"
-assets = Catalogue(scripts / "assets.toml")
+shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))
+_, reviews, _ = shared.corpus.parts
 
-dataset = DataScript(
-    name="wccrs-hotels",
-    language="pl",
-    script=File(path=scripts / "wccrs_hotels.py"),
-    files={split: assets[f"wccrs-hotels/{split}"] for split in ("train", "valid", "test")},
-    source="WCCRS hotel reviews, as in polish-sentence-evaluation",
-    licence="GPL-3.0 repository",
-)
-
-recipe = Recipe(
+recipe = shared.changed(
     name="pl/wccrs_hotels",
     title="WCCRS hotel reviews, sentiment",
-    language="pl",
-    corpus=JoinedCorpus(
-        parts=(TextFiles(files=assets["pl-novels"], max_words=1_000), DatasetTexts(dataset=dataset))
+    dataset=reviews.dataset,
+    published=tuple(
+        PublishedResult(
+            name=name,
+            metric="accuracy",
+            value=value,
+            source="github.com/sdadas/polish-sentence-evaluation",
+            verified=True,
+            note="frozen vectors and a classifier",
+        )
+        for name, value in (
+            ("fastText", 0.810),
+            ("mBERT", 0.768),
+            ("ELMo", 0.855),
+            ("Polish RoBERTa-base", 0.858),
+            ("Polish RoBERTa-large", 0.891),
+        )
     ),
-    dataset=dataset,
-    presets={
-        "paper": ULMFIT,
-        "small": SMALL.changed(
-            max_documents=4_000,
-            finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 1, 1, 1, 1),
-        ),
-    },
-    notes=("language model from Polish novels (1840-1920) and the training texts",),
 )
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from evaluation.samples import (
     made_up_histories,
@@ -18,7 +16,6 @@ from evaluation.samples import (
     made_up_samples,
 )
 from ulmfit.errors import InputError
-from ulmfit.evaluation.charts import Series, line_chart, logarithmic_ticks, short_number, strip_chart, ticks
 from ulmfit.evaluation.curves import smoothed
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.report import History, duration, render_html
@@ -220,58 +217,6 @@ def test_equal_learning_rates_share_a_line(record):
 def test_learning_rates_far_apart_get_a_logarithmic_axis(record):
     html = render_html(record, [made_up_history("classifier", groups=5)])
     assert all(f">{label}</text>" in html for label in ("0.01", "0.001", "0.0001"))
-
-
-def path_of(chart: str) -> str:
-    return re.findall(r'class="line x" d="([^"]*)"', chart)[0]
-
-
-def test_lines_break_where_there_is_no_number():
-    points = [(0.0, 1.0), (1.0, float("nan")), (2.0, 3.0), (3.0, 4.0)]
-    chart = line_chart([Series("s", "x", points)], title="t", x_title="x", y_title="y")
-    assert path_of(chart).count("M") == 2
-
-
-def test_logarithmic_axis_leaves_out_zero_and_clips_at_the_floor():
-    points = [(0.0, 0.0), (1.0, 1e-9), (2.0, 1.0), (3.0, 0.1)]
-    chart = line_chart(
-        [Series("s", "x", points)], title="t", x_title="x", y_title="y", logarithmic=True, floor=0.01
-    )
-    assert path_of(chart).count("L") == 2
-    assert ">1e-09<" not in chart
-    assert ">0.01<" in chart
-
-
-def test_chart_of_nothing_is_empty():
-    assert line_chart([Series("s", "x", [])], title="t", x_title="x", y_title="y") == ""
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
-def test_chart_of_a_constant(value):
-    chart = line_chart([Series("s", "x", [(5.0, value)], markers=True)], title="t", x_title="x", y_title="y")
-    assert "nan" not in chart
-    assert "nan" not in strip_chart([value], value, value, value, "t")
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
-def test_ticks_are_few_and_inside(low, width):
-    high = low + width
-    if high - low < 1e-6:
-        return
-    found = ticks(low, high)
-    assert 1 <= len(found) <= 7
-    assert all(low - width * 1e-6 <= tick <= high + width * 1e-6 for tick in found)
-
-
-def test_logarithmic_ticks():
-    assert logarithmic_ticks(0.0005, 0.02) == [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
-    assert logarithmic_ticks(1e-6, 0.02) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
-
-
-def test_short_numbers():
-    shown = [short_number(value) for value in (0, 0.002, 1e-5, 9500, 20_000, 1_500_000, 2e9)]
-    assert shown == ["0", "0.002", "1e-05", "9500", "20k", "1.5M", "2G"]
 
 
 def test_smoothed():

@@ -12,10 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
+from ulmfit.evaluation.calibration import Calibration
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
+from ulmfit.evaluation.significance import Comparison
 from ulmfit.files import write_json
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -28,6 +32,11 @@ class MetricValues(RecordPart):
     values: tuple[float, ...] = Field(description="one value a seed, in the order of the row's seeds; 0 to 1")
     mean: float = Field(description="arithmetic mean of the values")
     sd: float | None = Field(description="sample standard deviation (n - 1); None for a single seed")
+    interval: tuple[float, float] | None = Field(
+        None,
+        description="95 % percentile bootstrap interval of the mean over seeds, documents resampled and "
+        "seeds held fixed; None: not computed",
+    )
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
@@ -56,21 +65,43 @@ class RowResult(RecordPart):
         "comparison: another library's model"
     )
     seeds: tuple[int, ...] = Field(description="seed of each run")
+    averages_seeds: bool = Field(
+        False, description="whether the seeds' probabilities were averaged into one run, of one value"
+    )
     metrics: dict[str, MetricValues] = Field(description="metric name -> its values on the test split")
     valid_metrics: dict[str, MetricValues] = Field({}, description="the same on validation; empty if unknown")
-    confusion: tuple[Matrix, ...] = Field(
-        description="one matrix a seed on the test split; rows are gold, columns predicted labels"
+    label_metrics: dict[str, dict[str, MetricValues]] = Field(
+        {}, description="label -> precision, recall and f1 on the test split; empty if unknown"
     )
+    confusion: tuple[Matrix, ...] = Field(
+        (),
+        description="one matrix a run on the test split; rows are gold, columns predicted labels; "
+        "empty where texts have no single label",
+    )
+    calibration: tuple[Calibration, ...] = Field((), description="one a run; empty if unknown")
     notes: tuple[str, ...] = Field((), description="remarks shown below the table")
 
     @model_validator(mode="after")
-    def _one_value_a_seed(self) -> Self:
-        for name, metric in {**self.metrics, **self.valid_metrics}.items():
-            if len(metric.values) != len(self.seeds):
-                raise ValueError(f"{name} has {len(metric.values)} values for {len(self.seeds)} seeds")
-        if len(self.confusion) != len(self.seeds):
-            raise ValueError(f"{len(self.confusion)} confusion matrices for {len(self.seeds)} seeds")
+    def _one_value_a_run(self) -> Self:
+        labels = {
+            f"{metric} of {of}": it for of, some in self.label_metrics.items() for metric, it in some.items()
+        }
+        for name, metric in [*self.metrics.items(), *self.valid_metrics.items(), *labels.items()]:
+            if len(metric.values) != self.runs:
+                raise ValueError(f"{name} has {len(metric.values)} values for {self._runs_in_words}")
+        for name, parts in (("confusion matrices", self.confusion), ("calibrations", self.calibration)):
+            if parts and len(parts) != self.runs:
+                raise ValueError(f"{len(parts)} {name} for {self._runs_in_words}")
         return self
+
+    @property
+    def runs(self) -> int:
+        """The number of values of each metric: one a seed, or one for an average over the seeds."""
+        return 1 if self.averages_seeds else len(self.seeds)
+
+    @property
+    def _runs_in_words(self) -> str:
+        return "one average over the seeds" if self.averages_seeds else f"{len(self.seeds)} seeds"
 
     @property
     def total_confusion(self) -> Matrix:
@@ -136,11 +167,14 @@ class Record(RecordPart):
     command: str = Field("", description="the command that repeats the run; empty if unknown")
     dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]
+    comparisons: tuple[Comparison, ...] = Field((), description="each row against the reference row")
+    published: tuple[PublishedResult, ...] = Field((), description="what others reported; not of this run")
     language_models: tuple[LanguageModelResult, ...] = ()
     poleval: tuple[PolEvalResult, ...] = Field((), description="PolEval-2018 perplexities, if asked for")
     seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
+    curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 
 METRIC_TITLES = {
@@ -192,6 +193,8 @@ def markdown_table(record: Record) -> str:
     blocks.append(escape(caption(record)))
     if record.dataset:
         blocks.append(_markdown(result_table(record)))
+    for curve in record.curves:
+        blocks += [escape(curve_caption(curve)), _markdown(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
     if remarks := _remarks(record):
@@ -207,6 +210,8 @@ def text_table(record: Record) -> str:
     blocks.append(caption(record))
     if record.dataset:
         blocks.append(_aligned(result_table(record)))
+    for curve in record.curves:
+        blocks += [curve_caption(curve), _aligned(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
         blocks.append(_aligned(language_model_table(record)))
     if remarks := _remarks(record):

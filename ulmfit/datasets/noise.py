@@ -1,0 +1,65 @@
+"""A data set with wrong labels in its training split: how much noise does a classifier bear?
+
+Flaws of earlier code (MultiFiT's) that this avoids: one of the wrong labels could never be drawn, two labels
+were an error, and validation got noise as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from ulmfit.datasets.subsets import DerivedDataset, row_hash, write_derived
+from ulmfit.errors import InputError
+from ulmfit.stage import Work
+
+ROW_SALT, LABEL_SALT = "ulmfit noisy rows", "ulmfit noisy labels"
+
+
+class NoisyLabels(DerivedDataset):
+    """The training texts with a share of wrong labels, an exact number; validation and test stay clean.
+
+    Every wrong label is as likely as any other. A higher share of the same seed changes the same labels to
+    the same wrong ones, and more. There are no unlabelled texts.
+    """
+
+    stage_name: ClassVar[str] = "noisy-labels"
+
+    share: float = Field(ge=0, le=0.5, description="share of the training labels that are wrong; 0: none")
+    seed: int = Field(0, ge=0, description="decides which labels change, and to what")
+
+    def build(self, work: Work) -> None:
+        """Write the tables; warns of labels that no training text has any more."""
+        import pandas as pd
+
+        from ulmfit.files import read_json
+
+        folder = work.input(self.dataset)
+        names = read_json(folder / "dataset.json")["labels"]
+        train = pd.read_parquet(folder / "train.parquet")
+        labels = noisy(train["id"].tolist(), train["label"].tolist(), names, self.share, self.seed)
+        changed = sum(new != old for new, old in zip(labels, train["label"], strict=True))
+        if lost := sorted(set(train["label"]) - set(labels)):
+            work.warn(f"no training text has the label {lost[0]!r} any more")
+        remark = f"{100 * self.share:g} % wrong training labels, seed {self.seed}"
+        write_derived(folder, work.folder, train.assign(label=labels), remark)
+        work.log(f"{changed:,} of {len(train):,} training labels are wrong")
+
+
+def noisy(
+    ids: Sequence[str], labels: Sequence[str], names: Sequence[str], share: float, seed: int
+) -> list[str]:
+    """Return the labels with round(share * rows) of them changed to another one of `names`.
+
+    The rows with the smallest hashes are changed. Raises InputError where there is no other label.
+    """
+    if len(names) < 2:
+        raise InputError(f"label noise needs two labels or more; the data set has {len(names)}")
+    order = sorted(range(len(ids)), key=lambda place: (row_hash(ROW_SALT, seed, ids[place]), ids[place]))
+    result = list(labels)
+    for place in order[: round(share * len(ids))]:
+        wrong = [name for name in names if name != labels[place]]
+        result[place] = wrong[row_hash(LABEL_SALT, seed, ids[place]) % len(wrong)]
+    return result

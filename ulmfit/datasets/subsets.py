@@ -1,0 +1,142 @@
+"""A data set with a part of its training texts: what learning curves over the number of labels are made of.
+
+Subsets of one seed are nested: a larger one holds every text of a smaller one. Each holds the labels in the
+proportions of the whole training set, as far as whole texts can, and every label at least once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.errors import InputError
+from ulmfit.stage import Work
+
+SUBSET_SALT = "ulmfit training subset"
+
+
+class DerivedDataset(DatasetStage):
+    """A data set made from another one: other training rows, the same labels, validation and test rows."""
+
+    dataset: DatasetStage = Field(description="the data set that it is made from")
+
+    @classmethod
+    def of(cls, dataset: DatasetStage, **settings: Any) -> Self:
+        """Make one that is scored like `dataset`."""
+        return cls(dataset=dataset, metric=dataset.metric, positive_label=dataset.positive_label, **settings)
+
+    @model_validator(mode="after")
+    def _is_scored_alike(self) -> Self:
+        for name in ("metric", "positive_label"):
+            if getattr(self, name) != getattr(self.dataset, name):
+                raise ValueError(
+                    f"{name} differs from that of the data set: make it with {type(self).__name__}.of"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_label_a_text(self) -> Self:
+        check_single_label(self.dataset, type(self).__name__)
+        return self
+
+
+class TrainingSubset(DerivedDataset):
+    """`size` of the training texts, stratified; labels, validation and test stay as they are.
+
+    It has no unlabelled texts: a language model fine-tuned on it sees no more than the classifier does.
+    """
+
+    stage_name: ClassVar[str] = "training-subset"
+
+    size: int = Field(ge=1, description="training texts that are kept")
+    seed: int = Field(0, ge=0, description="decides which; subsets of one seed are nested")
+
+    def build(self, work: Work) -> None:
+        """Write the tables; InputError where train has fewer texts, or more labels than `size`."""
+        import pandas as pd
+
+        folder = work.input(self.dataset)
+        train = pd.read_parquet(folder / "train.parquet")
+        chosen = choose(train["id"].tolist(), train["label"].tolist(), self.size, self.seed)
+        write_derived(
+            folder, work.folder, train.iloc[chosen], f"{self.size} training texts, seed {self.seed}"
+        )
+        work.log(f"{self.size:,} of {len(train):,} training texts")
+
+
+def check_single_label(dataset: DatasetStage, what: str) -> None:
+    """Raise InputError for a data set whose texts do not have exactly one label each."""
+    task = getattr(dataset, "task", "single_label")
+    if task != "single_label":
+        raise InputError(f"{what} is defined for texts with one label each; the data set's task is {task}")
+
+
+def row_hash(salt: str, seed: int, row_id: str) -> int:
+    """Return 64 bits that depend on nothing but the arguments."""
+    content = f"{seed}\0{row_id}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8, key=salt.encode()).digest(), "big")
+
+
+def choose(ids: Sequence[str], labels: Sequence[str], size: int, seed: int) -> list[int]:
+    """Return the places of the `size` rows of a subset, in their order.
+
+    Within a label the rows with the smallest hashes are taken. Raises InputError for an impossible size.
+    """
+    if size > len(ids):
+        raise InputError(f"a training subset of {size} texts: train has only {len(ids)}; take a smaller size")
+    by_label: dict[str, list[int]] = {label: [] for label in sorted(set(labels))}
+    for place, label in enumerate(labels):
+        by_label[label].append(place)
+    if size < len(by_label):
+        raise InputError(
+            f"a training subset of {size} texts cannot hold all {len(by_label)} labels; take a larger size"
+        )
+    counts = apportion({label: len(places) for label, places in by_label.items()}, size)
+    chosen = []
+    for label, places in by_label.items():
+        order = sorted(places, key=lambda place: (row_hash(SUBSET_SALT, seed, ids[place]), ids[place]))
+        chosen += order[: counts[label]]
+    return sorted(chosen)
+
+
+def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
+    """Divide `size` texts among labels as their `counts` are, growing with `size` for every label.
+
+    Largest remainders alone do not grow so (the Alabama paradox), and subsets would not be nested. Here every
+    label gets one text, and each further text goes to a label that is below its share: to the one with the
+    most texts left for each that it would have (the quota method of Balinski and Young 1975).
+    """
+    total = sum(counts.values())
+    given = dict.fromkeys(counts, 1)
+    for number in range(len(counts) + 1, size + 1):
+        below = [label for label in counts if given[label] * total < number * counts[label]]
+        given[max(below, key=lambda label: counts[label] / (given[label] + 1))] += 1
+    return given
+
+
+def write_derived(source: Path, target: Path, train, remark: str) -> None:
+    """Write a data set with another `train` table; validation, test and the labels' names are copied."""
+    import shutil
+
+    from ulmfit.files import atomic_path, read_json, sha256_of, write_json
+
+    with atomic_path(target / "train.parquet") as temporary:
+        train.to_parquet(temporary, index=False, compression="zstd")
+    for split in ("valid", "test"):
+        with atomic_path(target / f"{split}.parquet") as temporary:
+            shutil.copyfile(source / f"{split}.parquet", temporary)
+    description = read_json(source / "dataset.json")
+    rows = description["rows"]
+    changed = {
+        "name": f"{description['name']}, {remark}",
+        "rows": {"train": len(train), "valid": rows["valid"], "test": rows["test"]},
+        "files": {
+            f"{split}.parquet": sha256_of(target / f"{split}.parquet") for split in ("train", "valid", "test")
+        },
+    }
+    write_json(target / "dataset.json", description | changed)

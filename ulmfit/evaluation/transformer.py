@@ -195,8 +195,8 @@ class Training:
             ids[row, : lengths[row]] = split.encoded.documents[index]
         mask = (numpy.arange(ids.shape[1]) < lengths[:, None]).astype(numpy.int64)
         arrays = (ids, mask, split.labels[chosen])
-        ids, mask, labels = (torch.from_numpy(array).to(self.device) for array in arrays)
-        return ids, mask, labels
+        tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
+        return tensors[0], tensors[1], tensors[2]
 
     def _validate(self, epoch: int, train_loss: float) -> None:
         valid = self.splits["valid"]

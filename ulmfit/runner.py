@@ -47,9 +47,11 @@ class Runner:
         found: dict[Path, Stage] = {}
 
         def visit(stage: Stage) -> None:
-            for upstream in stage.upstream():
-                visit(upstream)
-            found.setdefault(self.folder(stage), stage)
+            folder = self.folder(stage)
+            if folder not in found:
+                for upstream in stage.upstream():
+                    visit(upstream)
+                found[folder] = stage
 
         for stage in stages:
             visit(stage)

@@ -87,6 +87,7 @@ def test_folders_that_hold_no_classifier(runner: Runner, trained: TrainClassifie
         ({"direction": None}, "is damaged"),
         ({"architecture": {"layers": "many"}}, "is damaged"),
         ({"kind": "a zebra"}, "of kind 'a zebra'"),
+        ({"task": "regression"}, "the task is 'regression'"),
     ],
 )
 def test_descriptions_that_do_not_fit(

@@ -23,6 +23,7 @@ from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import Direction
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
+from ulmfit.training.precision import resolve_precision
 from ulmfit.training.weights import load_weights, read_weights
 
 KIND = "awd_lstm_classifier"
@@ -66,7 +67,7 @@ def load_classifier(
     tokenizer_folder: Path,
     *,
     device: str = "auto",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
     engine: Literal["auto", "fast", "plain"] = "auto",
     evaluation_batch: int = 64,
     log: Callable[[str], object] = print,
@@ -95,7 +96,7 @@ def load_classifier(
         )
     where = choose_device(device)
     encoder = Encoder(size, architecture, settings.dropouts)
-    encoder.compute = choose_compute(precision, engine, where, log)
+    encoder.compute = choose_compute(resolve_precision(precision, device), engine, where, log)
     model = TextClassifier(encoder, len(labels), settings)
     load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings)
@@ -109,6 +110,10 @@ def _description(folder: Path) -> dict[str, Any]:
     kind = description.get("kind") if isinstance(description, dict) else None
     if kind != KIND:
         raise InputError(f"{folder / MODEL} is of kind {kind!r}: expected a classifier, {KIND}")
+    if (task := description.get("task", "single_label")) != "single_label":
+        raise InputError(
+            f"{folder / MODEL}: the task is {task!r}: expected single_label, which has probabilities"
+        )
     return description
 
 

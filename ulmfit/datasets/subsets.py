@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.stage import Work
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SUBSET_SALT = "ulmfit training subset"
 
@@ -119,24 +122,28 @@ def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
     return given
 
 
-def write_derived(source: Path, target: Path, train, remark: str) -> None:
-    """Write a data set with another `train` table; validation, test and the labels' names are copied."""
+def write_derived(
+    source: Path, target: Path, train: DataFrame, remark: str, others: Mapping[str, DataFrame] | None = None
+) -> None:
+    """Write a data set with another `train` table; validation, test and the labels' names are copied.
+
+    `others` are tables of further splits that are other ones, such as valid, or unlabelled.
+    """
     import shutil
 
     from ulmfit.files import atomic_path, read_json, sha256_of, write_json
 
-    with atomic_path(target / "train.parquet") as temporary:
-        train.to_parquet(temporary, index=False, compression="zstd")
-    for split in ("valid", "test"):
-        with atomic_path(target / f"{split}.parquet") as temporary:
-            shutil.copyfile(source / f"{split}.parquet", temporary)
+    tables = {"train": train, **(others or {})}
     description = read_json(source / "dataset.json")
-    rows = description["rows"]
-    changed = {
-        "name": f"{description['name']}, {remark}",
-        "rows": {"train": len(train), "valid": rows["valid"], "test": rows["test"]},
-        "files": {
-            f"{split}.parquet": sha256_of(target / f"{split}.parquet") for split in ("train", "valid", "test")
-        },
-    }
+    rows, hashes = {}, {}
+    for split in ("train", "valid", "test", *(["unlabelled"] if "unlabelled" in tables else [])):
+        path = target / f"{split}.parquet"
+        with atomic_path(path) as temporary:
+            if split in tables:
+                tables[split].to_parquet(temporary, index=False, compression="zstd")
+            else:
+                shutil.copyfile(source / path.name, temporary)
+        rows[split] = len(tables[split]) if split in tables else description["rows"][split]
+        hashes[path.name] = sha256_of(path)
+    changed = {"name": f"{description['name']}, {remark}", "rows": rows, "files": hashes}
     write_json(target / "dataset.json", description | changed)

@@ -13,6 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 from ulmfit.assets import File, with_files
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
+from ulmfit.corpus.data_checks import Mode as DataCheckMode
+from ulmfit.corpus.data_checks import checked
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
@@ -56,6 +58,11 @@ class Recipe(Settings):
     leaks: Literal["ignore", "count", "remove"] = Field(
         "count",
         description="documents of the corpus that hold test texts: not looked for, counted, or left out",
+    )
+    data_checks: DataCheckMode = Field(
+        "count",
+        description="copies, conflicting labels and so on in the data set: not looked for, counted, or left "
+        "out of train and valid, never of test",
     )
     pretrained: dict[Direction, ImportedModel] = Field(
         {}, description="released weights for each direction, instead of pretraining; empty: pretrain"
@@ -150,7 +157,8 @@ class Experiment:
     """The stages that follow from a recipe; equal stages of two recipes have one key and are shared."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        dataset, self.data_checks = checked(recipe.dataset, recipe.data_checks)
+        self.recipe = recipe = recipe.changed(dataset=dataset)
         settings = recipe.settings
         self.corpus, self.leaks = self._corpus_and_leaks()
         if recipe.poleval_2018:
@@ -255,6 +263,7 @@ class Experiment:
     def all(self) -> list[Stage]:
         """Return the final stages in the order in which they are built; their upstreams are implied."""
         return [
+            *([self.data_checks] if self.data_checks else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ulmfit import provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
+from ulmfit.corpus.checks.wording import data_check_summary
+from ulmfit.corpus.data_checks import CleanedDataset, labels_of
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.errors import InputError
@@ -91,6 +93,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
     labels = ["transductive"] if recipe.transductive else []
+    labels += labels_of(recipe.dataset)
     if recipe.poleval_2018:
         labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
     if recipe.pretrained:
@@ -119,6 +122,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         corpora=(measured_corpus(corpus_card),),
         leaks=checked_leaks(leaks) if leaks else None,
         tokenizers=measured_tokenizers(tokenizer_card),
+        data_checks=_data_checks(experiment, runner),
         inputs=_inputs(stages, runner),
         configuration=_configuration(recipe),
         commit=provenance.commit(),
@@ -195,6 +199,16 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     described = read_json(runner.folder(recipe.dataset) / "dataset.json")
     fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
     return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
+
+
+def _data_checks(experiment: Experiment, runner: Runner):
+    from ulmfit.evaluation.data_checks import checked_data
+
+    if experiment.data_checks is None:
+        return None
+    dataset = experiment.recipe.dataset
+    cleaned = runner.folder(dataset) if isinstance(dataset, CleanedDataset) else None
+    return checked_data(data_check_summary(runner.folder(experiment.data_checks), cleaned))
 
 
 def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:

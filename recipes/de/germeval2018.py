@@ -33,6 +33,7 @@ recipe = Recipe(
             note="small: 3 layers of 400 units, 8k pieces and bytes, 10,000 articles read once",
             max_documents=10_000,
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
+            directions=("forward", "backward"),
         ),
     },
     notes=("pretrained on a sample of German Wikipedia (28,693 articles)",),

@@ -1,7 +1,8 @@
 """The kernels of `kernels.cpp`: compiled on first use by the system's compiler, called through ctypes.
 
-The library is kept in the user's cache folder under a hash of source, compiler, flags and processor. It uses
-no headers of torch, so that it compiles in seconds, and the OpenMP runtime that torch has loaded.
+The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; where
+that cannot be written, or others may write to it, every process compiles it anew. It uses no header of torch,
+so that it compiles in seconds, and the OpenMP runtime that torch has loaded.
 """
 
 from __future__ import annotations
@@ -129,24 +130,28 @@ def large_empty(like: Tensor, *shape: int) -> Tensor:
     return tensor
 
 
-def _load(folder: Path) -> ctypes.CDLL:
-    """Load the library from the cache, or compile it into the cache first."""
+def _load(folder: Path | None) -> ctypes.CDLL:
+    """Load the library from the cache, or compile it: into the cache where that can be used."""
     command = _compiler()
     key = _key(command)
-    _refuse_a_folder_of_others(folder)
+    if folder is None or not _is_private(folder):
+        with tempfile.TemporaryDirectory(prefix="ulmfit-kernels-") as scratch:
+            return _opened(_compiled(command, Path(scratch) / "kernels", key))
     for path in sorted(folder.glob(f"{key}-*.so")):
         if path.stem == f"{key}-{_digest(path)}":
             return _opened(path)
     return _opened(_compiled(command, folder, key))
 
 
-def _refuse_a_folder_of_others(folder: Path) -> None:
-    """Raise KernelsUnavailable where another user could have put a library into the cache."""
-    if not hasattr(os, "getuid") or not folder.exists():
-        return
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise KernelsUnavailable(f"{folder} is not this user's alone: remove it, or run chmod go-w on it")
+def _is_private(folder: Path) -> bool:
+    """Return whether this user can make files in the folder, and no other user could have put any there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError:
+        return False
+    foreign = hasattr(os, "getuid") and (found.st_uid != os.getuid() or bool(found.st_mode & 0o022))
+    return not foreign and os.access(folder, os.W_OK)
 
 
 def _opened(path: Path) -> ctypes.CDLL:
@@ -163,11 +168,11 @@ def _digest(path: Path) -> str:
         return "unreadable"
 
 
-def _cache_folder() -> Path:
+def _cache_folder() -> Path | None:
     try:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:
-        raise KernelsUnavailable("there is no home folder to keep compiled kernels in") from error
+    except RuntimeError:  # no home folder
+        return None
     return Path(root) / "ulmfit" / "kernels"
 
 
@@ -197,7 +202,7 @@ def _processor() -> str:
 
 
 def _compiled(command: list[str], folder: Path, key: str) -> Path:
-    """Compile into the cache; the file appears whole, under a name that holds its content's hash."""
+    """Compile into a folder; the file appears whole, under a name that holds its content's hash."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -206,7 +211,7 @@ def _compiled(command: list[str], folder: Path, key: str) -> Path:
             path = folder / f"{key}-{_digest(built)}.so"
             return built.replace(path)
     except OSError as error:
-        raise KernelsUnavailable(f"the cache of compiled kernels cannot be written: {error}") from error
+        raise KernelsUnavailable(f"compiled kernels cannot be written to {folder}: {error}") from error
 
 
 def _run(command: list[str]) -> str:

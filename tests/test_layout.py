@@ -12,7 +12,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evaluation"]
 SHARED = {"assets", "download", "errors", "files", "progress", "provenance", "settings", "stage", "training"}
-TOP = {"bench", "cli", "driver", "launch", "recipe", "results", "presets", "rates", "runner", "slurm"}
+TOP = {"bench", "cli", "driver", "launch", "recipe", "results", "presets", "rates", "runner", "slurm"} | {
+    "pages",
+    "verify",
+}
 
 
 def imported(path: Path) -> set[str]:

@@ -13,7 +13,6 @@ import pytest
 
 from ulmfit import driver
 from ulmfit.assets import File, with_files
-from ulmfit.errors import InputError
 from ulmfit.files import read_json
 from ulmfit.recipe import Recipe, load_recipe
 from ulmfit.toy.wikipedia import write_dump

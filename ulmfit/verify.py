@@ -70,7 +70,8 @@ def verify(
     runs = runs or RUNS
     runner = Runner(runs, mirror)
     check_inputs(record.inputs, known_inputs(recipe, runner))
-    for line in differences_of_machines(record):
+    here = {"commit": provenance.commit(), **provenance.versions()}
+    for line in other_values({"commit": record.commit, **record.versions}, here):
         say(line)
     for state in driver.states(recipe, runs, mirror):
         if state.state == "done":
@@ -79,9 +80,9 @@ def verify(
     if folder is None:
         return []  # A process under torchrun that is not the first.
     new = read_record(folder / RECORD)
-    check_inputs(record.inputs, new.inputs)
+    check_inputs(record.inputs, new.inputs, complete=True)
     figures = compare(record, new)
-    for line in table(figures):
+    for line in (*other_values(record.hardware, new.hardware), *table(figures)):
         say(line)
     verdict = verdict_of(figures)
     if any(figure.verdict == "outside" for figure in figures):
@@ -185,12 +186,17 @@ def known_inputs(recipe: Recipe, runner: Runner) -> dict[str, str]:
     return inputs
 
 
-def check_inputs(recorded: Mapping[str, str], now: Mapping[str, str]) -> None:
+def check_inputs(recorded: Mapping[str, str], now: Mapping[str, str], *, complete: bool = False) -> None:
     """Raise InputError when a file has another content than the record says, or the record does not know it.
 
-    Files of one name are numbered in the order of the stages, which may change: they are compared together.
+    Where `now` is `complete`, a file that the record alone has is an error as well. Files of one name are
+    numbered in the order of the stages, which may change: they are compared together.
     """
     before, after = _by_name(recorded), _by_name(now)
+    if complete and (unread := sorted(set(before) - set(after))):
+        raise InputError(
+            f"input {unread[0]}: the record was made from it, and nothing here reads such a file"
+        )
     for name, hashes in after.items():
         if not hashes <= before.get(name, set()):
             listed = ", ".join(sorted(before.get(name, ()))) or "no file of this name"
@@ -208,14 +214,12 @@ def _by_name(inputs: Mapping[str, str]) -> dict[str, set[str]]:
     return found
 
 
-def differences_of_machines(record: Record) -> list[str]:
-    """Return what differs between where the record was made and here: commit, versions, hardware."""
-    here = {"commit": provenance.commit(), **provenance.versions(), **provenance.hardware()}
-    there: dict[str, Any] = {"commit": record.commit, **record.versions, **record.hardware}
+def other_values(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each value that both have and that differs; the load of a machine always does."""
     return [
-        f"differs: {name} was {there[name]}, now {here[name]}"
-        for name in here
-        if name in there and name != "load_average" and there[name] != here[name]
+        f"differs: {name} was {recorded[name]}, now {now[name]}"
+        for name in recorded
+        if name in now and name != "load_average" and recorded[name] != now[name]
     ]
 
 

@@ -65,6 +65,7 @@ def test_a_run_ends_with_a_record_a_table_and_a_report(finished: Path) -> None:
     assert page.startswith("<!DOCTYPE html>")
     assert record["leaks"]["checked"] + record["leaks"]["too_short"] == record["dataset"]["rows"]["test"]
     assert record["tokenizers"]["tokenizers"][0]["size"] <= 80
+    assert record["data_checks"]["texts"] == {"train": 60, "valid": 60, "test": 60}
     assert record["corpora"][0]["documents_written"] > 0
     samples = json.loads(next(finished.glob("stages/corpus-card/*/samples.json")).read_text(encoding="utf-8"))
     assert samples and all(html.escape(sample["text"][:20]) in page for sample in samples)
@@ -195,6 +196,23 @@ def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> 
     assert (tmp_path / "records" / "tiny.json").exists()
     assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
     assert "| ULMFiT, forward |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.py"
+    other.write_text(RECIPE.read_text("utf-8").replace('"test/tiny"', '"test/other"'), encoding="utf-8")
+    status, output, errors = ulmfit("report", RECIPE, other, "--runs", finished)
+    assert status == 0, errors
+    assert output.count("report: ") == 2 and "leaderboard: " in output
+    board = (finished / "leaderboard.md").read_text("utf-8")
+    assert "[test/tiny](test/tiny/record.json)" in board and "[test/other](test/other/record.json)" in board
+    assert board.count("| ULMFiT, forward (tiny) |") == 1, "equal stages of two recipes are one model"
+    status, _, errors = ulmfit("report", RECIPE, other, "--runs", finished, "--publish", tmp_path)
+    assert status == 2 and "expected one recipe, not 2" in errors
+    record = finished / "test" / "tiny" / "record.json"
+    status, output, errors = ulmfit("leaderboard", record, "--out", tmp_path / "out")
+    assert status == 0, errors
+    assert (tmp_path / "out" / "leaderboard.html").exists()
 
 
 EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")

@@ -9,6 +9,7 @@ from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit import driver
 from ulmfit.assets import File
+from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks, labels_of
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
 from ulmfit.errors import InputError
@@ -62,6 +63,30 @@ def test_vocabularies_of_other_sizes_are_measured_and_not_used() -> None:
     assert [stage.vocab_size for stage in card.tokenizers] == [80, 60, 120]
     assert [stage.exact for stage in card.tokenizers] == [True, False, False]
     assert all(pretrained.tokens.tokenizer.vocab_size == 80 for pretrained in experiment.pretrained.values())
+
+
+def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() -> None:
+    counted, ignored = Experiment(recipe_with()), Experiment(recipe_with(data_checks="off"))
+    assert counted.all()[0] == counted.data_checks == DataChecks(dataset=InventedDataset())
+    assert ignored.data_checks is None
+    assert counted.classifiers == ignored.classifiers
+    assert Experiment(recipe_with(dataset=None)).data_checks is None
+
+
+def test_everything_is_trained_on_the_cleaned_data() -> None:
+    experiment = Experiment(recipe_with(data_checks="drop"))
+    cleaned = CleanedDataset(dataset=InventedDataset())
+    assert experiment.recipe.dataset == cleaned
+    assert all(stage.dataset == cleaned for stage in experiment.classifiers.values())
+    assert all(stage.dataset == cleaned for stage in experiment.baselines.values())
+    assert experiment.tokenizer_card.target == cleaned
+    assert experiment.data_checks == DataChecks(dataset=InventedDataset())
+
+
+def test_a_changed_test_split_is_a_label() -> None:
+    assert labels_of(CleanedDataset(dataset=InventedDataset())) == []
+    changed = CleanedDataset(dataset=InventedDataset(), drop=("test_duplicates",))
+    assert labels_of(changed) == [CHANGED_TEST]
 
 
 def test_subword_sampling_of_words_is_refused_before_anything_runs() -> None:

@@ -12,9 +12,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evaluation"]
 SHARED = {"assets", "download", "errors", "files", "progress", "provenance", "settings", "stage", "training"}
-TOP = {"bench", "cli", "driver", "experiment", "launch", "presets", "rates", "recipe", "results", "rows"}
-TOP |= {"runner", "scoring", "slurm"}
-TOP |= {"error_report"}
+TOP = {
+    "bench",
+    "cli",
+    "driver",
+    "error_report",
+    "experiment",
+    "launch",
+    "pages",
+    "presets",
+    "rates",
+    "recipe",
+}
+TOP |= {"results", "rows", "runner", "scoring", "slurm", "verify"}
 
 
 def imported(path: Path) -> set[str]:

@@ -13,10 +13,8 @@ import pytest
 
 from ulmfit import driver
 from ulmfit.assets import File, with_files
-from ulmfit.errors import InputError
 from ulmfit.files import read_json
 from ulmfit.recipe import Recipe, load_recipe
-from ulmfit.results import with_tables
 from ulmfit.toy.wikipedia import write_dump
 
 ROOT = Path(__file__).parents[1]
@@ -164,17 +162,3 @@ def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     other = recipe.changed(transductive=False).stages()
     assert recipe.stages().finetuned["forward", 0] != other.finetuned["forward", 0]
     assert recipe.stages().pretrained["forward"] == other.pretrained["forward"]
-
-
-PAGES = [ROOT / "README.md", *sorted((ROOT / "recipes").rglob("README.md"))]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_tables_of_a_page_are_those_of_the_committed_records(page: Path) -> None:
-    content = page.read_text(encoding="utf-8")
-    assert with_tables(content, page) == content, "run `ulmfit report RECIPE --publish recipes/LANGUAGE`"
-
-
-def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no place for tables"):
-        with_tables("# Results\n", tmp_path / "README.md")

@@ -198,7 +198,7 @@ def status(
 
 @app.command()
 def report(
-    recipe: RecipeArgument,
+    recipes: Annotated[list[str], typer.Argument(help="recipe files, or names of those that came along")],
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
@@ -210,17 +210,30 @@ def report(
     ] = None,
     errors: Annotated[int, typer.Option(min=0, help="most confident errors that the page shows")] = 20,
 ) -> None:
-    """Write a recipe's Markdown table and HTML page again from its finished stages."""
-    from ulmfit import results
+    """Write a recipe's table and page again from its finished stages; of several, a leaderboard as well."""
+    from ulmfit import pages, results
     from ulmfit.runner import Runner
 
-    chosen = _recipe(recipe, preset, overrides, seeds, train_sizes, label_noise)
-    folder = runs / chosen.run_name
-    results.rewrite(chosen, Runner(runs), folder, errors)
-    _print_results(folder)
-    if publish is not None:
-        for path in results.publish(chosen, Runner(runs), folder, publish):
-            print(f"wrote {path}")
+    if publish is not None and len(recipes) > 1:
+        raise InputError(
+            f"--publish {publish}: expected one recipe, not {len(recipes)}; publish each by itself"
+        )
+    chosen = [_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
+    for one in chosen:
+        folder = runs / one.run_name
+        results.rewrite(one, Runner(runs), folder, errors)
+        _print_results(folder)
+        if publish is not None:
+            for path in pages.publish(one, Runner(runs), folder, publish):
+                print(f"wrote {path}")
+    if len(chosen) > 1:
+        _print_leaderboard([runs / one.run_name / results.RECORD for one in chosen], runs)
+
+
+def _print_leaderboard(records: list[Path], folder: Path) -> None:
+    from ulmfit import pages
+
+    print(f"\n{pages.write_leaderboard(records, folder)}\nleaderboard: {folder / pages.BOARD_PAGE}")
 
 
 @app.command("find-rate")
@@ -334,6 +347,46 @@ def bench(
         print(json.dumps(case, ensure_ascii=False, allow_nan=False))
     if not as_json:
         print(report.table)
+
+
+@app.command()
+def leaderboard(
+    records: Annotated[list[Path], typer.Argument(help="record.json files")],
+    out: Annotated[Path, typer.Option(help="folder for leaderboard.md and leaderboard.html")] = Path("runs"),
+) -> None:
+    """Compare several records in one table: a line a model, a column a task."""
+    _print_leaderboard(records, out)
+
+
+@app.command()
+def pages(
+    checkout: Annotated[Path, typer.Argument(help="folder with README.md, recipes/, benchmarks/")] = Path(
+        "."
+    ),
+) -> None:
+    """Renew all tables in the pages of a checkout from its committed records."""
+    from ulmfit.pages import renew_pages
+
+    for path in renew_pages(checkout):
+        print(f"wrote {path}")
+
+
+@app.command()
+def verify(
+    record: Annotated[Path, typer.Argument(help="a record.json, such as one under recipes/")],
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="folder of results whose finished stages are used; default: one for verifying"),
+    ] = None,
+    mirror: MirrorOption = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="the recipe's file, where it is not found by the record's name")
+    ] = None,
+) -> None:
+    """Run what a record names again and compare every figure; exit status 1 when one is outside."""
+    from ulmfit.verify import verify as verify_record
+
+    verify_record(record, runs, mirror, recipe, print)
 
 
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:

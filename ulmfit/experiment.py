@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
+from ulmfit.corpus.data_checks import checked
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
@@ -37,7 +38,8 @@ class Experiment:
     """The stages that follow from a recipe; equal stages of two recipes have one key and are shared."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        dataset, self.data_checks = checked(recipe.dataset, recipe.data_checks)
+        self.recipe = recipe = recipe.changed(dataset=dataset)
         settings = recipe.settings
         self.corpus, self.leaks = self._corpus_and_leaks()
         if recipe.poleval_2018:
@@ -211,6 +213,7 @@ class Experiment:
         return [
             # First, so that a size that train does not have ends the run before hours of training.
             *(dataset for curve in curves for dataset in curve.datasets()),
+            *([self.data_checks] if self.data_checks else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.assets import File, with_files
+from ulmfit.corpus.data_checks import Mode as DataCheckMode
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
@@ -53,6 +54,11 @@ class Recipe(Settings):
     leaks: Literal["ignore", "count", "remove"] = Field(
         "count",
         description="documents of the corpus that hold test texts: not looked for, counted, or left out",
+    )
+    data_checks: DataCheckMode = Field(
+        "count",
+        description="copies, conflicting labels and so on in the data set: not looked for, counted, or left "
+        "out of train and valid, never of test",
     )
     pretrained: dict[Direction, ImportedModel] = Field(
         {}, description="released weights for each direction, instead of pretraining; empty: pretrain"

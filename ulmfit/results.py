@@ -1,8 +1,7 @@
-"""From finished stages to a record, a table and a report; and from records to the tables under recipes/."""
+"""From finished stages to a record, a table and a report."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ulmfit import provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
+from ulmfit.corpus.checks.wording import data_check_summary
+from ulmfit.corpus.data_checks import CleanedDataset, labels_of
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.error_report import MOST_ERRORS, gather_errors
@@ -21,7 +22,7 @@ from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.scoring import scored_curves, scored_rows
-from ulmfit.stage import LOG, Stage
+from ulmfit.stage import Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
 from ulmfit.tokens.card import PIECES
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
-EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
-MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results -->", re.DOTALL)
 
 
 def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
@@ -69,7 +68,7 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
 
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
     outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
-    return {"configuration": _configuration(recipe), "outputs": outputs}
+    return {"configuration": configuration(recipe), "outputs": outputs}
 
 
 def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
@@ -91,6 +90,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
     labels = ["transductive"] if recipe.transductive else []
+    labels += labels_of(recipe.dataset)
     if recipe.poleval_2018:
         labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
     if recipe.pretrained:
@@ -121,8 +121,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         corpora=(measured_corpus(corpus_card),),
         leaks=checked_leaks(leaks) if leaks else None,
         tokenizers=measured_tokenizers(tokenizer_card),
+        data_checks=_data_checks(experiment, runner),
         inputs=_inputs(stages, runner),
-        configuration=_configuration(recipe),
+        configuration=configuration(recipe),
         commit=provenance.commit(),
         versions=provenance.versions(),
         hardware=_hardware(stages, runner),
@@ -139,7 +140,7 @@ def _command(recipe: Recipe) -> str:
     return shlex.join(words)
 
 
-def _configuration(recipe: Recipe) -> dict[str, Any]:
+def configuration(recipe: Recipe) -> dict[str, Any]:
     """Return the whole configuration of a recipe with the chosen preset."""
     return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets", "published"}) | {
         "preset": recipe.preset_name,
@@ -199,6 +200,16 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     described = read_json(runner.folder(recipe.dataset) / "dataset.json")
     fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
     return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
+
+
+def _data_checks(experiment: Experiment, runner: Runner):
+    from ulmfit.evaluation.data_checks import checked_data
+
+    if experiment.data_checks is None:
+        return None
+    dataset = experiment.recipe.dataset
+    cleaned = runner.folder(dataset) if isinstance(dataset, CleanedDataset) else None
+    return checked_data(data_check_summary(runner.folder(experiment.data_checks), cleaned))
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
@@ -301,58 +312,3 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
     return [History(name, read_json(runner.folder(stage) / "history.json")) for name, stage in named]
-
-
-def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[Path]:
-    """Copy a run's record and logs into `target/records`, and renew the tables made from them.
-
-    These are in `target/README.md`, and in the README two folders above where that has marks for tables.
-    """
-    from ulmfit.evaluation.record import read_record, write_record
-
-    name = recipe.run_name.rsplit("/", 1)[-1]
-    records = target / "records"
-    records.mkdir(parents=True, exist_ok=True)
-    write_record(records / f"{name}.json", read_record(folder / RECORD))
-    write_text(records / f"{name}.log", _joined_logs(recipe, runner))
-    page, front_page = target / "README.md", target.resolve().parents[1] / "README.md"
-    if not page.exists():
-        write_text(page, EMPTY_PAGE)
-    pages = [page]
-    if front_page.exists() and MARKED.search(front_page.read_text(encoding="utf-8")):
-        pages.append(front_page)
-    for renewed in pages:
-        write_text(renewed, with_tables(renewed.read_text(encoding="utf-8"), renewed))
-    return [records / f"{name}.json", records / f"{name}.log", *pages]
-
-
-def _joined_logs(recipe: Recipe, runner: Runner) -> str:
-    parts = []
-    for stage in runner.order(*recipe.stages().all()):
-        path = runner.folder(stage) / LOG
-        parts.append(f"== {stage.stage_name} {path.parent.name}\n{path.read_text(encoding='utf-8')}")
-    return "\n".join(parts)
-
-
-def with_tables(text: str, page: Path) -> str:
-    """Return the text of `page` with the tables of committed records between its marks.
-
-    A mark names the folder of the records, relative to the page: `<!-- results: records -->`, and the end is
-    `<!-- end of results -->`. Raises InputError when the page has no marks.
-    """
-    if not MARKED.search(text):
-        raise InputError(f"{page} has no place for tables: expected {EMPTY_PAGE!r}")
-    return MARKED.sub(lambda match: _tables(match["folder"], page), text)
-
-
-def _tables(folder: str, page: Path) -> str:
-    from ulmfit.evaluation.record import read_record
-    from ulmfit.evaluation.table import escape, markdown_table
-
-    parts = [f"<!-- results: {folder} -->"]
-    for path in sorted((page.parent / folder).glob("*.json")):
-        record = read_record(path)
-        links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
-        parts.append(f"**{escape(record.title)}** ({record.recipe}, preset {record.preset}; {links})")
-        parts.append(markdown_table(record).strip())
-    return "\n\n".join([*parts, "<!-- end of results -->"])

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
+from ulmfit.evaluation.data_checks import DataCheckSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.metrics import MainMetric
@@ -103,6 +104,7 @@ class Record(RecordPart):
     curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
     leaks: LeakSummary | None = Field(None, description="test texts in the corpora; None: not checked")
     tokenizers: TokenizerComparison | None = Field(None, description="None: not measured")
+    data_checks: DataCheckSummary | None = Field(None, description="faults of the data; None: not checked")
     inputs: dict[str, Sha256] = Field({}, description="name of each input file -> SHA-256")
     configuration: dict[str, Any] = Field(description="the whole configuration, as JSON")
     commit: str = Field(description="commit of the code, with a mark when the tree was changed")

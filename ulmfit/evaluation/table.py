@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.evaluation.cards import LeakSummary
+from ulmfit.evaluation.data_checks import data_check_notes
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
 from ulmfit.evaluation.published import PublishedResult
@@ -327,7 +328,8 @@ def text_table(record: Record) -> str:
 
 
 def _remarks(record: Record) -> list[str]:
-    return row_notes(record) + language_model_notes(record) + leak_notes(record)
+    notes = row_notes(record) + language_model_notes(record) + leak_notes(record)
+    return notes + data_check_notes(record.data_checks)
 
 
 def _markdown(table: Table) -> str:

@@ -14,7 +14,7 @@ some go whose similarity is a little below the threshold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ def find_duplicates(
     signatures = Signatures(count, nearness) if nearness else None
     for row, document in enumerate(documents):
         units = units_of(document.text)
-        digests[row] = np.frombuffer(_digest(units, document.text), np.uint64)
+        digests[row] = np.frombuffer(digest(units, document.text), np.uint64)
         if signatures is not None and nearness is not None:
             signatures.add(row, shingles(units, document.title, nearness))
         advance(1)
@@ -119,7 +119,7 @@ def _without_particulars(units: Units, title: str) -> np.ndarray:
     return np.where(particular, PLACEHOLDER, units.hashes)[~repeated]
 
 
-def _digest(units: Units, text: str) -> bytes:
+def digest(units: Units, text: str) -> bytes:
     """Return 128 bits of the words of a text; of its characters where it has no words."""
     content = units.hashes.tobytes() if len(units) else text.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(content, digest_size=16).digest()
@@ -194,6 +194,26 @@ class Signatures:
         estimates = self.similarities(row, rows)
         best = int(estimates.argmax())
         return int(rows[best]) if estimates[best] >= self.similarity else -1
+
+    def candidates(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield documents with the later ones that agree with them in some band: every such pair once.
+
+        Where more than MOST_COMPARED documents agree in a band, later ones are paired with the first of them
+        alone.
+        """
+        found: dict[int, set[int]] = {}
+        for band in range(self.bands):
+            keys = self._keys[:, band]
+            order = np.argsort(keys, kind="stable")
+            starts = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
+            for members in np.split(order, starts):
+                if len(members) < 2 or not keys[members[0]]:
+                    continue
+                rows = members.tolist()
+                for place, row in enumerate(rows[:MOST_COMPARED]):
+                    found.setdefault(row, set()).update(rows[place + 1 :])
+        for row in sorted(found):
+            yield row, np.array(sorted(found[row]), np.int64)
 
     def similarities(self, row: int, others: np.ndarray) -> np.ndarray:
         """Return the estimated similarity of one document to each of others, given by their rows."""

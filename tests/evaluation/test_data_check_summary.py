@@ -1,0 +1,80 @@
+"""The checks of the data in a record, its remarks, and the page's section."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluation.samples import made_up_record
+from evaluation.test_report import FORBIDDEN, HOSTILE, Page
+from ulmfit.corpus.checks.found import all_checks
+from ulmfit.corpus.checks.rows import Row
+from ulmfit.corpus.checks.wording import summary_of
+from ulmfit.corpus.data_checks import CheckSettings
+from ulmfit.errors import InputError
+from ulmfit.evaluation.data_checks import checked_data, data_check_notes
+from ulmfit.evaluation.data_checks_section import describe_data_checks
+from ulmfit.evaluation.page import page_environment
+from ulmfit.evaluation.record import read_record, write_record
+from ulmfit.evaluation.table import markdown_table, text_table
+
+
+def summary(label: str = "b") -> dict:
+    """What the checks say of six texts: one of test stands in train, and one is near-empty."""
+    texts = [("train", "a good room", "a"), ("train", "a bad room", label), ("valid", "no towels there", "a")]
+    texts += [
+        ("valid", "ok", label),
+        ("test", "A good room!", "a"),
+        ("test", "something else entirely", label),
+    ]
+    rows = [Row(split, f"{n}", text, (name,)) for n, (split, text, name) in enumerate(texts)]
+    return summary_of(all_checks(rows, CheckSettings().thresholds(), lambda _: None))
+
+
+def test_a_record_keeps_them_and_tells_them_below_the_table(tmp_path) -> None:
+    checks = checked_data({**summary(), "dropped": {"train": {"train_in_test": 1, "near_empty": 2}}})
+    record = made_up_record().changed(data_checks=checks)
+    write_record(tmp_path / "record.json", record)
+    assert read_record(tmp_path / "record.json") == record
+    expected = [
+        "data check: test: texts that stand in train: 1 but for case and punctuation (of 2)",
+        "data check: train: texts that stand in test: 1 but for case and punctuation (of 2)",
+        "data check: valid: texts of fewer than 2 words or 3 letters: 1 (of 2)",
+        "left out of the data: train 3 (train in test 1, near empty 2)",
+    ]
+    assert data_check_notes(checks) == expected
+    assert all(f"- {line}" in markdown_table(record) for line in expected)
+    assert all(line in text_table(record) for line in expected)
+    assert data_check_notes(None) == []
+    assert "data check" not in markdown_table(made_up_record())
+
+
+def test_the_section_shows_counts_and_shares() -> None:
+    section = describe_data_checks(checked_data(summary()))
+    copies = {line.name: line.cells for line in section.copies}
+    assert copies["test in train"] == ["0", "1", "0", "50.00 %"]
+    assert section.labels.lines[0].cells == ["1 (50.0 %)"] * 3
+    assert [line.name for line in section.labels.shifts] == ["valid", "test"]
+    assert describe_data_checks(None) is None
+
+
+@pytest.mark.parametrize("checks", [None, summary(HOSTILE)], ids=["none", "hostile"])
+def test_the_section_is_closed_html_whatever_the_labels(checks: dict | None) -> None:
+    section = describe_data_checks(checked_data(checks) if checks else None)
+    html = page_environment().get_template("data_checks.html.j2").render(data_checks=section)
+    page = Page(html)
+    assert not {tag for tag, _ in page.elements} & FORBIDDEN
+    assert (HOSTILE in "".join(page.text)) is (checks is not None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"texts": {"train": -1}}, "texts.train"),
+        ({"similarity": 2}, "similarity"),
+        ({"labels": {}}, "label_shift needs the labels of test"),
+        ({"news": 1}, "news"),
+    ],
+)
+def test_a_malformed_summary_is_refused(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=f"data checks: .*{message}"):
+        checked_data(summary() | change)

@@ -1,0 +1,252 @@
+"""`ulmfit verify`: a record is repeated, a tampered one is not, and what differs is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation.samples import made_up_language_model, made_up_record
+
+from ulmfit import verify
+from ulmfit.assets import File
+from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.errors import InputError
+from ulmfit.evaluation.record import MetricValues, read_record
+from ulmfit.files import read_json, write_json
+from ulmfit.recipe import load_recipe
+from ulmfit.runner import Runner
+
+TESTS = Path(__file__).parent
+RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+SMALL = ("--preset", "forward", "--seeds", "0,1", "--set", "classifier.phases=[{}]")
+
+
+def ulmfit(*arguments: object) -> tuple[int, list[str], str]:
+    program = [sys.executable, "-m", "ulmfit.cli", *map(str, arguments)]
+    done = subprocess.run(program, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `runs` of a finished run."""
+    runs = tmp_path_factory.mktemp("verify") / "runs"
+    status, _, errors = ulmfit("run", RECIPE, "--runs", runs, *SMALL)
+    assert status == 0, errors
+    return runs
+
+
+@pytest.fixture
+def record(finished: Path) -> dict[str, Any]:
+    """The content of the run's record."""
+    return read_json(finished / "test" / "tiny-forward" / "record.json")
+
+
+@pytest.fixture
+def verified(finished: Path, tmp_path: Path) -> Callable[..., tuple[int, list[str], str]]:
+    """Verify a record's content against the finished run."""
+
+    def call(content: dict[str, Any], *options: object) -> tuple[int, list[str], str]:
+        write_json(tmp_path / "record.json", content)
+        return ulmfit("verify", tmp_path / "record.json", "--recipe", RECIPE, "--runs", finished, *options)
+
+    return call
+
+
+def test_a_record_is_repeated_to_the_bit_in_a_folder_of_its_own(finished: Path, tmp_path: Path) -> None:
+    record = finished / "test" / "tiny-forward" / "record.json"
+    status, lines, errors = ulmfit("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
+    assert status == 0, errors
+    assert not any(line.startswith("used again") for line in lines)
+    assert lines[-1].startswith("repeated: of ") and lines[-1].endswith("none outside")
+    models = [line for line in lines if line.startswith("language model pretrained, forward, valid: loss")]
+    assert len(models) == 1 and " same " in models[0]
+    assert not any(" outside " in line for line in lines)
+
+
+def test_finished_stages_are_used_again_and_named(record: dict, verified: Callable) -> None:
+    status, lines, errors = verified(record)
+    assert status == 0, errors
+    used = [line for line in lines if line.startswith("used again: ")]
+    assert len(used) == len(record["stages"])
+    assert lines[-1].count("0 inside") == 1
+
+
+def test_other_numbers_are_outside(record: dict, verified: Callable) -> None:
+    row = record["rows"][0]
+    values = [value / 2 for value in row["metrics"]["accuracy"]["values"]]
+    row["metrics"]["accuracy"] = MetricValues.of(values).model_dump(mode="json")
+    status, lines, errors = verified(record)
+    assert status == 1
+    assert errors.startswith("ulmfit: not repeated: of ") and "1 outside: ULMFiT, forward: accuracy" in errors
+    assert len(errors.strip().splitlines()) == 1
+    line = next(line for line in lines if line.startswith("ULMFiT, forward: accuracy  "))
+    assert " outside " in line and "standard deviations over the seeds" in line
+
+
+def test_a_row_that_is_gone_is_outside(record: dict, verified: Callable) -> None:
+    record["rows"].append({**record["rows"][-1], "name": "another model"})
+    status, _, errors = verified(record)
+    assert status == 1 and "another model: " in errors
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda r: r["configuration"]["settings"]["pretrain"].update(bptt=50),
+            "settings.pretrain.bptt was 50, now 12",
+        ),
+        (lambda r: r["configuration"]["dataset"].update(rows=61), "dataset.rows was 61, now 60"),
+        (lambda r: r["configuration"].update(gone=1), "gone was 1, now 'absent'"),
+        (lambda r: r.update(preset="huge"), "test/tiny has no preset 'huge' any more"),
+        (lambda r: r.update(recipe="test/other"), "the record is of test/other, the recipe is test/tiny"),
+        (lambda r: r["configuration"].update(overrides=["pretrain.speed=3"]), "has no field 'speed'"),
+        (
+            lambda r: r["inputs"].update({"train.csv": "0" * 64}),
+            "input train.csv: the record was made from it",
+        ),
+        (lambda r: r.update(rows=3), "cannot be used: rows"),
+    ],
+    ids=["setting", "data", "field that is gone", "preset", "recipe", "override", "input", "no record"],
+)
+def test_what_is_not_the_records_is_refused_by_name(
+    change: Callable, message: str, record: dict, verified: Callable
+) -> None:
+    record["commit"] = "ab" * 20
+    change(record)
+    status, _, errors = verified(record)
+    assert status == 2, errors
+    assert message in errors and len(errors.strip().splitlines()) == 1
+    if "was" in message.split() and "now" in message:
+        assert f"check out its commit: git checkout {'ab' * 20}" in errors
+
+
+def test_a_record_from_before_newer_fields_is_repeated(record: dict, verified: Callable) -> None:
+    """What came later has its default in the recipe, and is missing in record and configuration."""
+    for field in ("data_checks", "tokenizers", "poleval", "leaks"):
+        record.pop(field)
+    configuration = record["configuration"]
+    for field in ("data_checks", "transductive", "tokenizer"):
+        configuration.pop(field)
+    configuration["settings"]["pretrain"].pop("precision")
+    configuration["dataset"].pop("licence")
+    status, lines, errors = verified(record)
+    assert status == 0, errors
+    assert lines[-1].startswith("repeated: ")
+
+
+def test_words_and_fields_that_change_no_result_are_passed_over(record: dict, verified: Callable) -> None:
+    record["configuration"] |= {"title": "Another title", "notes": ["a note"]}
+    record["versions"]["torch"] = "1.0"
+    record["hardware"]["threads"] = 99
+    status, lines, errors = verified(record)
+    assert status == 0, errors
+    assert any(line.startswith("differs: torch was 1.0, now ") for line in lines)
+    assert "differs: threads was 99, now 1" in lines
+
+
+def test_differences_name_fields_at_any_depth() -> None:
+    recorded = {"a": 1, "b": {"c": [1, 2], "d": 4}, "gone": 0}
+    now = {"a": 1, "b": {"c": [1, 3], "d": 4, "new": 5, "default": 6}}
+    found = list(verify.differences(recorded, now, {"b": {"new": 5}}))
+    assert found == [("b.c", [1, 2], [1, 3]), ("b.new", "absent", 5), ("gone", 0, "absent")]
+
+
+def test_an_input_of_other_content_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name} one,a\n{name} two,b\n", encoding="utf-8")
+    files = LabelledFiles(train=File(path=tmp_path / "train.csv"), test=File(path=tmp_path / "test.csv"))
+    recipe = load_recipe(str(RECIPE)).changed(dataset=files)
+    now = verify.known_inputs(recipe, Runner(tmp_path / "runs"))
+    assert set(now) == {"train.csv", "test.csv"}
+    verify.check_inputs(now, now, complete=True)
+    with pytest.raises(
+        InputError, match=f"input train.csv: the record has {'0' * 64}, here is {now['train.csv']}"
+    ):
+        verify.check_inputs({**now, "train.csv": "0" * 64}, now)
+    with pytest.raises(InputError, match=r"input test.csv: the record has no file of this name"):
+        verify.check_inputs({"train.csv": now["train.csv"]}, now)
+    assert not list((tmp_path / "runs").glob("stages/*"))
+
+
+def test_files_of_one_name_are_compared_together() -> None:
+    verify.check_inputs({"a": "1", "a (2)": "2"}, {"a": "2", "a (2)": "1"}, complete=True)
+    with pytest.raises(InputError, match="input a: "):
+        verify.check_inputs({"a": "1", "a (2)": "2"}, {"a": "2", "a (2)": "3"})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "verdict"),
+    [
+        ((0.5, 0.7), (0.5, 0.7), "same"),
+        ((0.5, 0.7), (0.7, 0.5), "inside"),
+        ((0.5, 0.7), (0.6 + 0.28, 0.6 + 0.28), "inside"),  # 2 x 0.1414
+        ((0.5, 0.7), (0.6 + 0.29, 0.6 + 0.29), "outside"),
+        ((0.5, 0.5), (0.5, 0.5 + 1e-6), "inside"),
+        ((0.5, 0.5), (0.5, 0.51), "outside"),
+        ((0.5,), (0.5 + 9e-7,), "inside"),
+        ((0.5,), (0.5 + 2e-6,), "outside"),
+    ],
+)
+def test_when_a_mean_is_inside(recorded: tuple, now: tuple, verdict: str) -> None:
+    assert compared(MetricValues.of(recorded), MetricValues.of(now)).verdict == verdict
+
+
+def compared(recorded: MetricValues, now: MetricValues) -> verify.Figure:
+    row = made_up_record().rows[-1]
+    seeds = tuple(range(len(recorded.values)))
+    changed = [
+        row.changed(
+            seeds=seeds, metrics={"macro_f1": one}, valid_metrics={}, confusion=row.confusion[:1] * len(seeds)
+        )
+        for one in (recorded, now)
+    ]
+    base = made_up_record().changed(
+        language_models=(), dataset=made_up_record().dataset.changed(metric="macro_f1")
+    )
+    records = [base.changed(rows=(one,)) for one in changed]
+    (figure,) = verify.compare(*records)
+    return figure
+
+
+def test_a_single_seed_is_held_to_its_recorded_interval() -> None:
+    recorded = MetricValues.of([0.5])
+    if "interval" not in MetricValues.model_fields:
+        pytest.skip("records have no intervals yet")
+    recorded = recorded.changed(interval=(0.45, 0.55))
+    assert compared(recorded, MetricValues.of([0.54])).verdict == "inside"
+    assert compared(recorded, MetricValues.of([0.56])).verdict == "outside"
+
+
+@pytest.mark.parametrize(
+    ("loss", "verdict"), [(4.0, "same"), (4.02, "inside"), (4.021, "outside"), (None, "outside")]
+)
+def test_a_language_model_is_held_to_its_loss(loss: float | None, verdict: str) -> None:
+    base = made_up_record().changed(rows=())
+    recorded = base.changed(language_models=(made_up_language_model("pretrained", 4.0, split="test"),))
+    now = () if loss is None else (made_up_language_model("pretrained", loss, split="test"),)
+    (figure,) = verify.compare(recorded, base.changed(language_models=now))
+    assert figure.verdict == verdict
+
+
+COMMITTED = sorted((TESTS.parent / "recipes").glob("*/records/*.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_committed_record_has_a_recipe_and_says_what_changed_since(path: Path) -> None:
+    record = read_record(path)
+    recipe = verify.recorded_recipe(record)
+    assert (recipe.preset_name, recipe.seeds) == (record.preset, record.seeds)
+    try:
+        verify.check_configuration(record, recipe)
+    except InputError as error:
+        assert "git checkout" in str(error) and " was " in str(error)
+    assert json.dumps(record.configuration)

@@ -1,0 +1,1 @@
+"""What may be wrong with a data set: copies, contradictions, shifted labels, texts that say nothing."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from ulmfit.datasets.stages import Metric
+from ulmfit.datasets.stages import Metric, SingleLabelMetric
 from ulmfit.errors import InputError
 
 MainMetric = Metric
 """The metrics that a data set can be ranked by."""
 
-MAIN_METRICS: tuple[str, ...] = get_args(MainMetric)
+MAIN_METRICS: tuple[str, ...] = get_args(SingleLabelMetric)
 
 
 def score(

@@ -19,8 +19,8 @@ from ulmfit.datasets.stages import Task
 from ulmfit.datasets.targets import (
     LABEL_TYPES,
     check_labels,
+    cover_labels,
     is_missing,
-    keep_labels_in_train,
     label_names,
     read_labels,
     some,
@@ -139,7 +139,7 @@ def split_off_validation(
         together = order["hash"] <= order["hash"].iloc[count - 1]
         chosen[order.index[together if not together.all() else range(count)]] = True
     if task == "multi_label":
-        keep_labels_in_train(chosen, train["label"], hashes)
+        cover_labels(chosen, train["label"], hashes, fraction)
     return train[~chosen].reset_index(drop=True), train[chosen].reset_index(drop=True)
 
 

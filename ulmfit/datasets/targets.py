@@ -112,7 +112,7 @@ def label_names(task: Task, labels: Sequence[Any]) -> list[str]:
     """Return the sorted names that occur in a label column; none in regression."""
     if task == "regression":
         return []
-    return sorted(set(labels) if task == "single_label" else {name for row in labels for name in row})
+    return sorted(set(labels) if task == "single_label" else _names(labels))
 
 
 def check_labels(tables: Mapping[str, pd.DataFrame], task: Task) -> None:
@@ -174,17 +174,26 @@ def strata(labels: pd.Series, task: Task, fraction: float) -> pd.Series:
     return sets.map(lambda names: "\0".join(group(names)))
 
 
-def keep_labels_in_train(chosen: pd.Series, labels: pd.Series, order: pd.Series) -> None:
-    """Take rows back from `chosen` until every label occurs in a row that is not chosen.
+def cover_labels(chosen: pd.Series, labels: pd.Series, order: pd.Series, fraction: float) -> None:
+    """Mend a split so that every label is in train, and in validation if `fraction` of its rows is a row.
 
-    `chosen` marks the rows of the validation split and is changed in place. Of a label's rows that with the
-    last place in `order` is taken back, and those of the same place.
+    `chosen` marks the rows of the validation split and is changed in place. Of the rows of a label those with
+    the first place in `order` go to validation, those with the last go back to train.
     """
-    kept = set(label_names("multi_label", labels[~chosen].tolist()))
-    for name in label_names("multi_label", labels[chosen].tolist()):
-        if name in kept:
-            continue
-        with_label = labels.map(lambda names, name=name: name in names)
-        if chosen[with_label].all():  # those taken back for an earlier label may have this one, too
+    rows = Counter(name for names in labels for name in names)
+
+    def move(missing: set[str], to_valid: bool) -> None:
+        for name in sorted(missing):
+            with_label = pd.Series([name in names for names in labels], index=labels.index, dtype=bool)
+            if (chosen[with_label] == to_valid).any():
+                continue  # one that was moved for an earlier label has this one, too
             places = order[with_label]
-            chosen[places.index[places == places.max()]] = False
+            chosen[places.index[places == (places.min() if to_valid else places.max())]] = to_valid
+
+    frequent = {name for name, count in rows.items() if count > 1 and count * fraction >= 1}
+    move(frequent - _names(labels[chosen]), to_valid=True)
+    move(set(rows) - _names(labels[~chosen]), to_valid=False)
+
+
+def _names(labels: Iterable[Iterable[str]]) -> set[str]:
+    return {name for names in labels for name in names}

@@ -9,7 +9,7 @@ from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit import driver
 from ulmfit.assets import File
-from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks, labels_of
+from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
 from ulmfit.errors import InputError
@@ -84,9 +84,9 @@ def test_everything_is_trained_on_the_cleaned_data() -> None:
 
 
 def test_a_changed_test_split_is_a_label() -> None:
-    assert labels_of(CleanedDataset(dataset=InventedDataset())) == []
+    assert CleanedDataset(dataset=InventedDataset()).record_label == ""
     changed = CleanedDataset(dataset=InventedDataset(), drop=("test_duplicates",))
-    assert labels_of(changed) == [CHANGED_TEST]
+    assert changed.record_label == CHANGED_TEST
 
 
 def test_subword_sampling_of_words_is_refused_before_anything_runs() -> None:

@@ -11,9 +11,10 @@ from ulmfit import provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.checks.wording import data_check_summary
-from ulmfit.corpus.data_checks import CleanedDataset, labels_of
+from ulmfit.corpus.data_checks import CleanedDataset
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
+from ulmfit.datasets.stages import DatasetStage
 from ulmfit.error_report import MOST_ERRORS, gather_errors
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
@@ -90,7 +91,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
     labels = ["transductive"] if recipe.transductive else []
-    labels += labels_of(recipe.dataset)
+    labels += _data_labels(recipe.dataset)
     if recipe.poleval_2018:
         labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
     if recipe.pretrained:
@@ -128,6 +129,15 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         versions=provenance.versions(),
         hardware=_hardware(stages, runner),
     )
+
+
+def _data_labels(dataset: DatasetStage | None) -> list[str]:
+    """Return what has to be said of a data set and of those that it was made from, the last change first."""
+    labels = []
+    while dataset is not None:
+        labels += [dataset.record_label] if dataset.record_label else []
+        dataset = getattr(dataset, "dataset", None)
+    return labels
 
 
 def _command(recipe: Recipe) -> str:

@@ -143,6 +143,11 @@ class CleanedDataset(DatasetStage):
             raise ValueError(f"drop names no reason: expected some of {', '.join(DROPS)}")
         return self
 
+    @property
+    def record_label(self) -> str:
+        """What records have to say: whether the test split is another one than was published."""
+        return CHANGED_TEST if "test_duplicates" in self.drop else ""
+
     def build(self, work: Work) -> None:
         """Write the tables again without the rows that go."""
         from ulmfit.corpus.checks.cleaning import Cleaning, write_kept
@@ -183,10 +188,3 @@ def checked(dataset: DatasetStage | None, mode: Mode) -> tuple[DatasetStage | No
     if mode == "count" or original is not dataset:
         return dataset, checks
     return CleanedDataset(dataset=dataset), checks
-
-
-def labels_of(dataset: DatasetStage | None) -> list[str]:
-    """Return what a record has to say of a data set that was cleaned."""
-    if isinstance(dataset, CleanedDataset) and "test_duplicates" in dataset.drop:
-        return [CHANGED_TEST]
-    return []

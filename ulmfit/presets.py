@@ -162,8 +162,8 @@ MULTIFIT = Preset(
         dropouts=MULTIFIT_DROPOUTS.changed(multiplier=0.5),
         weight_decay=0.01,
         gradient_clip=0.12,
-        # .1 divided by the number of classes, of which the paper's MLDoc has four; with K labels set .1 / K.
-        label_smoothing=0.025,
+        label_smoothing=0.1,
+        smoothing_divided_by_classes=True,
         select="last",
     ),
 )
@@ -200,6 +200,7 @@ MULTIFIT_FP16 = Preset(
         # fastai v1's defaults for classifiers, which are ULMFiT's.
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
         weight_decay=0.1,
+        # Not divided by the number of classes, unlike in the paper's configuration.
         label_smoothing=0.1,
         select="last",
     ),

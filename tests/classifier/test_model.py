@@ -133,15 +133,6 @@ def test_predictions_are_saved_for_validation_and_test(tmp_path: Path) -> None:
         assert table["predicted"].tolist() == [["no", "yes"][i] for i in best]
 
 
-def test_rare_labels_weigh_more_when_balanced() -> None:
-    from ulmfit.classifier.fit import _class_weights
-
-    weights = _class_weights([0, 0, 0, 1], 2, SETTINGS.changed(class_weights="balanced"))
-    assert weights is not None
-    assert weights.tolist() == pytest.approx([4 / 6, 2.0])
-    assert _class_weights([0, 1], 2, SETTINGS) is None
-
-
 def test_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     best = tiny_pretrain(

@@ -58,7 +58,7 @@ def test_every_epoch_has_the_same_texts_in_other_pieces(
     plain, *epochs = [loader for loader in loaders if loader.shuffled]
     assert len(epochs) == 3, "one loader an epoch, counted over all phases"
     for loader in (plain, *epochs):
-        assert loader.labels == plain.labels
+        assert numpy.array_equal(loader.labels, plain.labels)
         backward = direction == "backward"
         read = [reading_order(ids, ids[0], backward=backward) for ids in loader.documents]
         assert list(map(tokenizer.decode, read)) == list(map(normalize, texts(runner, stage, "train")))

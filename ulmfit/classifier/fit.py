@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
-from ulmfit.classifier.predictions import Predictions, write_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.classifier.task_predictions import write_any
+from ulmfit.classifier.tasks import TaskKind, task_kind
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
@@ -37,10 +38,10 @@ from ulmfit.training.weights import save_weights
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """One split of a data set, encoded: a token array a document, its label's number and its id."""
+    """One split of a data set, encoded: a token array a document, its id, and its label as in the table."""
 
     ids: list[str]
-    labels: list[int]
+    labels: list[Any]
     documents: list[numpy.ndarray]
     cut: int
 
@@ -51,10 +52,8 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     torch.manual_seed(stage.seed)
     tokenizer = load_tokenizer(work.input(stage.tokenizer))
     dataset = work.input(stage.dataset)
-    labels: list[str] = read_json(dataset / "dataset.json")["labels"]
-    splits = {
-        split: _encode(dataset, split, labels, tokenizer, stage) for split in ("train", "valid", "test")
-    }
+    described = read_json(dataset / "dataset.json")
+    splits = {split: _encode(dataset, split, tokenizer, stage) for split in ("train", "valid", "test")}
     if cut := sum(split.cut for split in splits.values()):
         work.warn(
             f"{cut} texts are longer than {settings.maximum_tokens} tokens; the rest of them is not read"
@@ -63,24 +62,22 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     encoder.compute = choose_compute(
         settings.precision, settings.engine, choose_device(settings.device), work.log
     )
-    model = TextClassifier(encoder, len(labels), settings)
     train_split, valid_split = splits["train"], splits["valid"]
-    loader = DocumentLoader(train_split.documents, train_split.labels, settings.batch_size, seed=stage.seed)
+    task = task_kind(described, train_split.labels)
+    targets = task.targets(train_split.labels)
+    model = TextClassifier(encoder, task.outputs, settings)
+    loader = DocumentLoader(train_split.documents, targets, settings.batch_size, seed=stage.seed)
     valid_loader = DocumentLoader(
-        valid_split.documents, valid_split.labels, settings.evaluation_batch, shuffled=False
+        valid_split.documents, task.targets(valid_split.labels), settings.evaluation_batch, shuffled=False
     )
     size = f"{len(train_split.ids):,} texts, {len(loader):,} steps an epoch"
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
-    loss = torch.nn.CrossEntropyLoss(
-        weight=_class_weights(train_split.labels, len(labels), settings),
-        label_smoothing=settings.label_smoothing,
-    )
-    resampled = _resampled(stage, train_split, tokenizer, dataset) if settings.subword_sampling else None
+    resampled = _resampled(stage, targets, tokenizer, dataset) if settings.subword_sampling else None
     history = train(
         model,
         loader,
         valid_loader,
-        loss,
+        task.loss(targets, settings),
         layer_groups,
         settings,
         work,
@@ -89,41 +86,50 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     )
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, history.content())
-    write_json(work.folder / MODEL, _description(stage, tokenizer, labels))
+    values = {name: _predict(model, splits[name], task, settings, work) for name in ("valid", "test")}
+    task.tune(valid_split.labels, values["valid"])
     for name in ("valid", "test"):
-        predictions = _predict(model, splits[name], labels, settings, work)
-        write_predictions(work.folder / f"predictions-{name}.parquet", predictions)
+        predictions = task.predictions(splits[name].ids, splits[name].labels, values[name])
+        write_any(work.folder / f"predictions-{name}.parquet", predictions)
+    write_json(work.folder / MODEL, _description(stage, tokenizer, described["labels"], task))
 
 
 def predict_probabilities(
     model: TextClassifier, documents: Sequence[numpy.ndarray], batch_size: int
 ) -> numpy.ndarray:
-    """Return the probabilities (documents, K), in the order of `documents`."""
+    """Return the probabilities (documents, K) of single labels, in the order of `documents`."""
+    return predict_values(model, documents, batch_size, lambda logits: logits.softmax(1))
+
+
+def predict_values(
+    model: TextClassifier,
+    documents: Sequence[numpy.ndarray],
+    batch_size: int,
+    activation: Callable[[Tensor], Tensor],
+) -> numpy.ndarray:
+    """Return what `activation` makes of the model's outputs (documents, K), in the order of `documents`."""
     loader = DocumentLoader(documents, [0] * len(documents), batch_size, shuffled=False)
     device = next(model.parameters()).device
     model.eval()
     result: numpy.ndarray | None = None
     with torch.inference_mode():
         for chosen, (ids, lengths, _) in zip(loader.order(0), loader.batches(0), strict=True):
-            logits: Tensor = model(ids.to(device), lengths.to(device))
-            probabilities = logits.double().softmax(1).cpu().numpy()
+            outputs: Tensor = model(ids.to(device), lengths.to(device))
+            values = activation(outputs.double()).cpu().numpy()
             if result is None:
-                result = numpy.empty((len(documents), probabilities.shape[1]))
-            result[chosen] = probabilities
+                result = numpy.empty((len(documents), values.shape[1]))
+            result[chosen] = values
     if result is None:
         raise InputError("there are no texts to predict")
     return result
 
 
-def _encode(
-    dataset: Path, split: str, labels: list[str], tokenizer: Tokenizer, stage: TrainClassifier
-) -> EncodedSplit:
+def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassifier) -> EncodedSplit:
     table = pandas.read_parquet(dataset / f"{split}.parquet")
     encoded = tokenizer.encode(table["text"].tolist())
-    numbers = {label: number for number, label in enumerate(labels)}
     return EncodedSplit(
         ids=table["id"].tolist(),
-        labels=[numbers[label] for label in table["label"]],
+        labels=table["label"].tolist(),
         documents=_as_read(encoded, stage),
         cut=sum(len(document) > stage.settings.maximum_tokens for document in encoded),
     )
@@ -137,7 +143,9 @@ def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[n
     return documents
 
 
-def _resampled(stage: TrainClassifier, split: EncodedSplit, tokenizer: Tokenizer, dataset: Path) -> Resampled:
+def _resampled(
+    stage: TrainClassifier, targets: numpy.ndarray, tokenizer: Tokenizer, dataset: Path
+) -> Resampled:
     """Return what lends the training loader of an epoch: its texts cut into other pieces every epoch."""
     texts = pandas.read_parquet(dataset / "train.parquet", columns=["text"])["text"].tolist()
     alpha, batch_size = stage.settings.subword_sampling, stage.settings.batch_size
@@ -145,7 +153,7 @@ def _resampled(stage: TrainClassifier, split: EncodedSplit, tokenizer: Tokenizer
     def epoch(number: int) -> AbstractContextManager[DocumentLoader]:
         encoded = tokenizer.sample(texts, alpha, resampling_seed(stage.seed, number))
         documents = _as_read(encoded, stage)
-        return nullcontext(DocumentLoader(documents, split.labels, batch_size, seed=stage.seed))
+        return nullcontext(DocumentLoader(documents, targets, batch_size, seed=stage.seed))
 
     return epoch
 
@@ -161,24 +169,18 @@ def _encoder(stage: TrainClassifier, tokenizer: Tokenizer, work: Work) -> Encode
     return model.encoder
 
 
-def _class_weights(labels: list[int], classes: int, settings: ClassifierSettings) -> Tensor | None:
-    if settings.class_weights == "none":
-        return None
-    counts = numpy.bincount(labels, minlength=classes)
-    return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
-
-
 def _predict(
-    model: TextClassifier, split: EncodedSplit, labels: list[str], settings: ClassifierSettings, work: Work
-) -> Predictions:
+    model: TextClassifier, split: EncodedSplit, task: TaskKind, settings: ClassifierSettings, work: Work
+) -> numpy.ndarray:
     started = time.monotonic()
-    probabilities = predict_probabilities(model, split.documents, settings.evaluation_batch)
+    values = predict_values(model, split.documents, settings.evaluation_batch, task.activation)
     work.measure("predicted_documents_per_second", len(split.ids) / (time.monotonic() - started))
-    gold = [labels[number] for number in split.labels]
-    return Predictions.from_probabilities(split.ids, gold, probabilities, labels)
+    return values
 
 
-def _description(stage: TrainClassifier, tokenizer: Tokenizer, labels: list[str]) -> dict[str, object]:
+def _description(
+    stage: TrainClassifier, tokenizer: Tokenizer, labels: list[str], task: TaskKind
+) -> dict[str, object]:
     return {
         "kind": "awd_lstm_classifier",
         "vocabulary_size": tokenizer.size,
@@ -188,4 +190,5 @@ def _description(stage: TrainClassifier, tokenizer: Tokenizer, labels: list[str]
         "bptt": stage.settings.bptt,
         "maximum_tokens": stage.settings.maximum_tokens,
         "head_units": stage.settings.head_units,
+        **task.description(),
     }

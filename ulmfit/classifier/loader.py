@@ -17,6 +17,7 @@ POOL_BATCHES = 50
 class DocumentLoader:
     """Batches (ids, lengths, labels), padded at the end, each sorted by falling length.
 
+    Labels are class numbers (B,), or what else the loss compares with, such as rows of an array (N, K).
     Training batches are a function of seed and epoch alone; `shuffled=False` sorts all documents by length.
     """
 
@@ -25,7 +26,7 @@ class DocumentLoader:
     def __init__(
         self,
         documents: Sequence[numpy.ndarray],
-        labels: Sequence[int],
+        labels: Sequence[int] | numpy.ndarray,
         batch_size: int,
         *,
         seed: int = 0,
@@ -45,7 +46,7 @@ class DocumentLoader:
         return len(self._split(numpy.arange(len(self.documents))))
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield ids (B, T), lengths (B,) and labels (B,) from batch `first` of `epoch` on."""
+        """Yield ids (B, T), lengths (B,) and labels (B,) or (B, K) from batch `first` of `epoch` on."""
         for chosen in self.order(epoch)[first:]:
             yield self._batch(chosen)
 
@@ -74,5 +75,5 @@ class DocumentLoader:
         ids = numpy.full((len(chosen), lengths.max()), PAD_ID, dtype=numpy.int64)
         for row, index in enumerate(chosen):
             ids[row, : lengths[row]] = self.documents[index]
-        labels = numpy.array([self.labels[index] for index in chosen], dtype=numpy.int64)
+        labels = numpy.asarray(self.labels)[chosen]
         return torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(labels)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
+from ulmfit.datasets.stages import Task
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path
 
@@ -17,6 +18,22 @@ SUM_TOLERANCE = 1e-2
 """How far the probabilities of a row may be from a sum of 1: half precision rounds that much."""
 
 
+class HasRows(Protocol):
+    """What predictions of every task have."""
+
+    @property
+    def task(self) -> Task:
+        """The kind of task."""
+
+    @property
+    def ids(self) -> list[str]:
+        """The texts' ids, in the data set's order."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The label names of the data set; none in regression."""
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """One row for each text, in the data set's order.
@@ -24,6 +41,8 @@ class Predictions:
     `probabilities` has the shape (rows, labels), its columns in the order of `labels`. Raises InputError
     when the parts do not fit together.
     """
+
+    task: ClassVar[Task] = "single_label"
 
     ids: list[str]
     gold: list[str]
@@ -140,7 +159,7 @@ def average(members: Sequence[Predictions]) -> Predictions:
     return Predictions.from_probabilities(first.ids, first.gold, total / len(members), first.labels)
 
 
-def check_same_rows(members: Sequence[Predictions], where: str) -> None:
+def check_same_rows(members: Sequence[HasRows], where: str) -> None:
     """Raise InputError unless all members have the same labels, ids (in the same order) and gold labels."""
     first = members[0]
     for number, other in enumerate(members[1:], start=2):

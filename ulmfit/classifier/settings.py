@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ulmfit.datasets.stages import Task
+from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.training.settings import TrainingSettings
+
+ClassWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ClassifierSettings(TrainingSettings):
@@ -18,11 +22,35 @@ class ClassifierSettings(TrainingSettings):
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
     dropouts: Dropouts = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)
-    class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: rare labels weigh more, n / (classes x count)"
+    class_weights: Literal["none", "balanced"] | dict[str, ClassWeight] = Field(
+        "none",
+        description="balanced: rare labels weigh more, n / (classes x count), in multi-label tasks texts "
+        "without the label / texts with it; or a factor above 0 for every label name; none: all weigh 1",
+    )
+    smoothing_divided_by_classes: bool = Field(
+        False, description="label_smoothing is divided by the number of classes (MultiFiT); false: it is not"
+    )
+    focal_gamma: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
+        "are classified well weigh less; 0: off",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "fp32", description="of matrix products and activations; auto: as for language models"
     )
     evaluation_batch: int = Field(64, ge=1, description="documents predicted at once")
     batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
+
+    def check_task(self, task: Task) -> None:
+        """Raise InputError for a setting of classes where the task has none."""
+        if task != "regression":
+            return
+        for name in ("label_smoothing", "class_weights", "focal_gamma"):
+            off = type(self).model_fields[name].default
+            if getattr(self, name) != off:
+                raise InputError(
+                    f"{name} {getattr(self, name)}: a regression task has no classes; "
+                    f"set classifier.{name}={off}"
+                )

@@ -39,6 +39,11 @@ class TrainClassifier(Stage):
         return self
 
     @model_validator(mode="after")
+    def _settings_fit_the_task(self) -> Self:
+        self.settings.check_task(self.dataset.task)
+        return self
+
+    @model_validator(mode="after")
     def _fits_the_language_model(self) -> Self:
         model = self.language_model
         if model is not None and model.direction != self.direction:
@@ -52,7 +57,7 @@ class TrainClassifier(Stage):
         return self.changed(settings=self.settings.resolved())
 
     def build(self, work: Work) -> None:
-        """Train, and predict validation and test texts."""
+        """Train, and predict validation and test texts; what is tuned is tuned on validation."""
         from ulmfit.classifier.fit import build
 
         build(self, work)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ulmfit.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
+LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
 def read_text(path: Path) -> str:
@@ -48,15 +49,23 @@ def read_label_first(path: Path) -> pd.DataFrame:
     return pd.DataFrame({"text": [text for _, _, text in rows], "label": [label for label, _, _ in rows]})
 
 
-def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    columns: Mapping[str, str],
+    optional: Collection[str] = (),
+    lists: Collection[str] = (),
+) -> pd.DataFrame:
     """Read a CSV, TSV (no quoting) or Parquet file.
 
-    `columns` maps the names of the result to the columns of the file; those in `optional` may be missing.
-    Raises InputError naming the file and the place.
+    `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
+    those in `lists` may hold lists of strings in Parquet. Raises InputError naming the file and the place.
     """
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path} is of no known kind: expected a name that ends in {', '.join(SUFFIXES)}")
-    table = _parquet(path, columns.values()) if path.suffix == ".parquet" else _separated(path)
+    if path.suffix == ".parquet":
+        table = _parquet(path, columns.values(), [columns[name] for name in lists if name in columns])
+    else:
+        table = _separated(path)
     found = {name: column for name, column in columns.items() if column in table.columns}
     for name, column in columns.items():
         if name not in found and name not in optional:
@@ -67,14 +76,20 @@ def read_table(path: Path, columns: Mapping[str, str], optional: Collection[str]
     return pd.DataFrame({name: table[column] for name, column in found.items()})
 
 
-def _parquet(path: Path, wanted: Collection[str]) -> pd.DataFrame:
+def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.DataFrame:
     """Read the columns as they are: neither the folder's name nor what pandas has noted adds to them."""
     try:
         table = pq.read_table(path, partitioning=None).replace_schema_metadata()
         table.validate(full=True)
         for place, field in enumerate(table.schema):
             if field.name in wanted and not pa.types.is_primitive(field.type):
-                table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
+                is_list = isinstance(field.type, LIST_TYPES)
+                if is_list and field.name not in lists:
+                    raise ValueError(
+                        f"column {field.name!r} holds lists: only labels may be lists, with task=multi_label"
+                    )
+                kind = pa.list_(pa.string()) if is_list else pa.string()
+                table = table.set_column(place, field.name, table.column(place).cast(kind))
         return table.to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,21 +13,51 @@ from ulmfit.stage import Stage, Work
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "weighted_f1", "binary_f1", "germeval_f", "kappa", "mcc"]
+Task = Literal["single_label", "multi_label", "regression"]
+SingleLabelMetric = Literal[
+    "accuracy", "macro_f1", "micro_f1", "weighted_f1", "binary_f1", "germeval_f", "kappa", "mcc"
+]
+MultiLabelMetric = Literal["macro_f1", "micro_f1", "samples_f1", "subset_accuracy", "average_precision"]
+RegressionMetric = Literal["pearson", "spearman", "r2"]
+Metric = Literal[SingleLabelMetric, MultiLabelMetric, RegressionMetric]
+"""What a data set can be ranked by: of all of them more is better."""
+
+METRICS_OF_TASK: dict[Task, tuple[str, ...]] = {
+    "single_label": get_args(SingleLabelMetric),
+    "multi_label": get_args(MultiLabelMetric),
+    "regression": get_args(RegressionMetric),
+}
+"""The metrics that fit a task; the first is its default."""
 
 
 class DatasetStage(Stage):
     """Base of every stage whose folder holds `train/valid/test.parquet` and `dataset.json`.
 
-    The tables have the columns id, text and label, all strings; `unlabelled.parquet` (id and text) is
-    optional. `dataset.json` says where the data comes from and which labels it has.
+    The tables have the columns id and text, which are strings, and label: a string, in multi-label tasks a
+    list of strings, which may be empty, in regression a number. `unlabelled.parquet` (id and text) is
+    optional. `dataset.json` says where the data comes from, which labels it has, and the task where that is
+    not single_label.
     """
 
     name: str = Field("", description="name of the data set, for tables; empty: the stage's name")
     language: str = Field("", description="language code, e.g. `de`; empty: not stated")
     source: str = Field("", description="where the data comes from, in words; empty: what its files say")
     licence: str = Field("", description="licence of the data; empty: what its files say")
-    metric: Metric = Field("accuracy", description="headline metric, a name of ulmfit/evaluation/metrics.py")
+    task: Task = Field(
+        "single_label",
+        description="single_label: one label a text; multi_label: any number of labels a text, or none; "
+        "regression: a number a text",
+    )
+    label_separator: str = Field(
+        "|",
+        min_length=1,
+        description="what stands between the labels of a multi-label cell, unless it is a list",
+    )
+    metric: Metric = Field(
+        "accuracy",
+        description="headline metric, a name of ulmfit/evaluation/metrics.py or task_metrics.py; not given: "
+        "accuracy, or the task's first in METRICS_OF_TASK",
+    )
     positive_label: str | None = Field(
         None, description="label that binary_f1 counts as positive; None: the metric needs none"
     )
@@ -35,11 +65,44 @@ class DatasetStage(Stage):
         0.1, gt=0, lt=1, description="share of train that becomes valid where none is published"
     )
 
+    def changed(self, **values: Any) -> Self:
+        """Return a copy with `values` replaced; another task brings its default metric for the old one's."""
+        fitting = _fitting_metrics(values.get("task", self.task))
+        if fitting and self.metric == METRICS_OF_TASK[self.task][0]:
+            values = {"metric": fitting[0], **values}
+        return super().changed(**values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_follows_the_task(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "metric" in values:
+            return values
+        fitting = _fitting_metrics(values.get("task", cls.model_fields["task"].default))
+        if not fitting or cls.model_fields["metric"].default in fitting:
+            return values
+        return {**values, "metric": fitting[0]}
+
+    @model_validator(mode="after")
+    def _metric_fits_the_task(self) -> Self:
+        fitting = METRICS_OF_TASK[self.task]
+        if self.metric not in fitting:
+            raise ValueError(
+                f"metric {self.metric} does not fit task {self.task}: expected one of {', '.join(fitting)}"
+            )
+        if self.positive_label is not None and self.task != "single_label":
+            raise ValueError(f"positive_label is for single_label tasks, this is {self.task}: leave it out")
+        return self
+
     @model_validator(mode="after")
     def _binary_f1_has_a_positive_label(self) -> Self:
         if self.metric == "binary_f1" and self.positive_label is None:
             raise ValueError("metric binary_f1 needs positive_label: name the label that it counts")
         return self
+
+
+def _fitting_metrics(task: Any) -> tuple[str, ...]:
+    """Return the metrics of a task, none where `task` is no task."""
+    return next((metrics for name, metrics in METRICS_OF_TASK.items() if name == task), ())
 
 
 def write_dataset(work: Work, stage: DatasetStage, splits: Mapping[str, DataFrame]) -> None:
@@ -50,12 +113,15 @@ def write_dataset(work: Work, stage: DatasetStage, splits: Mapping[str, DataFram
     """
     from ulmfit.datasets.tables import Description, check_splits, write_tables
 
-    checked = check_splits(splits, stage.valid_fraction, work.warn)
+    checked = check_splits(
+        splits, stage.valid_fraction, work.warn, task=stage.task, separator=stage.label_separator
+    )
     description = Description(
         name=stage.name or stage.stage_name,
         language=stage.language,
         source=stage.source or _joined(file.source for file in stage.input_files()),
         licence=stage.licence or _joined(file.licence for file in stage.input_files()),
+        task=stage.task,
         metric=stage.metric,
         positive_label=stage.positive_label,
         warnings=tuple(work.warnings),
@@ -69,7 +135,10 @@ def _joined(values) -> str:
 
 
 class LabelledFiles(DatasetStage):
-    """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header."""
+    """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header.
+
+    In a multi-label task a cell holds labels with `label_separator` between them, or in Parquet a list.
+    """
 
     stage_name: ClassVar[str] = "labelled-files"
     stage_version: ClassVar[int] = 2
@@ -93,7 +162,8 @@ class LabelledFiles(DatasetStage):
                 columns = {"text": self.text_column, "label": self.label_column, "id": self.id_column}
                 if split == "unlabelled":
                     del columns["label"]
-                splits[split] = read_table(work.file(file), columns, optional=("id",))
+                lists = ("label",) if self.task == "multi_label" else ()
+                splits[split] = read_table(work.file(file), columns, optional=("id",), lists=lists)
         write_dataset(work, self, splits)
 
 

@@ -10,8 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from ulmfit.datasets.stages import Task
+from ulmfit.datasets.targets import (
+    LABEL_TYPES,
+    check_labels,
+    cover_labels,
+    is_missing,
+    label_names,
+    read_labels,
+    some,
+    strata,
+)
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, sha256_of, write_json
 
@@ -28,36 +42,47 @@ class Description:
     language: str = ""
     source: str = ""
     licence: str = ""
+    task: Task = "single_label"
     metric: str = "accuracy"
     positive_label: str | None = None
     warnings: tuple[str, ...] = ()
 
 
 def check_splits(
-    splits: Mapping[str, pd.DataFrame], valid_fraction: float, warn: Callable[[str], None]
+    splits: Mapping[str, pd.DataFrame],
+    valid_fraction: float,
+    warn: Callable[[str], None],
+    *,
+    task: Task = "single_label",
+    separator: str = "|",
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of a data set, checked: columns id, text (NFC), label, all strings.
+    """Return the tables of a data set, checked: columns id and text (NFC), which are strings, and label.
 
-    Texts without content are dropped and counted in a warning; a missing valid is made from train. Raises
-    InputError for missing splits or columns, missing labels, repeated ids, labels that train lacks, and fewer
-    than two labels.
+    A label is a string, a sorted list of strings (given as one, or with `separator` between its labels) or a
+    number, as the task has it. Texts without content are dropped and counted in a warning; a missing valid
+    is made from train. Raises InputError for missing splits or columns, missing or impossible labels,
+    repeated ids, labels that train lacks, and fewer than two labels.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise InputError(f"a data set has no split {unknown[0]!r}: expected {', '.join(SPLITS)}")
     if missing := [split for split in ("train", "test") if split not in splits]:
         raise InputError(f"the data set has no {missing[0]} split: expected train and test")
-    tables = {split: _checked(splits[split], split, warn) for split in SPLITS if split in splits}
+    tables = {
+        split: _checked(splits[split], split, warn, task, separator) for split in SPLITS if split in splits
+    }
     if "valid" not in tables:
-        tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction)
+        tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction, task)
         if tables["valid"].empty:
             raise InputError("train is too small to make a validation split: no label has two texts")
     tables = {split: tables[split] for split in SPLITS if split in tables}
-    _check_labels(tables)
+    check_labels(tables, task)
     _warn_of_repeated_texts(tables, warn)
     return tables
 
 
-def _checked(table: pd.DataFrame, split: str, warn: Callable[[str], None]) -> pd.DataFrame:
+def _checked(
+    table: pd.DataFrame, split: str, warn: Callable[[str], None], task: Task, separator: str
+) -> pd.DataFrame:
     columns = ["text"] if split == "unlabelled" else ["text", "label"]
     for column in columns:
         if column not in table.columns:
@@ -66,16 +91,14 @@ def _checked(table: pd.DataFrame, split: str, warn: Callable[[str], None]) -> pd
             )
     result = pd.DataFrame({"id": _ids(table, split)})
     result["text"] = [_text(value) for value in table["text"]]
-    if "label" in columns:
-        result["label"] = [_label(value) for value in table["label"]]
-    kept = result[[text.strip() != "" for text in result["text"]]].reset_index(drop=True)
+    has_text = numpy.array([text.strip() != "" for text in result["text"]], dtype=bool)
+    kept = result[has_text].reset_index(drop=True)
     if len(kept) < len(result):
         warn(f"{split}: {len(result) - len(kept)} of {len(result)} rows dropped, their text is empty")
     if kept.empty and split != "unlabelled":
         raise InputError(f"{split} holds no text: expected at least one row")
-    if "label" in columns and (kept["label"] == "").any():
-        row = kept[kept["label"] == ""].iloc[0]
-        raise InputError(f"{split}, id {row['id']!r}: the label is missing; give every row one label")
+    if "label" in columns:
+        kept["label"] = read_labels(kept["id"], table["label"][has_text], split, task, separator)
     return kept
 
 
@@ -94,52 +117,29 @@ def _ids(table: pd.DataFrame, split: str) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    return "" if _is_missing(value) else unicodedata.normalize("NFC", str(value))
+    return "" if is_missing(value) else unicodedata.normalize("NFC", str(value))
 
 
-def _label(value: Any) -> str:
-    if _is_missing(value):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-
-
-def _is_missing(value: Any) -> bool:
-    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
-
-
-def _check_labels(tables: Mapping[str, pd.DataFrame]) -> None:
-    known = set(tables["train"]["label"])
-    for split in ("valid", "test"):
-        strange = tables[split][~tables[split]["label"].isin(known)]
-        if not strange.empty:
-            row = strange.iloc[0]
-            raise InputError(
-                f"label {row['label']!r} in {split} (id {row['id']!r}) does not occur in train, "
-                f"which has {_some(sorted(known))}: correct the label, or move texts with it into train"
-            )
-    if len(known) < 2:
-        raise InputError(f"train has one label only, {_some(sorted(known))}: expected two or more")
-
-
-def _some(labels: list[str]) -> str:
-    return ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
-
-
-def split_off_validation(train: pd.DataFrame, fraction: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_off_validation(
+    train: pd.DataFrame, fraction: float, task: Task = "single_label"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return train and validation rows: of each label the `fraction` with the smallest hash of their text.
 
     Depends on nothing but the rows, whatever their order; equal texts of a label stay together. Every label
-    with two rows or more is in both.
+    with two rows or more is in both. In other tasks the groups of `targets.strata` take the labels' place;
+    then every label stays in train, and one with few rows may be in train alone.
     """
     hashes = train["text"].map(_text_hash)
     chosen = pd.Series(False, index=train.index)
-    for _, rows in train.groupby("label", sort=True):
+    for _, rows in train.groupby(strata(train["label"], task, fraction), sort=True):
         if len(rows) < 2:
             continue
         count = min(max(1, round(len(rows) * fraction)), len(rows) - 1)
         order = pd.DataFrame({"hash": hashes[rows.index], "id": rows["id"]}).sort_values(["hash", "id"])
         together = order["hash"] <= order["hash"].iloc[count - 1]
         chosen[order.index[together if not together.all() else range(count)]] = True
+    if task == "multi_label":
+        cover_labels(chosen, train["label"], hashes, fraction)
     return train[~chosen].reset_index(drop=True), train[chosen].reset_index(drop=True)
 
 
@@ -168,16 +168,16 @@ def write_tables(
     folder: Path, tables: Mapping[str, pd.DataFrame], description: Description
 ) -> dict[str, int]:
     """Write checked tables and `dataset.json` into `folder`; return the number of rows of each split."""
-    labels = sorted(set(tables["train"]["label"]))
+    labels = label_names(description.task, tables["train"]["label"].tolist())
     if description.positive_label is not None and description.positive_label not in labels:
         raise InputError(
-            f"positive_label {description.positive_label!r} is no label of the data set: {_some(labels)}"
+            f"positive_label {description.positive_label!r} is no label of the data set: {some(labels)}"
         )
     hashes = {}
     for split, table in tables.items():
         path = folder / f"{split}.parquet"
         with atomic_path(path) as temporary:
-            table.to_parquet(temporary, index=False, compression="zstd")
+            _write_table(temporary, table, description.task)
         hashes[path.name] = sha256_of(path)
     rows = {split: len(table) for split, table in tables.items()}
     content = {
@@ -185,6 +185,8 @@ def write_tables(
         "language": description.language,
         "source": description.source,
         "licence": description.licence,
+        # Single-label data sets were described without a task before there were others.
+        **({} if description.task == "single_label" else {"task": description.task}),
         "labels": labels,
         "metric": description.metric,
         "positive_label": description.positive_label,
@@ -194,3 +196,12 @@ def write_tables(
     }
     write_json(folder / "dataset.json", content)
     return rows
+
+
+def _write_table(path: Path, table: pd.DataFrame, task: Task) -> None:
+    if task == "single_label" or "label" not in table.columns:
+        table.to_parquet(path, index=False, compression="zstd")
+        return
+    # The type is stated, because that of empty lists alone cannot be told.
+    schema = pa.schema({"id": pa.string(), "text": pa.string(), "label": LABEL_TYPES[task]})
+    pq.write_table(pa.Table.from_pandas(table, schema, preserve_index=False), path, compression="zstd")

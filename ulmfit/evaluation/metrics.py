@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from ulmfit.datasets.stages import Metric
+from ulmfit.datasets.stages import Metric, SingleLabelMetric
 from ulmfit.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MainMetric = Metric
 """The metrics that a data set can be ranked by."""
 
-MAIN_METRICS: tuple[str, ...] = get_args(MainMetric)
+MAIN_METRICS: tuple[str, ...] = get_args(SingleLabelMetric)
 
 
 def score(

@@ -1,0 +1,272 @@
+"""Classifiers of several labels a text and of a number a text, from files to predictions."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+import torch
+from stages_for_tests import InventedCorpus, invented_text
+
+from ulmfit.assets import File
+from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
+from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.classifier.task_predictions import TaskPredictions, read_any
+from ulmfit.classifier.tasks import MultiLabel, Regression, SingleLabel, task_kind
+from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.errors import InputError
+from ulmfit.evaluation.task_metrics import scores
+from ulmfit.files import read_json
+from ulmfit.language_model.settings import Architecture, Dropouts
+from ulmfit.runner import Runner
+from ulmfit.tokens.stages import TrainTokenizer
+from ulmfit.training.settings import Phase
+from ulmfit.training.weights import read_weights
+
+WORDS = {"animal": "kalomi", "building": "dusapo", "colour": "vevene"}
+FEW_ROWS = 24
+TESTS = Path(__file__).parents[1]
+
+
+def multi_label_rows(seed: int, rows: int) -> list[tuple[str, str]]:
+    """Return texts and the labels whose word stands in them; `colour` is rare."""
+    chance = random.Random(seed)
+    made = []
+    for row in range(rows):
+        labels = [label for label in WORDS if chance.random() < (0.25 if label == "colour" else 0.4)]
+        words = [*invented_text(1000 * seed + row, 2).split(), *(WORDS[label] for label in labels)]
+        chance.shuffle(words)
+        made.append((" ".join(words), "|".join(labels)))
+    return made
+
+
+def regression_rows(seed: int, rows: int) -> list[tuple[str, str]]:
+    """Return texts and 100 + 25 for every `kalomi` - 25 for every `dusapo` in them."""
+    chance = random.Random(seed)
+    made = []
+    for row in range(rows):
+        more, less = chance.randrange(4), chance.randrange(4)
+        words = [*invented_text(1000 * seed + row, 3).split(), *["kalomi"] * more, *["dusapo"] * less]
+        chance.shuffle(words)
+        made.append((" ".join(words), str(100 + 25 * (more - less))))
+    return made
+
+
+def write_rows(path: Path, rows: list[tuple[str, str]]) -> File:
+    pandas.DataFrame(rows, columns=["text", "label"]).to_csv(path, index=False)
+    return File(path=path)
+
+
+def dataset(folder: Path, task: str, rows: tuple[int, int, int] = (240, 80, 80)) -> LabelledFiles:
+    make = multi_label_rows if task == "multi_label" else regression_rows
+    train, valid, test = (
+        write_rows(folder / f"{split}.csv", make(seed, count))
+        for seed, (split, count) in enumerate(zip(("train", "valid", "test"), rows, strict=True))
+    )
+    return LabelledFiles(train=train, valid=valid, test=test, task=task)
+
+
+def classifier(data: LabelledFiles, **changes: object) -> TrainClassifier:
+    """Return a classifier from scratch, small enough to train in seconds."""
+    settings = ClassifierSettings(
+        phases=(Phase(epochs=16, learning_rate=3e-2, discriminative=1),),
+        dropouts=Dropouts(multiplier=0.0),
+        batch_size=16,
+    )
+    return TrainClassifier(
+        dataset=data,
+        tokenizer=TrainTokenizer(corpus=InventedCorpus(), language="qaa", vocab_size=80),
+        architecture=Architecture(embedding_size=16, hidden_size=32, layers=1),
+        settings=settings.changed(**changes),
+    )
+
+
+def predictions(runner: Runner, stage: TrainClassifier, split: str) -> TaskPredictions:
+    description = read_json(runner.folder(stage.dataset) / "dataset.json")
+    return read_any(runner.folder(stage) / f"predictions-{split}.parquet", description)
+
+
+def test_several_labels_are_learned(tmp_path: Path) -> None:
+    runner = Runner(tmp_path / "runs")
+    stage = classifier(dataset(tmp_path, "multi_label"), class_weights="balanced", label_smoothing=0.05)
+    folder = runner.build(stage)
+    description = read_json(folder / "model.json")
+    valid, test = (predictions(runner, stage, split) for split in ("valid", "test"))
+    assert isinstance(valid, MultiLabelPredictions) and isinstance(test, MultiLabelPredictions)
+    assert description["task"] == "multi_label"
+    assert description["labels"] == valid.labels == sorted(WORDS)
+    assert description["thresholds"] == valid.thresholds == test.thresholds
+    assert valid.thresholds == tune_thresholds(valid.gold_indicators, valid.probabilities)
+    assert [row != [] for row in test.gold].count(False) > 5, "texts without a label are among them"
+    everything = MultiLabelPredictions.from_probabilities(
+        test.ids, test.gold, numpy.ones((len(test.ids), 3)), test.labels, [0.5] * 3
+    )
+    assert scores(everything)["macro_f1"] < 0.6
+    assert scores(test)["macro_f1"] > 0.8
+
+
+def test_numbers_are_learned(tmp_path: Path) -> None:
+    runner = Runner(tmp_path / "runs")
+    stage = classifier(dataset(tmp_path, "regression"))
+    folder = runner.build(stage)
+    test = predictions(runner, stage, "test")
+    assert isinstance(test, RegressionPredictions)
+    train = pandas.read_parquet(runner.folder(stage.dataset) / "train.parquet")["label"].to_numpy()
+    description = read_json(folder / "model.json")
+    assert description["task"] == "regression"
+    assert (description["target_mean"], description["target_sd"]) == (train.mean(), train.std())
+    assert read_weights(folder / "model.safetensors")["head.layers.6.weight"].shape[0] == 1
+    found = scores(test)
+    assert found["r2"] > 0.7, "always predicting the mean gives 0"
+    assert found["mae"] < 0.6 * numpy.abs(numpy.array(test.gold) - train.mean()).mean(), (
+        "in the labels' units"
+    )
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_test_labels_change_nothing(tmp_path: Path, task: str) -> None:
+    """Weights, thresholds, probabilities and predictions are the same with other test labels."""
+    results = []
+    for number in range(2):
+        data = dataset(tmp_path, task, (FEW_ROWS, FEW_ROWS, FEW_ROWS))
+        if number:
+            texts = pandas.read_csv(tmp_path / "test.csv")["text"]
+            other = "colour" if task == "multi_label" else "-7e5"
+            data = data.changed(test=write_rows(tmp_path / "other.csv", [(text, other) for text in texts]))
+        runner = Runner(tmp_path / f"runs {number}")
+        stage = classifier(data, phases=(Phase(learning_rate=1e-2),))
+        folder = runner.build(stage)
+        tables = [pandas.read_parquet(folder / f"predictions-{split}.parquet") for split in ("valid", "test")]
+        results.append((read_json(folder / "model.json"), read_weights(folder / "model.safetensors"), tables))
+    (model, weights, (valid, test)), (other_model, other_weights, (other_valid, other_test)) = results
+    assert model == other_model
+    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
+    pandas.testing.assert_frame_equal(valid, other_valid)
+    assert list(map(str, test["gold"])) != list(map(str, other_test["gold"]))
+    pandas.testing.assert_frame_equal(test.drop(columns="gold"), other_test.drop(columns="gold"))
+
+
+def test_a_label_that_is_in_no_validation_text_keeps_the_middle_threshold(tmp_path: Path) -> None:
+    data = dataset(tmp_path, "multi_label", (FEW_ROWS, FEW_ROWS, FEW_ROWS))
+    rows = [(text, "animal") for text, _ in multi_label_rows(1, FEW_ROWS)]
+    runner = Runner(tmp_path / "runs")
+    stage = classifier(
+        data.changed(valid=write_rows(tmp_path / "valid.csv", rows)), phases=(Phase(learning_rate=1e-2),)
+    )
+    runner.build(stage)
+    valid = predictions(runner, stage, "valid")
+    assert isinstance(valid, MultiLabelPredictions)
+    assert valid.thresholds[1:] == [0.5, 0.5]
+    assert scores(valid)["macro_f1"] <= 1 / 3 + 1e-9
+
+
+RECIPE = """
+from stages_for_tests import InventedCorpus
+from ulmfit.assets import File
+from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
+from ulmfit.presets import Preset, VocabularySettings
+from ulmfit.recipe import Recipe
+
+recipe = Recipe(
+    name="test/tasks",
+    title="Tasks",
+    language="qaa",
+    corpus=InventedCorpus(documents=20, words=30),
+    dataset=LabelledFiles(
+        train=File(path="train.csv"), valid=File(path="valid.csv"), test=File(path="test.csv"), task="TASK"
+    ),
+    presets={
+        "tiny": Preset(
+            vocabulary=VocabularySettings(size=80),
+            pretrain=PretrainSettings(
+                architecture=Architecture(embedding_size=8, hidden_size=8, layers=1), batch_size=4, bptt=12
+            ),
+            finetune=FineTuneSettings(batch_size=4, bptt=12),
+            classifier=ClassifierSettings(batch_size=8),
+            directions=("forward",),
+        )
+    },
+    seeds=(0,),
+)
+"""
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_from_the_command_line(tmp_path: Path, task: str) -> None:
+    dataset(tmp_path, task, (FEW_ROWS, FEW_ROWS, FEW_ROWS))
+    (tmp_path / "recipe.py").write_text(RECIPE.replace("TASK", task), encoding="utf-8")
+    status, errors = run_recipe(tmp_path)
+    assert status == 0, errors
+    made = sorted((tmp_path / "runs" / "stages" / "classifier").glob("*/predictions-test.parquet"))
+    assert len(made) == 2, "on the language model and from scratch"
+    labels = sorted(WORDS) if task == "multi_label" else []
+    for path in made:
+        assert len(read_any(path, {"task": task, "labels": labels}).ids) == FEW_ROWS
+    if task == "multi_label":
+        setting = 'class_weights={"animal": 2, "building": 1, "house": 3}'
+        said = "class_weights: 'house' is no label and 'colour' has no weight; .* animal, building, colour"
+    else:
+        setting, said = "focal_gamma=2", "focal_gamma 2.0: a regression task has no classes; set .*=0.0"
+    status, errors = run_recipe(tmp_path, "--set", f"classifier.{setting}")
+    assert status == 2
+    assert re.search(said, errors.splitlines()[-1])
+    assert "Traceback" not in errors
+
+
+def run_recipe(folder: Path, *options: str) -> tuple[int, str]:
+    """Run the recipe up to its classifiers, as a program; return its exit status and what it said of errors."""
+    command = [sys.executable, "-m", "ulmfit.cli", "run", str(folder / "recipe.py"), "--until", "classifier"]
+    done = subprocess.run(
+        [*command, "--runs", str(folder / "runs"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
+    )
+    return done.returncode, done.stderr
+
+
+# --- The kinds of task by themselves ------------------------------------------------------------------------
+
+
+def test_kinds_of_task_by_hand() -> None:
+    single = task_kind({"labels": ["a", "b"]}, ["b", "a"])
+    assert isinstance(single, SingleLabel) and single.outputs == 2
+    assert single.targets(["b", "a"]).tolist() == [1, 0]
+    assert single.description() == {}
+    several = task_kind({"task": "multi_label", "labels": ["a", "b"]}, [["b"], []])
+    assert isinstance(several, MultiLabel) and several.outputs == 2
+    assert several.targets([["b"], [], ["b", "a"]]).tolist() == [[0, 1], [0, 0], [1, 1]]
+    assert several.activation(torch.tensor([[0.0, 1000.0]])).tolist() == [[0.5, 1.0]]
+    number = task_kind({"task": "regression", "labels": []}, [1.0, 3.0])
+    assert isinstance(number, Regression) and (number.mean, number.sd, number.outputs) == (2.0, 1.0, 1)
+    number = Regression(10.0, 4.0)
+    assert number.targets([10.0, 18.0]).tolist() == [0.0, 2.0]
+    assert number.activation(torch.tensor([[2.0]])).tolist() == [[18.0]]
+    assert number.predictions(["x"], [18], numpy.array([[17.5]])).predicted == [17.5]
+    with pytest.raises(InputError, match="label 'c' is not one of a, b"):
+        several.targets([["c"]])
+
+
+def test_settings_of_classes_do_not_fit_numbers() -> None:
+    settings = ClassifierSettings(class_weights={"a": 2.0})
+    settings.check_task("multi_label")
+    for name, value in (("label_smoothing", 0.1), ("focal_gamma", 2.0), ("class_weights", "balanced")):
+        with pytest.raises(InputError, match=f"{name} {value}: a regression task has no classes"):
+            ClassifierSettings(**{name: value}).check_task("regression")
+    with pytest.raises(
+        InputError, match=r"class_weights .*: a regression task has no classes; set classifier"
+    ):
+        settings.check_task("regression")

@@ -161,15 +161,10 @@ def test_rows_are_calibrated_run_by_run_and_ensembles_as_one():
         calibrate(valid, test) for (_, valid), (_, test) in zip(valid_runs, runs, strict=True)
     )
     assert row_result("one", runs, resamples=50).calibration == ()
-    averaged = [average([run for _, run in some]) for some in (valid_runs, runs)]
     ensemble = row_result(
-        "both",
-        [(0, averaged[1])],
-        valid_runs=[(0, averaged[0])],
-        kind="ensemble",
-        averaged_seeds=(0, 1),
-        resamples=50,
+        "both", runs, valid_runs=valid_runs, kind="ensemble", average_seeds=True, resamples=50
     )
+    averaged = [average([run for _, run in some]) for some in (valid_runs, runs)]
     assert ensemble.calibration == (calibrate(*averaged),)
     assert (ensemble.seeds, ensemble.runs) == ((0, 1), 1)
     metric = ensemble.metrics["accuracy"]

@@ -12,6 +12,8 @@ from sklearn.metrics import average_precision_score
 from evaluation.samples import made_up_predictions
 from ulmfit.classifier.multi_label import MultiLabelPredictions, names_of
 from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.task_predictions import average_any
+from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import document_weights
 from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes, NumberOutcomes, outcomes_of
 from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
@@ -102,6 +104,23 @@ def test_rows_of_other_tasks_have_intervals_and_are_compared(make):
     assert comparison.reference == "good"
     assert comparison.interval[1] < 0
     assert comparison.p_permutation <= 0.02
+
+
+@MAKERS
+def test_ensembles_of_other_tasks(make):
+    runs = [(seed, make(seed)) for seed in (5, 6)]
+    row = scored_row("both", runs, valid_runs=runs, average_seeds=True, resamples=50).result
+    _, expected = average_any([run for _, run in runs], [run for _, run in runs])
+    assert {name: metric.values for name, metric in row.metrics.items()} == {
+        name: (pytest.approx(value),) for name, value in scores(expected).items()
+    }
+    assert (row.seeds, row.runs) == ((5, 6), 1)
+
+
+def test_thresholds_are_never_tuned_on_the_test_split():
+    runs = [(seed, several_labels(seed)) for seed in (5, 6)]
+    with pytest.raises(InputError, match="needs predictions on validation"):
+        scored_row("both", runs, average_seeds=True)
 
 
 def test_number_of_permutations_follows_the_metric():

@@ -198,7 +198,7 @@ def test_seeds_close_to_each_other_are_noise():
 
 def test_reference_row():
     one, both = row("one", 0.8), row("both", 0.8, kind="ensemble")
-    averaged = row("all", 0.8, seeds=1, kind="ensemble", averaged_seeds=(0, 1, 2))
+    averaged = row("all", 0.8, kind="ensemble", average_seeds=True)
     floor = row("floor", 0.7, kind="baseline")
     named = [part.result for part in (floor, averaged, one, both)]
     assert reference_row(named).name == "both"
@@ -211,8 +211,6 @@ def test_reference_row():
 
 def test_bad_input():
     one, other = row("one", 0.8), row("other", 0.7)
-    with pytest.raises(InputError, match="2 runs; expected one, the average over the seeds"):
-        row("averages", 0.8, seeds=2, averaged_seeds=(0, 1))
     with pytest.raises(InputError, match="two rows are called 'one'"):
         compare_rows([one, one], "accuracy")
     with pytest.raises(InputError, match="no row is called 'third'; expected one of one, other"):

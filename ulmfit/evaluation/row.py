@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
-from ulmfit.classifier.task_predictions import TaskPredictions
+from ulmfit.classifier.task_predictions import TaskPredictions, average_any
 from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
@@ -144,23 +144,22 @@ def scored_row(
     positive_label: str | None = None,
     valid_runs: Runs = (),
     notes: Sequence[str] = (),
-    averaged_seeds: Sequence[int] = (),
+    average_seeds: bool = False,
     resamples: int = RESAMPLES,
 ) -> ScoredRow:
     """Score one row of the table: `runs` are (seed, test predictions), `valid_runs` the same on validation.
 
     The predictions are of any task; only rows of single labels have confusion matrices, figures of labels
-    and calibration. `averaged_seeds` are those of an ensemble over seeds: `runs` is then one, the average of
-    their predictions. `resamples` is the number for the bootstrap intervals. Raises InputError without runs,
-    for a seed that occurs twice, for runs on different rows, when the seeds of `valid_runs` are others, and
-    for several averages.
+    and calibration. With `average_seeds` the seeds' predictions are averaged into one run: an ensemble, with
+    one value. `resamples` is the number for the bootstrap intervals. Raises InputError without runs, for a
+    seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:
         raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
-    if averaged_seeds and len(runs) != 1:
-        raise InputError(f"row {name!r}: {len(runs)} runs; expected one, the average over the seeds")
     test, valid = [run for _, run in runs], [run for _, run in valid_runs]
+    if average_seeds:
+        valid, test = _averaged(name, valid, test)
     outcomes = [outcomes_of(run, positive_label) for run in test]
     samples = resampled_means(outcomes, resamples)
     bounds = intervals(samples)
@@ -168,8 +167,8 @@ def scored_row(
     result = RowResult(
         name=name,
         kind=kind,
-        seeds=tuple(averaged_seeds) or seeds,
-        averages_seeds=bool(averaged_seeds),
+        seeds=seeds,
+        averages_seeds=average_seeds,
         metrics=_values([scores(run, positive_label) for run in test], bounds),
         valid_metrics=_values([scores(run, positive_label) for run in valid]),
         label_metrics=_label_values(labelled, bounds) if labelled else {},
@@ -182,6 +181,21 @@ def scored_row(
         notes=tuple(notes),
     )
     return ScoredRow(result, test[0].ids, outcomes, samples)
+
+
+def _averaged(
+    name: str, valid: Sequence[TaskPredictions], test: Sequence[TaskPredictions]
+) -> tuple[list[TaskPredictions], list[TaskPredictions]]:
+    """Average the runs into one on each split; thresholds of several labels come from validation."""
+    if valid:
+        on_valid, on_test = average_any(valid, test)
+        return [on_valid], [on_test]
+    if any(run.task == "multi_label" for run in test):
+        raise InputError(
+            f"row {name!r}: an average over seeds needs predictions on validation, where its thresholds are "
+            "tuned"
+        )
+    return [], [average_any(test, test)[1]]
 
 
 def _label_values(

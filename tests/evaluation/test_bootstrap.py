@@ -10,7 +10,7 @@ from evaluation.samples import LABELS, made_up_predictions
 from ulmfit.evaluation import bootstrap
 from ulmfit.evaluation.bootstrap import SEED, document_weights, percentile_interval, resampled_means
 from ulmfit.evaluation.metrics import label_scores, score
-from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes
+from ulmfit.evaluation.outcomes import LabelOutcomes
 
 
 def outcomes_of(predictions, positive_label=None) -> LabelOutcomes:
@@ -93,17 +93,6 @@ def test_runs_of_several_seeds_are_averaged_on_the_same_documents():
     first = np.arange(60) % 2
     runs = [LabelOutcomes(gold, first, 2), LabelOutcomes(gold, 1 - first, 2)]
     assert list(intervals(runs, 500)["accuracy"]) == [0.5, 0.5]
-
-
-def test_generic_metrics_give_the_same_interval():
-    predictions = made_up_predictions(0.7, 0, rows=80)
-    outcomes = outcomes_of(predictions)
-    generic = ArrayOutcomes(
-        outcomes.gold, outcomes.predicted, lambda gold, out: {"accuracy": float(np.mean(gold == out))}
-    )
-    assert list(intervals([generic], 200)["accuracy"]) == pytest.approx(
-        list(intervals([outcomes], 200)["accuracy"])
-    )
 
 
 def test_percentiles():

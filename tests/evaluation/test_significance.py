@@ -14,8 +14,8 @@ from sklearn.metrics import f1_score
 
 from evaluation.samples import made_up_predictions
 from ulmfit.errors import InputError
-from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes
-from ulmfit.evaluation.row import ArrayScoring, compare_rows, reference_row, scored_row
+from ulmfit.evaluation.outcomes import LabelOutcomes
+from ulmfit.evaluation.row import compare_rows, reference_row, scored_row
 from ulmfit.evaluation.significance import holm, paired_bootstrap_p, permutation_p, seed_margin
 
 
@@ -197,18 +197,9 @@ def test_seeds_close_to_each_other_are_noise():
 
 
 def test_reference_row():
-    one, both, averaged = (
-        row("one", 0.8),
-        row("both", 0.8, kind="ensemble"),
-        row("all", 0.8, average_seeds=True),
-    )
+    one, both = row("one", 0.8), row("both", 0.8, kind="ensemble")
+    averaged = row("all", 0.8, kind="ensemble", average_seeds=True)
     floor = row("floor", 0.7, kind="baseline")
-    averaged = scored_row(
-        "all",
-        [(seed, made_up_predictions(0.8, seed)) for seed in (0, 1)],
-        kind="ensemble",
-        average_seeds=True,
-    )
     named = [part.result for part in (floor, averaged, one, both)]
     assert reference_row(named).name == "both"
     assert reference_row(named[:3]).name == "one"
@@ -227,42 +218,3 @@ def test_bad_input():
     short = scored_row("short", [(0, made_up_predictions(0.7, 0, rows=50))])
     with pytest.raises(InputError, match="'short' and row 'one' were scored on different documents"):
         compare_rows([one, short], "accuracy")
-
-
-def test_rows_of_numbers_are_compared_as_well():
-    """Any metric: here the correlation of numbers, computed sample by sample."""
-    source = np.random.default_rng(2)
-    truth = source.random(60)
-
-    class Numbers:
-        def __init__(self, noise):
-            self.ids = [str(index) for index in range(60)]
-            self.labels, self.gold = [], list(truth)
-            self.outputs = truth + noise * source.standard_normal(60)
-
-    scoring = ArrayScoring(
-        arrays=lambda run: (np.array(run.gold), run.outputs),
-        score=lambda gold, outputs: {"pearson": float(np.corrcoef(gold, outputs)[0, 1])},
-    )
-    rows = [
-        scored_row(name, [(seed, Numbers(noise)) for seed in range(2)], scoring=scoring, resamples=100)
-        for name, noise in (("good", 0.1), ("poor", 0.8))
-    ]
-    assert rows[0].result.confusion == ()
-    interval = rows[0].result.metrics["pearson"].interval
-    assert interval[0] < rows[0].result.metrics["pearson"].mean < interval[1]
-    (comparison,) = compare_rows(rows, "pearson", permutations=99)
-    assert (comparison.reference, comparison.p_permutation) == ("good", 0.01)
-    assert comparison.interval[1] < 0
-
-
-def test_swaps_of_lists_of_labels():
-    """Outputs of more than one dimension: a document's whole row is swapped."""
-    gold = np.array([[1, 0], [0, 1], [1, 1]])
-    outcomes = [
-        ArrayOutcomes(gold, outputs, lambda g, o: {"exact": float((g == o).all(axis=1).mean())})
-        for outputs in (gold, 1 - gold)
-    ]
-    swaps = np.array([[False, False, False], [True, False, False], [True, True, True]])
-    assert list(outcomes[0].swapped(outcomes[1], swaps)["exact"]) == pytest.approx([1, 2 / 3, 0])
-    assert permutation_p([outcomes[0]], [outcomes[1]], "exact") == 2 / 8

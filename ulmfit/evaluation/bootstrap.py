@@ -12,9 +12,6 @@ import numpy as np
 from ulmfit.evaluation.outcomes import Outcomes, Scores
 
 RESAMPLES = 2_000
-RESAMPLES_OF_ARRAYS = 1_000
-"""For metrics that are computed sample by sample."""
-
 LEVEL = 0.95
 SEED = 20_180_521
 """Of all draws; the same for every row and every run."""
@@ -38,13 +35,11 @@ def document_weights(documents: int, resamples: int, seed: int = SEED) -> Iterat
         yield counts.reshape(rows, documents).astype(np.float32)
 
 
-def resampled_means(runs: Sequence[Outcomes], resamples: int | None = None, seed: int = SEED) -> Scores:
+def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: int = SEED) -> Scores:
     """Return every metric of every resample, averaged over the runs (one a seed): shape (resamples, ...).
 
     Seeds are held fixed: all runs are scored on the same drawn documents.
     """
-    if resamples is None:
-        resamples = RESAMPLES if runs[0].quick else RESAMPLES_OF_ARRAYS
     blocks = [
         [run.resampled(weights) for run in runs]
         for weights in document_weights(runs[0].documents, resamples, seed)

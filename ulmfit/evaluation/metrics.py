@@ -144,9 +144,9 @@ def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[s
         "macro_precision": precision,
         "macro_recall": recall,
         "weighted_f1": (by_label["f1"] * counts.gold).sum(axis=-1) / total,
-        "germeval_f": _ratio(2 * precision * recall, precision + recall),
-        "kappa": _ratio(right * total - agreement, total**2 - agreement),
-        "mcc": _ratio(right * total - agreement, room**0.5),
+        "germeval_f": ratio(2 * precision * recall, precision + recall),
+        "kappa": ratio(right * total - agreement, total**2 - agreement),
+        "mcc": ratio(right * total - agreement, room**0.5),
     }
     if positive is not None:
         scores |= {f"binary_{name}": values[..., positive] for name, values in by_label.items()}
@@ -156,13 +156,13 @@ def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[s
 def label_scores_of_counts(counts: LabelCounts) -> dict[str, np.ndarray]:
     """Return what `label_scores` returns, for many samples at once: arrays of the shape (..., labels)."""
     return {
-        "precision": _ratio(counts.hits, counts.predicted),
-        "recall": _ratio(counts.hits, counts.gold),
-        "f1": _ratio(2 * counts.hits, counts.gold + counts.predicted),
+        "precision": ratio(counts.hits, counts.predicted),
+        "recall": ratio(counts.hits, counts.gold),
+        "f1": ratio(2 * counts.hits, counts.gold + counts.predicted),
     }
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return part / whole, and 0 where the whole is 0."""
     import numpy as np
 

@@ -1,47 +1,51 @@
-"""One run's outputs on the test split, in the form that resampling needs: scored many times over, quickly."""
+"""One run's outputs on the test split, in the form that resampling needs: scored many times over, quickly.
+
+Almost every metric follows from sums over documents, so that a sample's score needs one product of matrices.
+Shapes: S samples, N documents, K labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from ulmfit.evaluation.metrics import LabelCounts, label_scores_of_counts, scores_of_counts
+from ulmfit.classifier.multi_label import MultiLabelPredictions
+from ulmfit.classifier.predictions import Predictions
+from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.task_predictions import TaskPredictions
+from ulmfit.evaluation.metrics import LabelCounts, label_scores_of_counts, ratio, scores_of_counts
+from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 
 Scores = dict[str, np.ndarray]
-"""Metric -> one value a sample, shape (samples,); `label_precision` and so on have (samples, labels)."""
-
-ScoreArrays = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
-"""Scores arrays of gold values and outputs, both with one entry a document."""
+"""Metric -> one value a sample (S,); `label_precision` and so on have (S, K)."""
 
 
 class Outcomes(Protocol):
     """What a run says of each document; runs that are compared have the same documents in the same order."""
 
-    quick: ClassVar[bool]
-    """Whether ten thousand samples take seconds rather than minutes."""
-
     @property
     def documents(self) -> int:
         """How many there are."""
 
+    def is_quick(self, metric: str) -> bool:
+        """Return whether ten thousand samples with swapped outputs take seconds rather than minutes."""
+
     def resampled(self, weights: np.ndarray) -> Scores:
-        """Score samples of documents: `weights` (samples, documents) says how often each is drawn."""
+        """Score samples of documents: `weights` (S, N) says how often each is drawn."""
 
     def differs(self, other: Any) -> np.ndarray:
-        """Return for which documents the other run says something else, shape (documents,)."""
+        """Return for which documents (N,) the other run says something else."""
 
-    def swapped(self, other: Any, swaps: np.ndarray) -> Scores:
-        """Score this run with the other's outputs where `swaps` (samples, documents) is true."""
+    def swapped(self, other: Any, swaps: np.ndarray, metric: str) -> np.ndarray:
+        """Score this run by one metric, with the other's outputs where `swaps` (S, N) is true."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelOutcomes:
-    """Texts with one label each: gold and predicted are indices of labels, shape (documents,)."""
-
-    quick: ClassVar[bool] = True
+    """Texts with one label each: gold and predicted are indices of labels (N,)."""
 
     gold: np.ndarray
     predicted: np.ndarray
@@ -70,67 +74,180 @@ class LabelOutcomes:
         """How many there are."""
         return len(self.gold)
 
+    def is_quick(self, metric: str) -> bool:
+        """Every metric is."""
+        return True
+
     def resampled(self, weights: np.ndarray) -> Scores:
         """Score samples; sums of weights are exact in float32 below 16 million documents."""
-        gold = weights @ self._one_hot(self.gold)
-        counts = weights @ np.hstack([self._one_hot(self.predicted), self._hits()])
-        return self._scores(gold, counts)
+        counts = self._counts(weights @ self._one_hot(self.gold), weights @ self._columns())
+        by_label = {f"label_{name}": values for name, values in label_scores_of_counts(counts).items()}
+        return scores_of_counts(counts, self.positive) | by_label
 
     def differs(self, other: Self) -> np.ndarray:
         """Return for which documents another label is predicted."""
         return self.predicted != other.predicted
 
-    def swapped(self, other: Self, swaps: np.ndarray) -> Scores:
+    def swapped(self, other: Self, swaps: np.ndarray, metric: str) -> np.ndarray:
         """Score this run with the other's outputs where `swaps` is true."""
-        own = np.hstack([self._one_hot(self.predicted), self._hits()])
-        change = np.hstack([other._one_hot(other.predicted), other._hits()]) - own
-        some = np.flatnonzero(self.differs(other))
-        gold = self._one_hot(self.gold).sum(axis=0, keepdims=True)
-        return self._scores(gold, own.sum(axis=0) + swaps[:, some].astype(np.float32) @ change[some])
+        gold = self._one_hot(self.gold).sum(axis=0)
+        sums = swapped_sums(self._columns(), other._columns(), swaps)
+        return scores_of_counts(self._counts(gold, sums), self.positive)[metric]
 
     def _one_hot(self, codes: np.ndarray) -> np.ndarray:
         return np.eye(self.labels, dtype=np.float32)[codes]
 
-    def _hits(self) -> np.ndarray:
-        return self._one_hot(self.gold) * (self.gold == self.predicted)[:, None].astype(np.float32)
+    def _columns(self) -> np.ndarray:
+        right = (self.gold == self.predicted)[:, None]
+        return np.hstack([self._one_hot(self.predicted), self._one_hot(self.gold) * right])
 
-    def _scores(self, gold: np.ndarray, others: np.ndarray) -> Scores:
-        predicted, hits = np.split(others.astype(np.float64), 2, axis=-1)
-        counts = LabelCounts(np.broadcast_to(gold.astype(np.float64), predicted.shape), predicted, hits)
-        by_label = {f"label_{name}": values for name, values in label_scores_of_counts(counts).items()}
-        return scores_of_counts(counts, self.positive) | by_label
+    def _counts(self, gold: np.ndarray, sums: np.ndarray) -> LabelCounts:
+        predicted, hits = np.split(sums.astype(np.float64), 2, axis=-1)
+        return LabelCounts(np.broadcast_to(gold.astype(np.float64), predicted.shape), predicted, hits)
 
 
 @dataclass(frozen=True, eq=False)
-class ArrayOutcomes:
-    """Anything else: arrays with one entry a document, and a function that scores them."""
-
-    quick: ClassVar[bool] = False
+class MultiLabelOutcomes:
+    """Texts with any number of labels: gold and predicted are true or false (N, K), beside probabilities."""
 
     gold: np.ndarray
-    outputs: np.ndarray
-    score: ScoreArrays
+    predicted: np.ndarray
+    probabilities: np.ndarray
 
     @property
     def documents(self) -> int:
         """How many there are."""
         return len(self.gold)
 
+    def is_quick(self, metric: str) -> bool:
+        """Average precision has to sort every sample."""
+        return metric != "average_precision"
+
     def resampled(self, weights: np.ndarray) -> Scores:
-        """Score samples, one after the other."""
-        drawn = (np.repeat(np.arange(self.documents), row.astype(np.intp)) for row in weights)
-        return _stacked([self.score(self.gold[rows], self.outputs[rows]) for rows in drawn])
+        """Score samples."""
+        scores = self._scores(weights @ self.gold.astype(np.float64), weights @ self._columns())
+        precisions = [
+            average_precisions(*pair, weights) for pair in zip(self.gold.T, self.probabilities.T, strict=True)
+        ]
+        return scores | {"average_precision": np.mean(precisions, axis=0)}
 
     def differs(self, other: Self) -> np.ndarray:
-        """Return for which documents the outputs are others."""
-        return (self.outputs != other.outputs).reshape(self.documents, -1).any(axis=1)
+        """Return for which documents labels or probabilities are others."""
+        changed = (self.predicted != other.predicted) | (self.probabilities != other.probabilities)
+        return changed.any(axis=1)
 
-    def swapped(self, other: Self, swaps: np.ndarray) -> Scores:
-        """Score this run with the other's outputs where `swaps` is true, one sample after the other."""
-        shape = (self.documents,) + (1,) * (self.outputs.ndim - 1)
-        mixed = (np.where(row.reshape(shape), other.outputs, self.outputs) for row in swaps)
-        return _stacked([self.score(self.gold, outputs) for outputs in mixed])
+    def swapped(self, other: Self, swaps: np.ndarray, metric: str) -> np.ndarray:
+        """Score this run with the other's outputs where `swaps` is true."""
+        if metric != "average_precision":
+            sums = swapped_sums(self._columns(), other._columns(), swaps)
+            return self._scores(self.gold.sum(axis=0), sums)[metric]
+        once = np.ones((1, self.documents))
+        scores = np.empty(len(swaps))
+        for place, row in enumerate(swaps):
+            mixed = np.where(row[:, None], other.probabilities, self.probabilities)
+            pairs = zip(self.gold.T, mixed.T, strict=True)
+            scores[place] = np.mean([average_precisions(*pair, once)[0] for pair in pairs])
+        return scores
+
+    def _columns(self) -> np.ndarray:
+        """Return what the metrics sum over documents: counts of labels, and scores of single documents."""
+        hits = self.gold & self.predicted
+        marked = self.gold.sum(axis=1) + self.predicted.sum(axis=1)
+        f1 = np.where(marked == 0, 1.0, ratio(2.0 * hits.sum(axis=1), marked))
+        wrong = (self.gold != self.predicted).mean(axis=1)
+        ones = np.ones(self.documents)
+        return np.column_stack([self.predicted, hits, f1, wrong == 0, wrong, ones]).astype(np.float64)
+
+    def _scores(self, gold: np.ndarray, sums: np.ndarray) -> Scores:
+        labels = self.gold.shape[1]
+        predicted, hits = sums[..., :labels], sums[..., labels : 2 * labels]
+        f1, exact, wrong, total = np.moveaxis(sums[..., 2 * labels :], -1, 0)
+        pooled = ratio(2 * hits.sum(axis=-1), gold.sum(axis=-1) + predicted.sum(axis=-1))
+        return {
+            "macro_f1": ratio(2 * hits, gold + predicted).mean(axis=-1),
+            "micro_f1": pooled,
+            "samples_f1": f1 / total,
+            "subset_accuracy": exact / total,
+            "hamming_loss": wrong / total,
+        }
 
 
-def _stacked(scores: Sequence[Mapping[str, float]]) -> Scores:
-    return {name: np.array([one[name] for one in scores]) for name in scores[0]}
+@dataclass(frozen=True, eq=False)
+class NumberOutcomes:
+    """Texts with one number each: gold and predicted (N,)."""
+
+    gold: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def documents(self) -> int:
+        """How many there are."""
+        return len(self.gold)
+
+    def is_quick(self, metric: str) -> bool:
+        """Spearman's correlation has to sort every sample."""
+        return metric != "spearman"
+
+    def resampled(self, weights: np.ndarray) -> Scores:
+        """Score samples; a correlation in a sample of equal numbers is 0."""
+        scores = self._scores(weights @ self._columns())
+        return scores | {"spearman": spearman_correlations(self.gold, self.predicted, weights)}
+
+    def differs(self, other: Self) -> np.ndarray:
+        """Return for which documents the numbers are others."""
+        return self.predicted != other.predicted
+
+    def swapped(self, other: Self, swaps: np.ndarray, metric: str) -> np.ndarray:
+        """Score this run with the other's outputs where `swaps` is true."""
+        if metric != "spearman":
+            return self._scores(swapped_sums(self._columns(), other._columns(), swaps))[metric]
+        once = np.ones((1, self.documents))
+        mixed = (np.where(row, other.predicted, self.predicted) for row in swaps)
+        return np.array([spearman_correlations(self.gold, some, once)[0] for some in mixed])
+
+    def _columns(self) -> np.ndarray:
+        """Return moments of gold and predicted numbers, both less the mean gold number, and errors."""
+        gold, predicted = self.gold - self.gold.mean(), self.predicted - self.gold.mean()
+        error = predicted - gold
+        ones = np.ones(self.documents)
+        moments = [gold, predicted, gold**2, predicted**2, gold * predicted]
+        return np.column_stack([*moments, np.abs(error), error**2, ones])
+
+    def _scores(self, sums: np.ndarray) -> Scores:
+        *others, total = np.moveaxis(sums, -1, 0)
+        gold, predicted, gold_square, predicted_square, product, absolute, square = (
+            part / total for part in others
+        )
+        gold_variance = _variance(gold_square, gold)
+        spread = np.sqrt(gold_variance * _variance(predicted_square, predicted))
+        return {
+            "mae": absolute,
+            "rmse": np.sqrt(square),
+            "r2": np.where(gold_variance > 0, 1 - ratio(square, gold_variance), 0.0),
+            "pearson": np.clip(ratio(product - gold * predicted, spread), -1, 1),
+        }
+
+
+def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the variance, and 0 for what is only rounding."""
+    variance = mean_square - mean**2
+    return np.where(variance > 1e-12 * mean_square, variance, 0.0)
+
+
+def swapped_sums(own: np.ndarray, other: np.ndarray, swaps: np.ndarray) -> np.ndarray:
+    """Sum columns (N, C) over documents, with the other's where `swaps` (S, N) is true: (S, C)."""
+    change = other - own
+    some = np.flatnonzero(change.any(axis=1))
+    return own.sum(axis=0) + swaps[:, some].astype(own.dtype) @ change[some]
+
+
+def outcomes_of(predictions: TaskPredictions, positive_label: str | None = None) -> Outcomes:
+    """Return the outcomes of a run of any task; `positive_label` is for single-label tasks."""
+    if isinstance(predictions, Predictions):
+        return LabelOutcomes.of(predictions.gold, predictions.predicted, predictions.labels, positive_label)
+    if isinstance(predictions, MultiLabelPredictions):
+        return MultiLabelOutcomes(
+            predictions.gold_indicators, predictions.predicted_indicators, predictions.probabilities
+        )
+    assert isinstance(predictions, RegressionPredictions)
+    return NumberOutcomes(np.array(predictions.gold), np.array(predictions.predicted))

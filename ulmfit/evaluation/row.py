@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ulmfit.classifier.predictions import Predictions, average, check_same_rows
+from ulmfit.classifier.predictions import Predictions, check_same_rows
+from ulmfit.classifier.task_predictions import TaskPredictions, average_any
 from ulmfit.errors import InputError
-from ulmfit.evaluation.bootstrap import intervals, percentile_interval, resampled_means
+from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
-from ulmfit.evaluation.metrics import confusion_matrix, label_scores, score
-from ulmfit.evaluation.outcomes import ArrayOutcomes, LabelOutcomes, Outcomes, ScoreArrays, Scores
+from ulmfit.evaluation.metrics import confusion_matrix, label_scores
+from ulmfit.evaluation.outcomes import Outcomes, Scores, outcomes_of
 from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
+from ulmfit.evaluation.task_metrics import scores
 
 Matrix = tuple[tuple[int, ...], ...]
 Kind = Literal["model", "ensemble", "baseline", "comparison"]
-Runs = Sequence[tuple[int, Predictions]]
+Runs = Sequence[tuple[int, TaskPredictions]]
 """A row's seeds, each with the predictions of its run."""
 
 
@@ -117,18 +119,6 @@ class RowResult(RecordPart):
         )
 
 
-@dataclass(frozen=True)
-class ArrayScoring:
-    """How to score what is no single label: several labels a text, or numbers.
-
-    `arrays` returns gold values and outputs of a run's predictions, one entry a document; `score` scores such
-    arrays, also of drawn documents.
-    """
-
-    arrays: Callable[[Any], tuple[np.ndarray, np.ndarray]]
-    score: ScoreArrays
-
-
 @dataclass(frozen=True, eq=False)
 class ScoredRow:
     """A row with what its comparison with others needs."""
@@ -155,94 +145,78 @@ def scored_row(
     valid_runs: Runs = (),
     notes: Sequence[str] = (),
     average_seeds: bool = False,
-    scoring: ArrayScoring | None = None,
-    resamples: int | None = None,
+    resamples: int = RESAMPLES,
 ) -> ScoredRow:
     """Score one row of the table: `runs` are (seed, test predictions), `valid_runs` the same on validation.
 
-    With `average_seeds` the seeds' probabilities are averaged into one run: an ensemble, with one value.
-    `scoring` is for predictions that are no single labels; such a row has no confusion matrices, no figures
-    of labels and no calibration. `resamples` is the number for the bootstrap intervals, None: its default.
-    Raises InputError without runs, for a seed that occurs twice, for runs on different rows, and when the
-    seeds of `valid_runs` are others.
+    The predictions are of any task; only rows of single labels have confusion matrices, figures of labels
+    and calibration. With `average_seeds` the seeds' predictions are averaged into one run: an ensemble, with
+    one value. `resamples` is the number for the bootstrap intervals. Raises InputError without runs, for a
+    seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:
         raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
     test, valid = [run for _, run in runs], [run for _, run in valid_runs]
     if average_seeds:
-        test, valid = [average(test)], [average(valid)] if valid else []
-    common: dict[str, Any] = {
-        "name": name,
-        "kind": kind,
-        "seeds": seeds,
-        "averages_seeds": average_seeds,
-        "notes": tuple(notes),
-    }
-    if scoring is None:
-        return _scored_labels(common, test, valid, positive_label, resamples)
-    return _scored_arrays(common, test, valid, scoring, resamples)
-
-
-def _scored_labels(
-    common: dict[str, Any],
-    test: Sequence[Predictions],
-    valid: Sequence[Predictions],
-    positive_label: str | None,
-    resamples: int | None,
-) -> ScoredRow:
-    def scores(runs: Sequence[Predictions]) -> list[dict[str, float]]:
-        return [score(run.gold, run.predicted, run.labels, positive_label) for run in runs]
-
-    outcomes: list[Outcomes] = [
-        LabelOutcomes.of(run.gold, run.predicted, run.labels, positive_label) for run in test
-    ]
+        valid, test = _averaged(name, valid, test)
+    outcomes = [outcomes_of(run, positive_label) for run in test]
     samples = resampled_means(outcomes, resamples)
     bounds = intervals(samples)
-    by_label = [label_scores(run.gold, run.predicted, run.labels) for run in test]
+    labelled = [run for run in test if isinstance(run, Predictions)]
     result = RowResult(
-        **common,
-        metrics=_values(scores(test), bounds),
-        valid_metrics=_values(scores(valid)),
-        label_metrics={
-            label: {
-                name: MetricValues.of(
-                    [one[label][name] for one in by_label], bounds[f"label_{name}"][:, index]
-                )
-                for name in by_label[0][label]
-            }
-            for index, label in enumerate(test[0].labels)
-        },
-        confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for run in test),
-        calibration=tuple(calibrate(*pair) for pair in zip(valid, test, strict=True)) if valid else (),
+        name=name,
+        kind=kind,
+        seeds=seeds,
+        averages_seeds=average_seeds,
+        metrics=_values([scores(run, positive_label) for run in test], bounds),
+        valid_metrics=_values([scores(run, positive_label) for run in valid]),
+        label_metrics=_label_values(labelled, bounds) if labelled else {},
+        confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for run in labelled),
+        calibration=tuple(
+            calibrate(one, run)
+            for one, run in zip(valid, labelled, strict=False)
+            if isinstance(one, Predictions)
+        ),
+        notes=tuple(notes),
     )
     return ScoredRow(result, test[0].ids, outcomes, samples)
 
 
-def _scored_arrays(
-    common: dict[str, Any],
-    test: Sequence[Any],
-    valid: Sequence[Any],
-    scoring: ArrayScoring,
-    resamples: int | None,
-) -> ScoredRow:
-    def scores(runs: Sequence[Any]) -> list[dict[str, float]]:
-        return [dict(scoring.score(*scoring.arrays(run))) for run in runs]
+def _averaged(
+    name: str, valid: Sequence[TaskPredictions], test: Sequence[TaskPredictions]
+) -> tuple[list[TaskPredictions], list[TaskPredictions]]:
+    """Average the runs into one on each split; thresholds of several labels come from validation."""
+    if valid:
+        on_valid, on_test = average_any(valid, test)
+        return [on_valid], [on_test]
+    if any(run.task == "multi_label" for run in test):
+        raise InputError(
+            f"row {name!r}: an average over seeds needs predictions on validation, where its thresholds are "
+            "tuned"
+        )
+    return [], [average_any(test, test)[1]]
 
-    outcomes: list[Outcomes] = [ArrayOutcomes(*scoring.arrays(run), scoring.score) for run in test]
-    samples = resampled_means(outcomes, resamples)
-    bounds = intervals(samples)
-    result = RowResult(**common, metrics=_values(scores(test), bounds), valid_metrics=_values(scores(valid)))
-    return ScoredRow(result, test[0].ids, outcomes, samples)
+
+def _label_values(
+    runs: Sequence[Predictions], bounds: dict[str, np.ndarray]
+) -> dict[str, dict[str, MetricValues]]:
+    figures = [label_scores(run.gold, run.predicted, run.labels) for run in runs]
+    return {
+        label: {
+            name: MetricValues.of([one[label][name] for one in figures], bounds[f"label_{name}"][:, index])
+            for name in figures[0][label]
+        }
+        for index, label in enumerate(runs[0].labels)
+    }
 
 
 def _values(
-    scores: Sequence[dict[str, float]], bounds: dict[str, np.ndarray] | None = None
+    runs: Sequence[dict[str, float]], bounds: dict[str, np.ndarray] | None = None
 ) -> dict[str, MetricValues]:
-    names = scores[0] if scores else {}
+    names = runs[0] if runs else {}
     return {
-        name: MetricValues.of([one[name] for one in scores], bounds[name] if bounds else None)
-        for name in names
+        name: MetricValues.of([one[name] for one in runs], bounds[name] if bounds else None) for name in names
     }
 
 

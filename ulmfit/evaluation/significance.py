@@ -20,8 +20,8 @@ from ulmfit.evaluation.record_part import RecordPart
 Interval = tuple[float, float]
 
 PERMUTATIONS = 10_000
-PERMUTATIONS_OF_ARRAYS = 1_000
-"""For metrics that are computed sample by sample."""
+PERMUTATIONS_ONE_BY_ONE = 1_000
+"""For metrics that have to sort every sample."""
 
 _CELLS = 4_000_000
 _TOLERANCE = 1e-12
@@ -85,7 +85,7 @@ def permutation_p(
     exact, r / n.
     """
     if permutations is None:
-        permutations = PERMUTATIONS if first[0].quick else PERMUTATIONS_OF_ARRAYS
+        permutations = PERMUTATIONS if first[0].is_quick(metric) else PERMUTATIONS_ONE_BY_ONE
     count = math.lcm(len(first), len(second))
     pairs = [(first[index % len(first)], second[index % len(second)]) for index in range(count)]
     differing = np.flatnonzero(np.any([one.differs(other) for one, other in pairs], axis=0))
@@ -94,7 +94,7 @@ def permutation_p(
 
     def statistic(swaps: np.ndarray) -> np.ndarray:
         gains = [
-            one.swapped(other, swaps)[metric] - other.swapped(one, swaps)[metric] for one, other in pairs
+            one.swapped(other, swaps, metric) - other.swapped(one, swaps, metric) for one, other in pairs
         ]
         return np.mean(gains, axis=0)
 

@@ -14,6 +14,7 @@ STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evalua
 SHARED = {"assets", "download", "errors", "files", "progress", "provenance", "settings", "stage", "training"}
 TOP = {"bench", "cli", "driver", "experiment", "launch", "presets", "rates", "recipe", "results", "rows"}
 TOP |= {"runner", "scoring", "slurm"}
+TOP |= {"error_report"}
 
 
 def imported(path: Path) -> set[str]:

@@ -37,6 +37,7 @@ MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results --
 
 def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
+    from ulmfit.error_report import gather_errors
     from ulmfit.evaluation.record import write_record
     from ulmfit.evaluation.report import render_html
     from ulmfit.evaluation.table import markdown_table
@@ -46,7 +47,10 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     write_text(folder / TABLE, markdown_table(record))
     samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
     pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
-    page = render_html(record, _histories(experiment, runner), samples=[samples], pieces=pieces)
+    errors = gather_errors(experiment, runner)
+    page = render_html(
+        record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
+    )
     write_text(folder / REPORT, page)
     write_record(folder / RECORD, record)
     write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))

@@ -49,7 +49,7 @@ def test_all_rows_in_their_order() -> None:
         ("ULMFiT, forward", "model", 3),
         ("ULMFiT, backward", "model", 3),
         ("ULMFiT, forward + backward", "ensemble", 3),
-        ("ULMFiT, ensemble of 3 seeds", "ensemble", 1),
+        ("ULMFiT, ensemble of 3 seeds", "ensemble", 3),
         ("ULMFiT without LM fine-tuning, forward", "model", 3),
         ("ULMFiT with words, forward", "model", 3),
         ("from scratch, forward", "model", 3),
@@ -76,9 +76,10 @@ def test_one_seed_is_no_ensemble_of_seeds() -> None:
 
 def test_the_ensemble_averages_every_seed_and_direction() -> None:
     made = experiment()
-    row = next(row for row in made.rows() if row.averaged_seeds)
-    assert row.averaged_seeds == (0, 1, 2)
-    assert set(map(id, row.runs[0])) == set(map(id, made.classifiers.values()))
+    row = next(row for row in made.rows() if row.average_seeds)
+    members = [stage for stages in row.runs.values() for stage in stages]
+    assert len(members) == 6
+    assert set(map(id, members)) == set(map(id, made.classifiers.values()))
 
 
 def test_papers_presets_have_every_row_and_small_ones_the_cheap_ones() -> None:
@@ -207,7 +208,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 OPTIONS = (
-    *("--preset", "forward", "--train-sizes", "10,30,all", "--label-noise", "0,0.3"),
+    *("--preset", "forward", "--train-sizes", "10,all", "--label-noise", "0,0.3"),
     *("--set", f"comparisons={json.dumps(ALL_COMPARISONS)}", "--set", "classifier.phases.0.epochs=2"),
 )
 
@@ -223,17 +224,18 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
         "from scratch, forward",
     ]
     sizes, noise = record["curves"]
-    assert (sizes["axis"], sizes["places"]) == ("train size", [10, 30, 60])
+    assert (sizes["axis"], sizes["places"]) == ("train size", [10, 60])
     assert (noise["axis"], noise["places"]) == ("label noise", [0, 0.3])
-    for curve, place in ((sizes, 2), (noise, 0)):
+    for curve, place in ((sizes, 1), (noise, 0)):
         for line in curve["lines"]:
             assert line["points"][place]["values"] == rows[line["name"]]["metrics"]["accuracy"]["values"]
-    assert [len(point["values"]) for point in sizes["lines"][3]["points"]] == [2, 2, 1]
-    assert "--train-sizes 10,30,all --label-noise 0.0,0.3" in record["command"]
+    assert [len(point["values"]) for point in sizes["lines"][3]["points"]] == [2, 1]
+    assert "--train-sizes 10,all --label-noise 0.0,0.3" in record["command"]
+    assert {one["row"] for one in record["comparisons"]} == set(rows) - {"ULMFiT, forward"}
     names = [model["name"] for model in record["language_models"]]
     assert {"pretrained, words", "fine-tuned, words, seed 1"} <= set(names)
     page = (finished / "test" / "tiny-forward" / "report.md").read_text(encoding="utf-8")
-    assert "| model, by train size | 10 | 30 | all (60) |" in page
+    assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page
 
 
@@ -258,7 +260,7 @@ def test_the_ensembles_row_is_the_average_of_saved_predictions(finished: Path) -
 def test_plan_and_report_know_the_curves(finished: Path) -> None:
     status, output, errors = ulmfit("plan", RECIPE, *OPTIONS, "--runs", finished)
     assert status == 0, errors
-    assert output.count("training-subset") == 4
+    assert output.count("training-subset") == 2
     assert output.count("noisy-labels") == 2
     assert output.count("done in") == len(output.strip().splitlines())
     status, output, errors = ulmfit("status", RECIPE, *OPTIONS, "--runs", finished)

@@ -87,6 +87,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
     from ulmfit.corpus.filtering.leaks import leak_summary
     from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
+    from ulmfit.evaluation.row import compare_rows
 
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
@@ -104,6 +105,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     corpus_card = read_json(runner.folder(experiment.corpus_card) / CORPUS_CARD)
     tokenizer_card = read_json(runner.folder(experiment.tokenizer_card) / TOKENIZER_CARD)
     leaks = leak_summary(runner.folder(experiment.leaks)) if experiment.leaks else None
+    dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
     return Record(
         recipe=recipe.name,
         title=recipe.title,
@@ -111,8 +113,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         preset=recipe.preset_name,
         labels=(*labels, *recipe.notes),
         command=_command(recipe),
-        dataset=_dataset_summary(recipe, runner),
-        rows=tuple(scored_rows(experiment, runner)),
+        dataset=dataset,
+        rows=tuple(row.result for row in rows),
+        comparisons=compare_rows(rows, dataset.metric) if dataset else (),
         published=recipe.published,
         curves=tuple(scored_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),

@@ -7,34 +7,32 @@ from typing import TYPE_CHECKING
 
 from ulmfit.experiment import Experiment
 from ulmfit.files import read_json
-from ulmfit.rows import Row
 from ulmfit.runner import Runner
 from ulmfit.stage import Stage
 
 if TYPE_CHECKING:
     from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.learning_curve import LearningCurve
-    from ulmfit.evaluation.record import RowResult
+    from ulmfit.evaluation.row import ScoredRow
 
 
-def scored_rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
-    """Score the rows of the table."""
-    from ulmfit.evaluation.record import row_result
+def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
+    """Score the rows of the table, on test and validation."""
+    from ulmfit.evaluation.row import scored_row
 
     dataset = experiment.recipe.dataset
     read = _predictions(experiment, runner)
-
-    def scored(row: Row) -> RowResult:
-        result = row_result(
+    return [
+        scored_row(
             row.name,
             [(seed, read(stages, "test")) for seed, stages in row.runs.items()],
             kind=row.kind,
             positive_label=dataset.positive_label if dataset else None,
             valid_runs=[(seed, read(stages, "valid")) for seed, stages in row.runs.items()],
+            average_seeds=row.average_seeds,
         )
-        return result.changed(seeds=row.averaged_seeds, averages_seeds=True) if row.averaged_seeds else result
-
-    return [scored(row) for row in experiment.rows()]
+        for row in experiment.rows()
+    ]
 
 
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:

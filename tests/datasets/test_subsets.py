@@ -106,7 +106,7 @@ class WithTask(InventedDataset):
 @pytest.mark.parametrize("stage", [TrainingSubset, NoisyLabels])
 def test_texts_without_exactly_one_label_are_refused(stage: type[DerivedDataset]):
     settings = {"size": 5} if stage is TrainingSubset else {"share": 0.1}
-    with pytest.raises(InputError, match="texts with one label each; the data set's task is multi_label"):
+    with pytest.raises(InputError, match="texts with one label each, the data set's task is multi_label"):
         stage.of(WithTask(), **settings)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ulmfit.classifier.schedules import read_schedule
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.training.settings import TrainingSettings
 
@@ -14,7 +15,15 @@ class ClassifierSettings(TrainingSettings):
     """The head, the dropouts, the loss, and the phases of gradual unfreezing."""
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
-    maximum_tokens: int = Field(1400, ge=2, description="tokens of a document that are read; the rest is cut")
+    maximum_tokens: int = Field(
+        1400, ge=0, description="tokens of a document that are read, the rest is cut; 0: no limit"
+    )
+    gradient_window: int = Field(
+        0,
+        ge=0,
+        description="tokens at a document's end, in whole chunks, that gradients flow through, also from chunk "
+        "to chunk; 0: every chunk has gradients, which stay inside of it",
+    )
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
     dropouts: Dropouts = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)
@@ -26,3 +35,9 @@ class ClassifierSettings(TrainingSettings):
     )
     evaluation_batch: int = Field(64, ge=1, description="documents predicted at once")
     batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
+
+    @field_validator("phases", mode="before")
+    @classmethod
+    def _are_phases_or_a_schedule(cls, value: Any) -> Any:
+        """Read the name of a schedule, such as `layered:8`."""
+        return read_schedule(value) if isinstance(value, str) else value

@@ -14,12 +14,12 @@ import pandas
 import torch
 from torch import Tensor
 
+from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.predictions import Predictions, write_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
@@ -71,6 +71,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     )
     size = f"{len(train_split.ids):,} texts, {len(loader):,} steps an epoch"
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
+    work.measure("padding_share", loader.padding_share(settings.bptt))
     loss = torch.nn.CrossEntropyLoss(
         weight=_class_weights(train_split.labels, len(labels), settings),
         label_smoothing=settings.label_smoothing,
@@ -99,20 +100,9 @@ def predict_probabilities(
     model: TextClassifier, documents: Sequence[numpy.ndarray], batch_size: int
 ) -> numpy.ndarray:
     """Return the probabilities (documents, K), in the order of `documents`."""
-    loader = DocumentLoader(documents, [0] * len(documents), batch_size, shuffled=False)
-    device = next(model.parameters()).device
-    model.eval()
-    result: numpy.ndarray | None = None
-    with torch.inference_mode():
-        for chosen, (ids, lengths, _) in zip(loader.order(0), loader.batches(0), strict=True):
-            logits: Tensor = model(ids.to(device), lengths.to(device))
-            probabilities = logits.double().softmax(1).cpu().numpy()
-            if result is None:
-                result = numpy.empty((len(documents), probabilities.shape[1]))
-            result[chosen] = probabilities
-    if result is None:
-        raise InputError("there are no texts to predict")
-    return result
+    logits = predict_logits(model, documents, batch_size)
+    powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _encode(
@@ -121,17 +111,18 @@ def _encode(
     table = pandas.read_parquet(dataset / f"{split}.parquet")
     encoded = tokenizer.encode(table["text"].tolist())
     numbers = {label: number for number, label in enumerate(labels)}
+    limit = stage.settings.maximum_tokens
     return EncodedSplit(
         ids=table["id"].tolist(),
         labels=[numbers[label] for label in table["label"]],
         documents=_as_read(encoded, stage),
-        cut=sum(len(document) > stage.settings.maximum_tokens for document in encoded),
+        cut=sum(len(document) > limit for document in encoded) if limit else 0,
     )
 
 
 def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:
     """Return the tokens that the classifier reads of each text, in its direction."""
-    documents = [document[: stage.settings.maximum_tokens] for document in encoded]
+    documents = [document[: stage.settings.maximum_tokens or None] for document in encoded]
     if stage.direction == "backward":
         documents = [reading_order(document, document[0], backward=True) for document in documents]
     return documents

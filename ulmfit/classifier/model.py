@@ -64,7 +64,9 @@ class SentenceEncoder(nn.Module):
             pooled, reached = self._read(ids[:long], before[:long], skipped[:long], longest)
         start = Pooled.nothing(len(ids), pooled.last.shape[1], pooled.last).then(pooled)
         state = [
-            tuple(torch.cat([new.to(old.dtype), old[:, long:]], dim=1) for new, old in zip(*layer, strict=True))
+            tuple(
+                torch.cat([new.to(old.dtype), old[:, long:]], dim=1) for new, old in zip(*layer, strict=True)
+            )
             for layer in zip(reached, state, strict=True)
         ]
         left = lengths - before
@@ -75,9 +77,7 @@ class SentenceEncoder(nn.Module):
         ends, _ = self._read(window, left[order], left[order].tolist(), state)
         return start.rows(order).then(ends).rows(order.argsort())
 
-    def _read(
-        self, ids: Tensor, lengths: Tensor, counts: list[int], state: State
-    ) -> tuple[Pooled, State]:
+    def _read(self, ids: Tensor, lengths: Tensor, counts: list[int], state: State) -> tuple[Pooled, State]:
         """Read documents to their ends; return what is pooled, and the states in which they ended.
 
         `counts` are the lengths, where reading them does not wait for the device. The states are right for

@@ -30,10 +30,9 @@ class ClassifierSettings(TrainingSettings):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: rare labels weigh more, n / (classes x count)"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "fp32", description="of matrix products and activations; auto: as for language models"
+    evaluation_batch: int = Field(
+        256, ge=1, description="documents predicted at once; changes nothing but rounding"
     )
-    evaluation_batch: int = Field(64, ge=1, description="documents predicted at once")
     batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
 
     @field_validator("phases", mode="before")

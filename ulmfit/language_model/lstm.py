@@ -95,7 +95,7 @@ class WeightDropLSTM(nn.Module):
         return weights
 
     def keep_weights(self, keeps: bool) -> None:
-        """Keep the weights as the engine wants them from now on, or forget them; kept, they must not change."""
+        """Keep the weights as the engine wants them, or forget them; while kept, they must not change."""
         self._keeps, self._kept = keeps, None
 
     def _on_cpu(

@@ -21,7 +21,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-mprefer-vector-width=512",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
 LIBRARY_FLAGS = ("-fPIC", "-shared")
 COMPILERS = ("g++", "clang++", "c++")
 HUGE_PAGE, MADV_HUGEPAGE = 2 << 20, 14  # Linux's

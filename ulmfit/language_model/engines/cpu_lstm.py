@@ -15,16 +15,22 @@ from torch.autograd.function import once_differentiable
 from ulmfit.language_model.engines.compiled import kernels, large_empty
 from ulmfit.language_model.engines.products import Product
 
+BLOCK_ROWS = 4480
+"""Rows of inputs that are multiplied at once where nothing is kept: enough for a product's full speed."""
+
 
 class CastWeights:
     """A layer's weights in the type of a computation, cast and packed once for all chunks that share them."""
 
-    def __init__(self, input_weight: Tensor, recurrent_weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+    def __init__(
+        self, input_weight: Tensor, recurrent_weight: Tensor, bias: Tensor, dtype: torch.dtype
+    ) -> None:
         self.dtype, self.bias = dtype, bias.detach()
         self.input = input_weight.detach().to(dtype)
         self._recurrent = recurrent_weight.detach()
         self._products: dict[str, Product] = {}
         self._whole: Tensor | None = None
+        self._space: Tensor | None = None
 
     def recurrent(self, mask: Tensor | None) -> Tensor:
         """Return the recurrent weight under a mask, (4H, H); without one always the same tensor."""
@@ -47,15 +53,20 @@ class CastWeights:
             return self.product("step back" if back else "step", rows)
         return Product(recurrent.t() if back else recurrent, rows)
 
-    def gates(self, inputs: Tensor) -> Tensor:
-        """Return the inputs' part of the gates, (T, B, 4H), in new memory."""
+    def gates(self, inputs: Tensor, *, reuse: bool = False) -> Tensor:
+        """Return the inputs' part of the gates, (T, B, 4H); with `reuse` until the next call that has it."""
         time, batch, width = inputs.shape
         columns = len(self.input)
         if self.dtype == torch.float32 and width >= 512:
             return self.product("input", time * batch)(inputs.flatten(0, 1)).view(time, batch, columns)
-        gates = large_empty(inputs, time, batch, columns)
-        torch.mm(inputs.flatten(0, 1), self.input.t(), out=gates.flatten(0, 1))
-        return gates
+        size = time * batch * columns
+        if not reuse or self._space is None or len(self._space) < size:
+            self._space = large_empty(inputs, size)
+        gates = self._space[:size].view(time * batch, columns)
+        if not reuse:
+            self._space = None
+        torch.mm(inputs.flatten(0, 1), self.input.t(), out=gates)
+        return gates.view(time, batch, columns)
 
 
 def without_graph(
@@ -63,13 +74,21 @@ def without_graph(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute what `LSTMFunction` does, and keep nothing for a backward pass."""
     time, batch, _ = inputs.shape
-    units = hidden.shape[1]
-    gates = weights.gates(inputs.contiguous())
-    outputs = inputs.new_empty(time + 1, batch, units)
+    inputs = inputs.contiguous()
+    outputs = inputs.new_empty(time + 1, batch, hidden.shape[1])
     outputs[0] = hidden
     cells = [cell.detach().clone(memory_format=torch.contiguous_format), torch.empty_like(cell)]
     product = weights.step(weights.recurrent(mask), mask, batch)
-    _steps(gates, outputs, lambda now: cells[now % 2], weights.bias, product)
+    block = max(BLOCK_ROWS // batch, 1)
+    for first in range(0, time, block):
+        gates = weights.gates(inputs[first : first + block], reuse=True)
+        _steps(
+            gates,
+            outputs[first : first + len(gates) + 1],
+            lambda now, first=first: cells[(first + now) % 2],
+            weights.bias,
+            product,
+        )
     return outputs[1:], outputs[time].clone(), cells[time % 2]
 
 

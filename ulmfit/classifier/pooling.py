@@ -1,4 +1,4 @@
-"""Concat pooling [last, maximum, mean] over the true tokens of documents, chunk by chunk (ULMFiT, section 3.3).
+"""Concat pooling [last, maximum, mean] over the true tokens, chunk by chunk (ULMFiT, section 3.3).
 
 Shapes: B documents, T tokens of a chunk, R documents that have tokens in it (the first ones), E units.
 """

@@ -1,7 +1,7 @@
 """The papers' classifier schedules as phases, by name and number of epochs: `layered:8`.
 
-fastai's `slice(low, high)` is `Phase(lowest_rate=low, learning_rate=high)`: the rates of the layer groups that
-the model has lie evenly in log space between the two, frozen groups included.
+fastai's `slice(low, high)` is `Phase(lowest_rate=low, learning_rate=high)`: the rates of all layer groups,
+frozen ones included, lie evenly in log space between the two.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ class ClassifierSettings(TrainingSettings):
     gradient_window: int = Field(
         0,
         ge=0,
-        description="tokens at a document's end, in whole chunks, that gradients flow through, also from chunk "
-        "to chunk; 0: every chunk has gradients, which stay inside of it",
+        description="tokens at a document's end, in whole chunks, that gradients flow through, from chunk to "
+        "chunk as well; 0: every chunk has gradients, which stay inside of it",
     )
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")

@@ -64,7 +64,7 @@ class Encoder(nn.Module):
 
     @contextmanager
     def weights_kept(self) -> Iterator[None]:
-        """Let weights be cast and packed once for all chunks that are read inside; they must not change there.
+        """Let weights be cast and packed once for all chunks read inside; they must not change there.
 
         A block inside of another one belongs to it. The backward pass may come later.
         """

@@ -22,13 +22,9 @@ import torch
 from torch import Tensor
 
 FLAGS = (
-    "-std=c++17",
-    "-O3",
-    "-march=native",
-    "-mprefer-vector-width=512",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
+    # Compilers take half of an AVX-512 register unless told; the cell is arithmetic, and a quarter faster so.
+    *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
 )
 LIBRARY_FLAGS = ("-fPIC", "-shared")
 COMPILERS = ("g++", "clang++", "c++")

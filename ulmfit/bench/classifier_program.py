@@ -1,8 +1,9 @@
-"""What the processes of `ulmfit bench classifier` run; arguments: FOLDER JOB, the job as JSON, and maybe `make`.
+"""What the processes of `ulmfit bench classifier` run; arguments: FOLDER JOB and perhaps `make`.
 
-With `make` the weights that both libraries begin with are written to FOLDER, and what fastai says of some
-documents with them in fp32. The documents are made up from a seed. The last line of the output is a JSON
-object; loading of libraries, the making of model and documents, and the first batches are not timed.
+JOB is a job as JSON. With `make` the weights that both libraries begin with are written to FOLDER, and what
+fastai says of some documents with them in fp32. The documents are made up from a seed. The last line of the
+output is a JSON object; loading of libraries, the making of model and documents, and the first batches are
+not timed.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ def made_documents(sizes: Sizes, count: int, seed: int) -> list[numpy.ndarray]:
     return numpy.split(words.astype(numpy.uint16), numpy.cumsum(lengths)[:-1])
 
 
-def made_labels(count: int) -> numpy.ndarray:
+def made_labels(count: int) -> list[int]:
     """Return as many labels, each as often as the others."""
-    return numpy.arange(count) % LABELS
+    return [number % LABELS for number in range(count)]
 
 
 class Watch:

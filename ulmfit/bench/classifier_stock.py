@@ -60,8 +60,8 @@ def load_our_weights(model: torch.nn.Module, ours: Mapping[str, Tensor]) -> None
         tensors[_stock_name(name)] = tensor
     if unknown := model.load_state_dict(tensors, strict=False).unexpected_keys:
         raise ValueError(f"fastai's model has no {unknown[0]}")
-    for rnn in model.get_submodule("0.module.rnns").children():
-        rnn.reset()
+    encoder: Any = model.get_submodule("0.module")
+    encoder.reset()
 
 
 def _stock_name(name: str) -> str:
@@ -74,7 +74,7 @@ def _stock_name(name: str) -> str:
 
 def stock_loader(
     documents: Sequence[numpy.ndarray],
-    labels: numpy.ndarray,
+    labels: Sequence[int],
     sizes: Sizes,
     batch_size: int,
     device: torch.device,
@@ -86,7 +86,7 @@ def stock_loader(
 
     items = [
         (TensorText(torch.from_numpy(document.astype(numpy.int64))), torch.tensor(label))
-        for document, label in zip(documents, labels.tolist(), strict=True)
+        for document, label in zip(documents, labels, strict=True)
     ]
     return SortedDL(
         items,

@@ -5,7 +5,7 @@ Shapes: T tokens of a chunk, B batch, I inputs, H units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -82,20 +82,23 @@ def without_graph(
     block = max(BLOCK_ROWS // batch, 1)
     for first in range(0, time, block):
         gates = weights.gates(inputs[first : first + block], reuse=True)
-        _steps(
-            gates,
-            outputs[first : first + len(gates) + 1],
-            lambda now, first=first: cells[(first + now) % 2],
-            weights.bias,
-            product,
-        )
+        part = outputs[first : first + len(gates) + 1]
+        _steps(gates, part, cells, weights.bias, product, first)
     return outputs[1:], outputs[time].clone(), cells[time % 2]
 
 
 def _steps(
-    gates: Tensor, outputs: Tensor, cells: Callable[[int], Tensor], bias: Tensor, product: Product
+    gates: Tensor,
+    outputs: Tensor,
+    cells: Sequence[Tensor] | Tensor,
+    bias: Tensor,
+    product: Product,
+    first: int = 0,
 ) -> None:
-    """Fill `outputs` (T + 1, B, H) and the cells from their first entries on."""
+    """Fill `outputs` (T + 1, B, H) and the cells, both from an entry before the first step on.
+
+    The entries of `cells` are used in turn, beginning with number `first`.
+    """
     time, batch, units = len(gates), gates.shape[1], outputs.shape[2]
     step, threads = kernels()[gates.dtype].cell_forward, torch.get_num_threads()
     for now in range(time):
@@ -106,8 +109,8 @@ def _steps(
             gates[now].data_ptr(),
             recurrent_part.data_ptr(),
             bias.data_ptr(),
-            cells(now).data_ptr(),
-            cells(now + 1).data_ptr(),
+            cells[(first + now) % len(cells)].data_ptr(),
+            cells[(first + now + 1) % len(cells)].data_ptr(),
             outputs[now + 1].data_ptr(),
             threads,
         )
@@ -144,7 +147,7 @@ class LSTMFunction(torch.autograd.Function):
         outputs = inputs.new_empty(time + 1, batch, units)
         cells = weights.bias.new_empty(time + 1, batch, units)
         outputs[0], cells[0] = hidden, cell
-        _steps(gates, outputs, cells.__getitem__, weights.bias, weights.step(recurrent, mask, batch))
+        _steps(gates, outputs, cells, weights.bias, weights.step(recurrent, mask, batch))
         ctx.save_for_backward(inputs, outputs, cells, gates, recurrent, mask)
         ctx.weights = weights
         ctx.spent = False

@@ -123,6 +123,7 @@ def tiny_classifier(**changes: object) -> TrainClassifier:
         phases=(Phase(epochs=1, trainable_groups=1, learning_rate=1e-2), Phase(epochs=3, learning_rate=1e-2)),
         batch_size=8,
         bptt=8,
+        precision="fp32",
     )
     return TrainClassifier(
         dataset=InventedDataset(),

@@ -311,7 +311,7 @@ def import_(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm or precision")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier or precision")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -330,8 +330,12 @@ def bench(
     overrides: SetOption = None,
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
-    model: Annotated[str | None, typer.Option(help="lm: full, small, qrnn, quick or all")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="lm: measured steps of a process")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="lm, classifier: full, small, quick or all; lm: qrnn")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
 ) -> None:
     """Measure this project beside the stock library, in one run, in alternating processes."""

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from ulmfit.classifier.schedules import multifit_1cycle, multifit_cycle, slanted, ulmfit_gradual
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings, PretrainSettings
 from ulmfit.language_model.stages import Direction
@@ -70,23 +71,6 @@ class Preset(Settings):
     )
 
 
-def slanted(epochs: int, rate: float, trainable_groups: int = 0) -> Phase:
-    """Return a phase of slanted triangular rates: cut fraction .1 (section 3.2), beta1 .7 (section 4.1)."""
-    return Phase(
-        epochs=epochs,
-        learning_rate=rate,
-        trainable_groups=trainable_groups,
-        schedule="stlr",
-        warm_up=0.1,
-        momentum=(0.7, 0.7, 0.7),
-    )
-
-
-def gradual_unfreezing(groups: int, rate: float, last_epochs: int) -> tuple[Phase, ...]:
-    """Return ULMFiT's phases: one layer group more every epoch, then all of them (section 3.3)."""
-    return (*(slanted(1, rate, trained) for trained in range(1, groups)), slanted(last_epochs, rate))
-
-
 def head_then_all(head_rate: float, rate: float, epochs: int) -> tuple[Phase, ...]:
     """Return one epoch of the top group alone, then `epochs` of all groups, each one cycle."""
     return (
@@ -121,7 +105,7 @@ ULMFIT = Preset(
         gradient_clip=0.12,
     ),
     classifier=ClassifierSettings(
-        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=6),
+        phases=ulmfit_gradual(10),
         batch_size=64,
         dropouts=ULMFIT_DROPOUTS,
         select="last",
@@ -130,24 +114,6 @@ ULMFIT = Preset(
 
 MULTIFIT_DROPOUTS = Dropouts(output=0.25, hidden=0.1, input=0.2, embedding=0.02, weight=0.15)
 """The values of MultiFiT's configuration `multifit_paper_version`."""
-
-
-def multifit_cycle(
-    epochs: int, rate: float, *, discriminative: float = 1, trainable_groups: int = 0
-) -> Phase:
-    """Return one cycle as in MultiFiT's code: momentum .8 to .7 and back, fastai v1's warm-up of 30%."""
-    return Phase(
-        epochs=epochs,
-        learning_rate=rate,
-        discriminative=discriminative,
-        trainable_groups=trainable_groups,
-        warm_up=0.3,
-        momentum=(0.8, 0.7, 0.8),
-    )
-
-
-MULTIFIT_CLASSIFIER_PHASE = multifit_cycle(8, 2e-2, discriminative=(2 * 2.6**4) ** 0.2)
-"""`1cycle`: rates from 1e-2 / 2.6**4 for the lowest of six layer groups to 2e-2 for the head."""
 
 MULTIFIT = Preset(
     note="MultiFiT (Eisenschlos et al. 2019), 4 QRNN layers of 1550 units, 15k pieces",
@@ -176,7 +142,7 @@ MULTIFIT = Preset(
         gradient_clip=0.12,
     ),
     classifier=ClassifierSettings(
-        phases=(MULTIFIT_CLASSIFIER_PHASE,),
+        phases=multifit_1cycle(8),
         batch_size=18,
         dropouts=MULTIFIT_DROPOUTS.changed(multiplier=0.5),
         weight_decay=0.01,
@@ -215,7 +181,7 @@ MULTIFIT_FP16 = Preset(
         precision="bf16",
     ),
     classifier=ClassifierSettings(
-        phases=(MULTIFIT_CLASSIFIER_PHASE,),
+        phases=multifit_1cycle(8),
         batch_size=20,
         # fastai v1's defaults for classifiers, which are ULMFiT's.
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
@@ -243,7 +209,7 @@ SMALL = Preset(
         gradient_clip=0.25,
     ),
     classifier=ClassifierSettings(
-        phases=gradual_unfreezing(groups=5, rate=1e-2, last_epochs=2),
+        phases=ulmfit_gradual(6),
         batch_size=64,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),
@@ -265,7 +231,7 @@ TOY = Preset(
         phases=head_then_all(1e-2, 5e-3, 3), batch_size=16, bptt=50, dropouts=Dropouts(multiplier=0.5)
     ),
     classifier=ClassifierSettings(
-        phases=gradual_unfreezing(groups=4, rate=1e-2, last_epochs=6),
+        phases=ulmfit_gradual(9, groups=4),
         batch_size=32,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),

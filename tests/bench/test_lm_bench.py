@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from ulmfit.bench import lm, lm_program, loader_program
 from ulmfit.bench.compare import Case, Comparison, Measured, compare
 from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Sizes, flop_per_token
-from ulmfit.bench.lm_profile import Event, microseconds
+from ulmfit.bench.lm_profile import Event, kind_in_a_stream, microseconds
 from ulmfit.bench.made_tokens import BOS_ID, write_made_tokens
 from ulmfit.bench.measure import Program, Run
 from ulmfit.bench.run import Options, bench
@@ -160,7 +161,9 @@ def test_the_time_of_events_goes_to_their_parts() -> None:
     backward = Event("autograd::engine::evaluate_function: MmBackward0", 4, 8, None, sequence=5)
     gradient = Event("aten::mm", 5, 16, backward, ((20, 14), (14, 3)), sequence=9)
     other = Event("aten::add", 6, 64, None)
-    rows = microseconds([other, gradient, backward, loss, recurrent, product, layer], sizes)
+    rows = microseconds(
+        [other, gradient, backward, loss, recurrent, product, layer], partial(kind_in_a_stream, sizes)
+    )
     assert rows == {
         "decoder and loss": 32,
         "layer 1, cell and rest": 2 + 8,

@@ -14,7 +14,8 @@ from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.classifier.fit import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
-from ulmfit.classifier.model import TextClassifier, concat_pooling, layer_groups
+from ulmfit.classifier.model import TextClassifier, layer_groups
+from ulmfit.classifier.pooling import concat_pooling
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json

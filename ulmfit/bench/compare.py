@@ -194,6 +194,14 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def memory_of(comparison: Comparison, device: str) -> Comparison:
+    """Return the peak memory that the same two programs say of themselves, on a GPU that of the device."""
+    figure = "gpu_peak_mebibytes" if device == "cuda" else "peak_mebibytes"
+    values = (comparison.figures[who].get(figure, float("nan")) for who in ("ours", "stock"))
+    ours, stock = (Measured(value, value, value) for value in values)
+    return Comparison(f"{comparison.case}: peak memory", "MiB", ours, stock, smaller_is_better=True)
+
+
 # --- Output -------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ulmfit.bench.compare import Case, Comparison, Measured, aligned, compare, speed_report
+from ulmfit.bench.compare import Case, Comparison, aligned, compare, memory_of, speed_report
 from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
 from ulmfit.bench.made_tokens import write_made_tokens
 from ulmfit.bench.measure import Program, Run, measure
@@ -190,7 +190,7 @@ def _report(
     profiles: Mapping[str, Mapping[str, float]],
     device: Device,
 ) -> Report:
-    memory = [_memory(comparison, device) for comparison in comparisons]
+    memory = [memory_of(comparison, device) for comparison in comparisons]
     described = {"device": device, "tokens": "made up: phrases in documents as long as Wikipedia's"}
     speed = speed_report("lm", [*comparisons, *memory], described)
     cases = [dict(case) for case in speed.cases]
@@ -199,16 +199,8 @@ def _report(
             case["profile_milliseconds"] = profiles[pair.name]
     tables = [speed.table, "", *_operations_table(comparisons)]
     for name, rows in profiles.items():
-        tables += ["", f"where a step's time goes, {name}, in a profiled run", *_profile_table(rows)]
+        tables += ["", f"where a step's time goes, {name}, in a profiled run", *profile_table(rows, "step")]
     return Report("\n".join(tables), cases)
-
-
-def _memory(comparison: Comparison, device: Device) -> Comparison:
-    """Return the peak memory of the same two programs."""
-    figure = "gpu_peak_mebibytes" if device == "cuda" else "peak_mebibytes"
-    values = (comparison.figures[who].get(figure, float("nan")) for who in ("ours", "stock"))
-    ours, stock = (Measured(value, value, value) for value in values)
-    return Comparison(f"{comparison.case}: peak memory", "MiB", ours, stock, smaller_is_better=True)
 
 
 def _operations_table(comparisons: Sequence[Comparison]) -> list[str]:
@@ -227,8 +219,9 @@ def _operations_table(comparisons: Sequence[Comparison]) -> list[str]:
     return aligned(rows)
 
 
-def _profile_table(rows: Mapping[str, float]) -> list[str]:
+def profile_table(rows: Mapping[str, float], unit: str) -> list[str]:
+    """Return the milliseconds of every part as an aligned table."""
     total = sum(rows.values())
-    lines = [("", "ms a step", "share")]
+    lines = [("", f"ms a {unit}", "share")]
     lines += [(name, f"{value:.2f}", f"{100 * value / total:.1f}%") for name, value in rows.items()]
     return aligned([*lines, ("all", f"{total:.2f}", "100.0%")])

@@ -68,15 +68,15 @@ class MarkedLoss(StreamLoss):
 
 def mark_parts(model: LanguageModel) -> None:
     """Mark the parts of a model, and those of all training in this process."""
-    _mark(model.encoder, "draw_masks", MASKS)
-    _mark(model.encoder, "_embed", EMBEDDING)
-    _mark(model.decoder, "drop", MASKS)
+    mark(model.encoder, "draw_masks", MASKS)
+    mark(model.encoder, "_embed", EMBEDDING)
+    mark(model.decoder, "drop", MASKS)
     for number, rnn in enumerate(model.encoder.rnns, 1):
-        _mark(rnn, "forward", f"{LAYER}{number}")
-    _mark(Guard, "step", OPTIMIZER)
+        mark(rnn, "forward", f"{LAYER}{number}")
+    mark(Guard, "step", OPTIMIZER)
 
 
-def _mark(owner: Any, name: str, marked_as: str) -> None:
+def mark(owner: Any, name: str, marked_as: str) -> None:
     method: Callable[..., Any] = getattr(owner, name)
 
     def marked(*arguments: Any, **options: Any) -> Any:
@@ -89,8 +89,8 @@ def _mark(owner: Any, name: str, marked_as: str) -> None:
 class Profile:
     """The profile of some steps."""
 
-    def __init__(self, sizes: Sizes, steps: int, device: torch.device) -> None:
-        self.sizes, self.steps = sizes, steps
+    def __init__(self, kind: Kind, steps: int, device: torch.device) -> None:
+        self.kind, self.steps = kind, steps
         self.on_gpu = device.type == "cuda"
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.on_gpu else [])]
         self._profile = profile(activities=activities, record_shapes=True)
@@ -108,7 +108,7 @@ class Profile:
         # The device's own list of kernels and marks would count them a second time.
         operations = [event for event in self._profile.events() or () if event.device_type == DeviceType.CPU]
         events = [Event.of(event, self.on_gpu) for event in operations]
-        rows = {name: value / 1000 / self.steps for name, value in microseconds(events, self.sizes).items()}
+        rows = {name: value / 1000 / self.steps for name, value in microseconds(events, self.kind).items()}
         rows[REST] = 1000 * seconds / self.steps - sum(rows.values())
         return rows
 
@@ -134,8 +134,12 @@ class Event:
         return cls(event.name, event.time_range.start, own, parent, shapes, event.sequence_nr)
 
 
-def microseconds(events: Iterable[Event], sizes: Sizes) -> Rows:
-    """Return the time of every part; what belongs to none is left out."""
+Kind = Callable[[Event], str]
+"""Says what an event inside of a layer does."""
+
+
+def microseconds(events: Iterable[Event], kind: Kind) -> Rows:
+    """Return the time of every part, in a layer of every kind; what belongs to none is left out."""
     in_order = sorted(events, key=lambda event: event.start)
     parts_of_numbers: dict[int, str] = {}
     rows: dict[str, float] = defaultdict(float)
@@ -146,7 +150,8 @@ def microseconds(events: Iterable[Event], sizes: Sizes) -> Rows:
     for event in in_order:
         name = _marked(event) or parts_of_numbers.get(_backward_number(event))
         if name is not None:
-            rows[_row(name, event, sizes)] += event.own_microseconds
+            row = f"{name}, {kind(event)}" if name.startswith(LAYER) else name
+            rows[row] += event.own_microseconds
     return dict(sorted(rows.items()))
 
 
@@ -168,16 +173,21 @@ def _backward_number(event: Event | None) -> int:
     return -1
 
 
-def _row(name: str, event: Event, sizes: Sizes) -> str:
-    return f"{name}, {_kind(event, sizes)}" if name.startswith(LAYER) else name
-
-
-def _kind(event: Event, sizes: Sizes) -> str:
-    """Return what an event inside of a layer does."""
+def operands(event: Event) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the shapes of a matrix product's two sides; None for any other event."""
     if event.name not in PRODUCTS or len(event.shapes) < 2:
-        return OTHER
+        return None
     # The operands come last, after the bias that `addmm` adds; a packed one comes first.
     left, right = event.shapes[:2] if event.name == PACKED_PRODUCT else event.shapes[-2:]
+    return left, right
+
+
+def kind_in_a_stream(sizes: Sizes, event: Event) -> str:
+    """Return what an event inside of a layer of a language model does."""
+    both = operands(event)
+    if both is None:
+        return OTHER
+    left, right = both
     tokens = sizes.tokens_of_a_step
     if left[-1] == tokens or (event.name != PACKED_PRODUCT and right[0] == tokens):
         return GRADIENTS

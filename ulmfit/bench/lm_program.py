@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ulmfit.bench.lm_job import Job, Sizes
-from ulmfit.bench.lm_profile import LOADER, MarkedLoss, Profile, mark_parts, part
+from ulmfit.bench.lm_profile import LOADER, MarkedLoss, Profile, kind_in_a_stream, mark_parts, part
 from ulmfit.language_model.engines.cuda_graph import GraphedStep
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
@@ -58,7 +58,9 @@ class Clock:
     def __init__(self, job: Job) -> None:
         device = torch.device(job.device)
         self.job, self.memory = job, PeakMemory(device)
-        self.profile = Profile(job.sizes, job.steps, device) if job.profile else None
+        self.profile = (
+            Profile(partial(kind_in_a_stream, job.sizes), job.steps, device) if job.profile else None
+        )
         self.figures: Figures = {}
         self._started = 0.0
 
@@ -217,7 +219,7 @@ def run_stock(job: Job, folder: Path) -> Figures:
     if own_names.unexpected_keys:
         raise ValueError(f"fastai's model has no {own_names.unexpected_keys[0]}")
     learner.model.to(device)
-    autocast = _stock_precision(learner, job)
+    autocast = stock_precision(learner, job.precision, job.device)
     ids, targets = next(iter(loaders.valid))
     learner.model.eval()
     with torch.no_grad(), autocast:
@@ -230,8 +232,8 @@ def run_stock(job: Job, folder: Path) -> Figures:
     return {**clock.figures, "first_loss": first_loss, "valid_loss": float(learner.recorder.values[-1][1])}
 
 
-def _stock_precision(learner: Any, job: Job) -> torch.autocast:
-    """Give fastai's learner the job's precision; return what computes in it outside of the learner.
+def stock_precision(learner: Any, precision: str, device: str) -> torch.autocast:
+    """Give fastai's learner a precision; return what computes in it outside of the learner.
 
     fastai's mixed precision names the device `cuda`, which does nothing on a CPU; there it is told `cpu`.
     """
@@ -240,12 +242,12 @@ def _stock_precision(learner: Any, job: Job) -> torch.autocast:
     class OnThisDevice(MixedPrecision):
         def before_fit(self) -> None:
             super().before_fit()
-            if job.device == "cpu":
-                self.autocast = torch.autocast("cpu", TYPES[job.precision])
+            if device == "cpu":
+                self.autocast = torch.autocast("cpu", TYPES[precision])
 
-    if job.precision != "fp32":
-        learner.add_cb(OnThisDevice(job.precision))
-    return torch.autocast(job.device, TYPES[job.precision], enabled=job.precision != "fp32")
+    if precision != "fp32":
+        learner.add_cb(OnThisDevice(precision))
+    return torch.autocast(device, TYPES[precision], enabled=precision != "fp32")
 
 
 # --- Both ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from ulmfit.errors import InputError
 if TYPE_CHECKING:
     from ulmfit.recipe import Recipe
 
-BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "precision")}
+BENCHES = {
+    name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier", "precision")
+}
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Options:
     runs: Path = Path("runs")
     mirror: Path | None = None
     model: str | None = None
-    """lm: which sizes of a language model."""
+    """lm, classifier: which sizes of a model."""
     steps: int | None = None
-    """lm: measured steps of a process; None: what takes about half a minute."""
+    """lm, classifier: measured steps of a process; None: what takes about half a minute."""
 
 
 @dataclass(frozen=True)

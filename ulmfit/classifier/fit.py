@@ -14,13 +14,13 @@ import pandas
 import torch
 from torch import Tensor
 
+from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
-from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
@@ -72,6 +72,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     )
     size = f"{len(train_split.ids):,} texts, {len(loader):,} steps an epoch"
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
+    work.measure("padding_share", loader.padding_share(settings.bptt))
     resampled = _resampled(stage, targets, tokenizer, dataset) if settings.subword_sampling else None
     history = train(
         model,
@@ -108,36 +109,24 @@ def predict_values(
     activation: Callable[[Tensor], Tensor],
 ) -> numpy.ndarray:
     """Return what `activation` makes of the model's outputs (documents, K), in the order of `documents`."""
-    loader = DocumentLoader(documents, [0] * len(documents), batch_size, shuffled=False)
-    device = next(model.parameters()).device
-    model.eval()
-    result: numpy.ndarray | None = None
-    with torch.inference_mode():
-        for chosen, (ids, lengths, _) in zip(loader.order(0), loader.batches(0), strict=True):
-            outputs: Tensor = model(ids.to(device), lengths.to(device))
-            values = activation(outputs.double()).cpu().numpy()
-            if result is None:
-                result = numpy.empty((len(documents), values.shape[1]))
-            result[chosen] = values
-    if result is None:
-        raise InputError("there are no texts to predict")
-    return result
+    return activation(torch.from_numpy(predict_logits(model, documents, batch_size))).numpy()
 
 
 def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassifier) -> EncodedSplit:
     table = pandas.read_parquet(dataset / f"{split}.parquet")
     encoded = tokenizer.encode(table["text"].tolist())
+    limit = stage.settings.maximum_tokens
     return EncodedSplit(
         ids=table["id"].tolist(),
         labels=table["label"].tolist(),
         documents=_as_read(encoded, stage),
-        cut=sum(len(document) > stage.settings.maximum_tokens for document in encoded),
+        cut=sum(len(document) > limit for document in encoded) if limit else 0,
     )
 
 
 def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:
     """Return the tokens that the classifier reads of each text, in its direction."""
-    documents = [document[: stage.settings.maximum_tokens] for document in encoded]
+    documents = [document[: stage.settings.maximum_tokens or None] for document in encoded]
     if stage.direction == "backward":
         documents = [reading_order(document, document[0], backward=True) for document in documents]
     return documents

@@ -33,6 +33,7 @@ class DocumentLoader:
         shuffled: bool = True,
     ) -> None:
         self.documents, self.labels = documents, labels
+        self._labels = numpy.asarray(labels)
         self.batch_size, self.seed, self.shuffled = batch_size, seed, shuffled
         self.lengths = numpy.array([len(document) for document in documents])
 
@@ -40,6 +41,19 @@ class DocumentLoader:
     def tokens_read(self) -> int:
         """Tokens that an epoch reads."""
         return int(self.lengths.sum())
+
+    def padding_share(self, bptt: int, epoch: int = 0) -> float:
+        """Return the share of padding in the tokens that a model computes in `epoch`.
+
+        A model reads chunks of `bptt` tokens; a document that has ended is in none of the later ones.
+        """
+        computed = 0
+        for chosen in self._order(epoch):
+            lengths = self.lengths[chosen]
+            starts = numpy.arange(0, lengths.max(), bptt)
+            rows = (lengths[:, None] > starts).sum(axis=0)
+            computed += int((rows * numpy.minimum(bptt, lengths.max() - starts)).sum())
+        return 1 - self.tokens_read / computed if computed else 0.0
 
     def __len__(self) -> int:
         """Return the batches of an epoch."""
@@ -52,6 +66,9 @@ class DocumentLoader:
 
     def order(self, epoch: int) -> list[numpy.ndarray]:
         """Return the documents' numbers, batch by batch."""
+        return self._order(epoch)
+
+    def _order(self, epoch: int) -> list[numpy.ndarray]:
         if not self.shuffled:
             return self._split(numpy.argsort(-self.lengths, kind="stable"))
         random = numpy.random.default_rng([self.seed, epoch])
@@ -75,5 +92,4 @@ class DocumentLoader:
         ids = numpy.full((len(chosen), lengths.max()), PAD_ID, dtype=numpy.int64)
         for row, index in enumerate(chosen):
             ids[row, : lengths[row]] = self.documents[index]
-        labels = numpy.asarray(self.labels)[chosen]
-        return torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(labels)
+        return torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(self._labels[chosen])

@@ -7,37 +7,113 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.language_model.encoder import Encoder
+from ulmfit.language_model.encoder import Encoder, State
 
 
 class SentenceEncoder(nn.Module):
-    """Runs the encoder over chunks of `bptt` tokens; gradients stay inside a chunk (BPT3C, section 3.3)."""
+    """Reads documents in chunks of `bptt` tokens and pools what the encoder gives (BPT3C, section 3.3).
 
-    def __init__(self, encoder: Encoder, bptt: int) -> None:
+    The hidden state is carried from chunk to chunk, and every token is pooled, whatever gets gradients:
+
+    - `gradient_window` 0: all chunks have gradients, which stay inside of a chunk, because the state is
+      detached between two of them. This is what fastai does with its `max_len`, but for the tokens before
+      that, which fastai leaves out of the pooling. Memory grows with the longest document.
+    - W > 0: gradients flow through the last ceil(W / bptt) chunks of each document, the last of which may be
+      shorter than the others, and from chunk to chunk inside of them. The chunks before run without a graph:
+      they are constants, and the gradient is that of the window alone. Memory is bounded by W.
+
+    Chunks begin at a document's first token, so that neither way depends on the other documents of a batch.
+    Without gradients one chunk at a time is in memory.
+    """
+
+    def __init__(self, encoder: Encoder, bptt: int, gradient_window: int = 0) -> None:
         super().__init__()
         self.module = encoder
         self.bptt = bptt
+        self.window_chunks = -(-gradient_window // bptt)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Map ids (B, T), sorted by falling length, to outputs (B, T, E); zero after a document's end.
+        """Map ids (B, T), sorted by falling length, and lengths (B,) to pooled outputs (B, 3E).
 
         Documents that have ended leave the batch, so their padding costs nothing from the next chunk on.
         """
-        state = self.module.initial_state(ids.shape[0])
-        chunks = []
-        for start in range(0, ids.shape[1], self.bptt):
-            rows = int((lengths > start).sum())
-            state = [tuple(part[:, :rows].contiguous().detach() for part in layer) for layer in state]
-            outputs, state = self.module(ids[:rows, start : start + self.bptt], state)
-            chunks.append(functional.pad(outputs, (0, 0, 0, 0, 0, ids.shape[0] - rows)))
-        return torch.cat(chunks, dim=1)
+        with self.module.weights_kept():
+            counts: list[int] = lengths.tolist()
+            skipped = [self._skipped(count) for count in counts]
+            if any(skipped):
+                return self._in_two_parts(ids, lengths, skipped).vector(lengths)
+            state = self.module.initial_state(len(ids))
+            return self._read(ids, lengths, counts, state)[0].vector(lengths)
+
+    def _skipped(self, tokens: int) -> int:
+        """Return how many tokens of a document of so many come before its gradient window."""
+        if not self.window_chunks or not torch.is_grad_enabled():
+            return 0
+        return max(-(-tokens // self.bptt) - self.window_chunks, 0) * self.bptt
+
+    def _in_two_parts(self, ids: Tensor, lengths: Tensor, skipped: list[int]) -> Pooled:
+        """Read what comes before the windows without a graph, then all windows from their beginnings on."""
+        long = sum(tokens > 0 for tokens in skipped)
+        before = torch.tensor(skipped, device=ids.device)
+        state = self.module.initial_state(len(ids))
+        with torch.no_grad():
+            longest = [tuple(part[:, :long] for part in layer) for layer in state]
+            pooled, reached = self._read(ids[:long], before[:long], skipped[:long], longest)
+        start = Pooled.nothing(len(ids), pooled.last.shape[1], pooled.last).then(pooled)
+        state = [
+            tuple(
+                torch.cat([new.to(old.dtype), old[:, long:]], dim=1) for new, old in zip(*layer, strict=True)
+            )
+            for layer in zip(reached, state, strict=True)
+        ]
+        left = lengths - before
+        order = left.argsort(descending=True, stable=True)
+        places = torch.arange(int(left.max()), device=ids.device) + before[order, None]
+        window = ids[order].gather(1, places.clamp(max=ids.shape[1] - 1))
+        state = [tuple(part[:, order] for part in layer) for layer in state]
+        ends, _ = self._read(window, left[order], left[order].tolist(), state)
+        return start.rows(order).then(ends).rows(order.argsort())
+
+    def _read(self, ids: Tensor, lengths: Tensor, counts: list[int], state: State) -> tuple[Pooled, State]:
+        """Read documents to their ends; return what is pooled, and the states in which they ended.
+
+        `counts` are the lengths, where reading them does not wait for the device. The states are right for
+        documents of whole chunks alone: in padding they go on.
+        """
+        pooled: Pooled | None = None
+        ended: list[State] = []
+        rows = len(ids)
+        for start in range(0, counts[0], self.bptt):
+            stay = sum(count > start for count in counts[:rows])
+            if stay < rows:
+                ended.append(_rows(state, stay, rows))
+                rows = stay
+            state = _rows(state, 0, rows)
+            if not self.window_chunks:
+                state = [tuple(part.detach() for part in layer) for layer in state]
+            end = min(start + self.bptt, counts[0])
+            outputs, state = self.module(ids[:rows, start:end], state)
+            time = end - start
+            inside = (lengths[:rows] - start).clamp(max=time)
+            chunk = Pooled.of(outputs.transpose(0, 1), inside, min(counts[rows - 1] - start, time))
+            pooled = chunk if pooled is None else pooled.then(chunk)
+        assert pooled is not None
+        parts = [state, *reversed(ended)]
+        return pooled, [
+            tuple(torch.cat(pieces, dim=1) for pieces in zip(*layer, strict=True))
+            for layer in zip(*parts, strict=True)
+        ]
+
+
+def _rows(state: State, first: int, end: int) -> State:
+    return [tuple(part[:, first:end].contiguous() for part in layer) for layer in state]
 
 
 class PoolingClassifier(nn.Module):
-    """Concat pooling [last, max, mean] and two layers with batch norm and dropout (section 3.3)."""
+    """Two layers with batch norm and dropout on top of pooled outputs (section 3.3)."""
 
     def __init__(self, encoder_units: int, labels: int, settings: ClassifierSettings) -> None:
         super().__init__()
@@ -52,23 +128,9 @@ class PoolingClassifier(nn.Module):
             nn.Linear(hidden, labels),
         )
 
-    def forward(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Map outputs (B, T, E) and lengths (B,) to logits (B, K)."""
-        return self.layers(concat_pooling(outputs, lengths))
-
-
-def concat_pooling(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """Map (B, T, E) to (B, 3E): the last true token's output, and maximum and mean over true tokens.
-
-    The result is fp32 for bf16 outputs, so that the mean is summed and the head computes in it.
-    """
-    batch, time, _ = outputs.shape
-    wide = torch.promote_types(outputs.dtype, torch.float32)
-    padding = (torch.arange(time, device=outputs.device)[None, :] >= lengths[:, None]).unsqueeze(2)
-    last = outputs[torch.arange(batch, device=outputs.device), lengths - 1]
-    maximum = outputs.masked_fill(padding, -torch.inf).amax(dim=1)
-    mean = outputs.masked_fill(padding, 0).sum(dim=1, dtype=wide) / lengths[:, None]
-    return torch.cat([last.to(wide), maximum.to(wide), mean], dim=1)
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map pooled outputs (B, 3E) to logits (B, K)."""
+        return self.layers(pooled)
 
 
 class TextClassifier(nn.Module):
@@ -76,12 +138,12 @@ class TextClassifier(nn.Module):
 
     def __init__(self, encoder: Encoder, labels: int, settings: ClassifierSettings) -> None:
         super().__init__()
-        self.encoder = SentenceEncoder(encoder, settings.bptt)
+        self.encoder = SentenceEncoder(encoder, settings.bptt, settings.gradient_window)
         self.head = PoolingClassifier(encoder.units[-1], labels, settings)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Map ids (B, T), sorted by falling length, and lengths (B,) to logits (B, K)."""
-        return self.head(self.encoder(ids, lengths), lengths)
+        return self.head(self.encoder(ids, lengths))
 
     def hidden_tensors(self) -> dict[str, Tensor]:
         """A classifier carries nothing from batch to batch."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ulmfit.classifier.schedules import read_schedule
 from ulmfit.datasets.stages import Task
 from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
@@ -18,7 +19,15 @@ class ClassifierSettings(TrainingSettings):
     """The head, the dropouts, the loss, and the phases of gradual unfreezing."""
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
-    maximum_tokens: int = Field(1400, ge=2, description="tokens of a document that are read; the rest is cut")
+    maximum_tokens: int = Field(
+        1400, ge=0, description="tokens of a document that are read, the rest is cut; 0: no limit"
+    )
+    gradient_window: int = Field(
+        0,
+        ge=0,
+        description="tokens at a document's end, in whole chunks, that gradients flow through, from chunk to "
+        "chunk as well; 0: every chunk has gradients, which stay inside of it",
+    )
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
     dropouts: Dropouts = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)
@@ -37,11 +46,16 @@ class ClassifierSettings(TrainingSettings):
         description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
         "are classified well weigh less; 0: off",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "fp32", description="of matrix products and activations; auto: as for language models"
+    evaluation_batch: int = Field(
+        256, ge=1, description="documents predicted at once; changes nothing but rounding"
     )
-    evaluation_batch: int = Field(64, ge=1, description="documents predicted at once")
     batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
+
+    @field_validator("phases", mode="before")
+    @classmethod
+    def _are_phases_or_a_schedule(cls, value: Any) -> Any:
+        """Read the name of a schedule, such as `layered:8`."""
+        return read_schedule(value) if isinstance(value, str) else value
 
     def check_task(self, task: Task) -> None:
         """Raise InputError for a setting of classes where the task has none."""

@@ -22,7 +22,7 @@ class TrainClassifier(Stage):
     """
 
     stage_name: ClassVar[str] = "classifier"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
     dataset: DatasetStage = Field(description="the labelled texts")
     tokenizer: TokenizerStage = Field(description="the language model's tokenizer")
     language_model: FineTune | Pretrain | ImportedModel | None = Field(

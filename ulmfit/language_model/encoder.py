@@ -6,6 +6,8 @@ The last layer has E outputs, so that the decoder can share the embedding's weig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from torch import Tensor, nn
@@ -45,6 +47,7 @@ class Encoder(nn.Module):
         size, layers = architecture.embedding_size, architecture.layers
         self.encoder = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
         nn.init.uniform_(self.encoder.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        self._keeps_weights = False
         self.units = [architecture.hidden_size] * (layers - 1) + [size]
         self.rnns = nn.ModuleList(
             recurrent_layer(architecture, self.dropouts, number, inputs, units)
@@ -58,6 +61,26 @@ class Encoder(nn.Module):
     def layers(self) -> list[WeightDropLSTM | WeightDropQRNN]:
         """Return the recurrent layers, lowest first."""
         return cast(list[WeightDropLSTM | WeightDropQRNN], list(self.rnns))
+
+    @contextmanager
+    def weights_kept(self) -> Iterator[None]:
+        """Let weights be cast and packed once for all chunks read inside; they must not change there.
+
+        A block inside of another one belongs to it. The backward pass may come later.
+        """
+        if self._keeps_weights:
+            yield
+            return
+        self._keep_weights(True)
+        try:
+            yield
+        finally:
+            self._keep_weights(False)
+
+    def _keep_weights(self, keeps: bool) -> None:
+        self._keeps_weights = keeps
+        for layer in self.layers():
+            layer.keep_weights(keeps)
 
     def draw_masks(self, batch_size: int) -> Masks:
         """Return the dropouts of one chunk: random ones in training, none in evaluation."""

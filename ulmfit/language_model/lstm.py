@@ -5,6 +5,8 @@ Shapes: T tokens of a chunk, B batch, I inputs, H units. Inside a layer time com
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,9 @@ from torch.nn import functional
 from ulmfit.language_model.compute import PLAIN, Compute
 from ulmfit.language_model.engines.cudnn import lstm_function
 from ulmfit.language_model.masks import applied
+
+if TYPE_CHECKING:
+    from ulmfit.language_model.engines.cpu_lstm import CastWeights
 
 LSTMState = tuple[Tensor, Tensor]
 """Hidden and cell state, each (1, B, H); the cell state never has fewer than 32 bits."""
@@ -31,12 +36,16 @@ class InputWeights(nn.Module):
 class WeightDropLSTM(nn.Module):
     """One LSTM layer; its recurrent weight is dropped by a mask that the encoder draws once a chunk."""
 
+    _keeps: bool
+    _kept: CastWeights | None
+
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
         lstm = nn.LSTM(inputs, units)
         self.weight_hh_l0_raw = dict(lstm.named_parameters())["weight_hh_l0"]
         self.module = InputWeights(lstm)
         self.units = units
+        self.keep_weights(False)
 
     @property
     def dropped_weight(self) -> Tensor:
@@ -68,22 +77,48 @@ class WeightDropLSTM(nn.Module):
         output, hidden, cell = torch.lstm(inputs, state, weights, True, 1, 0.0, self.training, False, False)
         return output, (hidden, cell)
 
+    def _needs_graph(self, *tensors: Tensor) -> bool:
+        """Return whether gradients of parameters or `tensors` may be asked for."""
+        needed = (tensor.requires_grad for tensor in (*tensors, *self.parameters()))
+        return torch.is_grad_enabled() and any(needed)
+
+    def _cast_weights(self, dtype: torch.dtype) -> CastWeights:
+        from ulmfit.language_model.engines.cpu_lstm import CastWeights
+
+        if self._kept is not None and self._kept.dtype == dtype:
+            return self._kept
+        other = self.module
+        bias = other.bias_ih_l0 + other.bias_hh_l0
+        weights = CastWeights(other.weight_ih_l0, self.weight_hh_l0_raw, bias, dtype)
+        if self._keeps:
+            self._kept = weights
+        return weights
+
+    def keep_weights(self, keeps: bool) -> None:
+        """Keep the weights as the engine wants them, or forget them; while kept, they must not change."""
+        self._keeps, self._kept = keeps, None
+
     def _on_cpu(
         self, inputs: Tensor, state: LSTMState, weight_mask: Tensor | None
     ) -> tuple[Tensor, LSTMState]:
-        from ulmfit.language_model.engines.cpu_lstm import LSTMFunction
+        from ulmfit.language_model.engines.cpu_lstm import LSTMFunction, without_graph
 
-        other = self.module
-        output, hidden, cell = LSTMFunction.apply(
-            inputs,
-            state[0].squeeze(0),
-            state[1].squeeze(0),
-            other.weight_ih_l0,
-            self.weight_hh_l0_raw,
-            weight_mask,
-            other.bias_ih_l0,
-            other.bias_hh_l0,
-        )
+        weights, hidden, cell = self._cast_weights(inputs.dtype), state[0].squeeze(0), state[1].squeeze(0)
+        if self._needs_graph(inputs, *state):
+            other = self.module
+            output, hidden, cell = LSTMFunction.apply(
+                inputs,
+                hidden,
+                cell,
+                other.weight_ih_l0,
+                self.weight_hh_l0_raw,
+                weight_mask,
+                other.bias_ih_l0,
+                other.bias_hh_l0,
+                weights,
+            )
+        else:
+            output, hidden, cell = without_graph(inputs, hidden, cell, weights, weight_mask)
         return output, (hidden.unsqueeze(0), cell.unsqueeze(0))
 
     def _on_cuda(

@@ -80,6 +80,9 @@ class WeightDropQRNN(nn.Module):
         sizes = [self.units] if self.window == 1 else [self.units, self.inputs]
         return tuple(self.dropped_weight.new_zeros(1, batch_size, size) for size in sizes)
 
+    def keep_weights(self, keeps: bool) -> None:
+        """Do nothing: its weights are cast in one product a chunk."""
+
     def forward(
         self,
         inputs: Tensor,

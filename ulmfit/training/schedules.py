@@ -16,8 +16,14 @@ ONE_CYCLE_DIVISION, ONE_CYCLE_FINAL_DIVISION = 25.0, 1e5
 
 
 def layer_rates(phase: Phase, groups: int) -> numpy.ndarray:
-    """Return the peak rate of each layer group, lowest layer first: rate / 2.6^(distance from the top)."""
+    """Return the peak rate of each layer group, lowest layer first: rate / 2.6^(distance from the top).
+
+    With `lowest_rate` the ratio of two neighbours is what leads there; one group alone has the highest rate.
+    """
     distance = numpy.arange(groups - 1, -1, -1)
+    if phase.lowest_rate:
+        share = distance / max(groups - 1, 1)
+        return phase.learning_rate * (phase.lowest_rate / phase.learning_rate) ** share
     return phase.learning_rate / phase.discriminative**distance
 
 

@@ -18,6 +18,12 @@ class Phase(Settings):
     discriminative: float = Field(
         2.6, ge=1, description="each lower layer group's rate is divided by this; 1: the same rate everywhere"
     )
+    lowest_rate: float = Field(
+        0.0,
+        ge=0,
+        description="peak rate of the lowest layer group; those between lie evenly in log space, as with "
+        "fastai's slice, and `discriminative` is not used; 0: off",
+    )
     trainable_groups: int = Field(0, ge=0, description="layer groups trained, counted from the top; 0: all")
     schedule: Literal["one_cycle", "stlr", "cosine", "constant"] = Field(
         "one_cycle",

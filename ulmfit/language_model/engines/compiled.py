@@ -22,7 +22,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math")
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
+    # Compilers take half of an AVX-512 register unless told; the cell is arithmetic, and a quarter faster so.
+    *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
+)
 LIBRARY_FLAGS = ("-fPIC", "-shared")
 COMPILERS = ("g++", "clang++", "c++")
 HUGE_PAGE, MADV_HUGEPAGE = 2 << 20, 14  # Linux's

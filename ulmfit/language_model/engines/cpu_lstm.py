@@ -5,7 +5,8 @@ Shapes: T tokens of a chunk, B batch, I inputs, H units.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,106 @@ from torch.autograd.function import once_differentiable
 
 from ulmfit.language_model.engines.compiled import kernels, large_empty
 from ulmfit.language_model.engines.products import Product
+
+BLOCK_ROWS = 4480
+"""Rows of inputs that are multiplied at once where nothing is kept: enough for a product's full speed."""
+
+
+class CastWeights:
+    """A layer's weights in the type of a computation, cast and packed once for all chunks that share them."""
+
+    def __init__(
+        self, input_weight: Tensor, recurrent_weight: Tensor, bias: Tensor, dtype: torch.dtype
+    ) -> None:
+        self.dtype, self.bias = dtype, bias.detach()
+        self.input = input_weight.detach().to(dtype)
+        self._recurrent = recurrent_weight.detach()
+        self._products: dict[str, Product] = {}
+        self._whole: Tensor | None = None
+        self._space: Tensor | None = None
+
+    def recurrent(self, mask: Tensor | None) -> Tensor:
+        """Return the recurrent weight under a mask, (4H, H); without one always the same tensor."""
+        if mask is not None:
+            return (self._recurrent * mask).to(self.dtype)
+        if self._whole is None:
+            self._whole = self._recurrent.to(self.dtype)
+        return self._whole
+
+    def product(self, name: Literal["input", "inputs back", "step", "step back"], rows: int) -> Product:
+        """Return the product with a weight that no mask changes."""
+        if name not in self._products:
+            weight = self.input if name.startswith("input") else self.recurrent(None)
+            self._products[name] = Product(weight.t() if name.endswith("back") else weight, rows)
+        return self._products[name]
+
+    def step(self, recurrent: Tensor, mask: Tensor | None, rows: int, *, back: bool = False) -> Product:
+        """Return the product of a time step with the recurrent weight that `recurrent` gave."""
+        if mask is None:
+            return self.product("step back" if back else "step", rows)
+        return Product(recurrent.t() if back else recurrent, rows)
+
+    def gates(self, inputs: Tensor, *, reuse: bool = False) -> Tensor:
+        """Return the inputs' part of the gates, (T, B, 4H); with `reuse` until the next call that has it."""
+        time, batch, width = inputs.shape
+        columns = len(self.input)
+        if self.dtype == torch.float32 and width >= 512:
+            return self.product("input", time * batch)(inputs.flatten(0, 1)).view(time, batch, columns)
+        size = time * batch * columns
+        if not reuse or self._space is None or len(self._space) < size:
+            self._space = large_empty(inputs, size)
+        gates = self._space[:size].view(time * batch, columns)
+        if not reuse:
+            self._space = None
+        torch.mm(inputs.flatten(0, 1), self.input.t(), out=gates)
+        return gates.view(time, batch, columns)
+
+
+def without_graph(
+    inputs: Tensor, hidden: Tensor, cell: Tensor, weights: CastWeights, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what `LSTMFunction` does, and keep nothing for a backward pass."""
+    time, batch, _ = inputs.shape
+    inputs = inputs.contiguous()
+    outputs = inputs.new_empty(time + 1, batch, hidden.shape[1])
+    outputs[0] = hidden
+    cells = [cell.detach().clone(memory_format=torch.contiguous_format), torch.empty_like(cell)]
+    product = weights.step(weights.recurrent(mask), mask, batch)
+    block = max(BLOCK_ROWS // batch, 1)
+    for first in range(0, time, block):
+        gates = weights.gates(inputs[first : first + block], reuse=True)
+        part = outputs[first : first + len(gates) + 1]
+        _steps(gates, part, cells, weights.bias, product, first)
+    return outputs[1:], outputs[time].clone(), cells[time % 2]
+
+
+def _steps(
+    gates: Tensor,
+    outputs: Tensor,
+    cells: Sequence[Tensor] | Tensor,
+    bias: Tensor,
+    product: Product,
+    first: int = 0,
+) -> None:
+    """Fill `outputs` (T + 1, B, H) and the cells, both from an entry before the first step on.
+
+    The entries of `cells` are used in turn, beginning with number `first`.
+    """
+    time, batch, units = len(gates), gates.shape[1], outputs.shape[2]
+    step, threads = kernels()[gates.dtype].cell_forward, torch.get_num_threads()
+    for now in range(time):
+        recurrent_part = product(outputs[now])
+        step(
+            batch,
+            units,
+            gates[now].data_ptr(),
+            recurrent_part.data_ptr(),
+            bias.data_ptr(),
+            cells[(first + now) % len(cells)].data_ptr(),
+            cells[(first + now + 1) % len(cells)].data_ptr(),
+            outputs[now + 1].data_ptr(),
+            threads,
+        )
 
 
 class LSTMFunction(torch.autograd.Function):
@@ -32,38 +133,23 @@ class LSTMFunction(torch.autograd.Function):
         mask: Tensor | None,
         input_bias: Tensor,
         recurrent_bias: Tensor,
+        weights: CastWeights,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Map inputs (T, B, I), hidden and cell (B, H) to outputs (T, B, H) and the last two (B, H)."""
+        """Map inputs (T, B, I), hidden and cell (B, H) to outputs (T, B, H) and the last two (B, H).
+
+        `weights` are the same as those before, ready to use.
+        """
         time, batch, _ = inputs.shape
-        units, dtype = hidden.shape[1], inputs.dtype
+        units = hidden.shape[1]
         inputs = inputs.contiguous()
-        input_weight = input_weight.to(dtype)
-        recurrent = (recurrent_weight if mask is None else recurrent_weight * mask).to(dtype)
-        bias = input_bias + recurrent_bias
-        if dtype == torch.float32 and inputs.shape[2] >= 512:
-            gates = Product(input_weight, time * batch)(inputs.flatten(0, 1)).view(time, batch, 4 * units)
-        else:
-            gates = large_empty(inputs, time, batch, 4 * units)
-            torch.mm(inputs.flatten(0, 1), input_weight.t(), out=gates.flatten(0, 1))
+        recurrent = weights.recurrent(mask)
+        gates = weights.gates(inputs)
         outputs = inputs.new_empty(time + 1, batch, units)
-        cells = bias.new_empty(time + 1, batch, units)
+        cells = weights.bias.new_empty(time + 1, batch, units)
         outputs[0], cells[0] = hidden, cell
-        product, step = Product(recurrent, batch), kernels()[dtype].cell_forward
-        threads = torch.get_num_threads()
-        for now in range(time):
-            recurrent_part = product(outputs[now])
-            step(
-                batch,
-                units,
-                gates[now].data_ptr(),
-                recurrent_part.data_ptr(),
-                bias.data_ptr(),
-                cells[now].data_ptr(),
-                cells[now + 1].data_ptr(),
-                outputs[now + 1].data_ptr(),
-                threads,
-            )
-        ctx.save_for_backward(inputs, outputs, cells, gates, input_weight, recurrent, mask)
+        _steps(gates, outputs, cells, weights.bias, weights.step(recurrent, mask, batch))
+        ctx.save_for_backward(inputs, outputs, cells, gates, recurrent, mask)
+        ctx.weights = weights
         ctx.spent = False
         ctx.set_materialize_grads(False)
         return outputs[1:], outputs[time].clone(), cells[time].clone()
@@ -77,7 +163,8 @@ class LSTMFunction(torch.autograd.Function):
         if ctx.spent:
             raise RuntimeError("the fast engine goes backward once only: its activations are overwritten")
         ctx.spent = True
-        inputs, outputs, cells, gates, input_weight, recurrent, mask = ctx.saved_tensors
+        inputs, outputs, cells, gates, recurrent, mask = ctx.saved_tensors
+        weights: CastWeights = ctx.weights
         needs = ctx.needs_input_grad
         time, batch, units = outputs.shape[0] - 1, outputs.shape[1], outputs.shape[2]
         d_outputs = outputs.new_zeros(time, batch, units) if d_outputs is None else d_outputs.contiguous()
@@ -87,7 +174,8 @@ class LSTMFunction(torch.autograd.Function):
             if d_cell is None
             else d_cell.clone(memory_format=torch.contiguous_format)
         )
-        product, step = Product(recurrent.t(), batch), kernels()[inputs.dtype].cell_backward
+        product = weights.step(recurrent, mask, batch, back=True)
+        step = kernels()[inputs.dtype].cell_backward
         threads = torch.get_num_threads()
         d_biases = cells.new_zeros(threads, 4 * units)
         for now in reversed(range(time)):
@@ -108,13 +196,13 @@ class LSTMFunction(torch.autograd.Function):
         d_gates = gates.flatten(0, 1)
         d_inputs = None
         if needs[0]:
-            d_inputs = Product(input_weight.t(), len(d_gates))(d_gates).view_as(inputs)
+            d_inputs = weights.product("inputs back", len(d_gates))(d_gates).view_as(inputs)
         d_input_weight = _weight_gradient(d_gates, inputs, cells.dtype) if needs[3] else None
         d_recurrent = _weight_gradient(d_gates, outputs[:-1], cells.dtype) if needs[4] else None
         if d_recurrent is not None and mask is not None:
             d_recurrent *= mask
         d_bias = d_biases.sum(0)
-        return d_inputs, later, d_cell, d_input_weight, d_recurrent, None, d_bias, d_bias
+        return d_inputs, later, d_cell, d_input_weight, d_recurrent, None, d_bias, d_bias, None
 
 
 def _weight_gradient(d_gates: Tensor, left: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,10 +6,12 @@ Every row of a table is resampled with the same draws, so that differences betwe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from ulmfit.evaluation.outcomes import Outcomes, Scores
+    from ulmfit.evaluation.outcomes import Outcomes, Scores
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -25,6 +27,8 @@ def document_weights(documents: int, resamples: int, seed: int = SEED) -> Iterat
 
     A resample draws as many documents as there are, with replacement. The draws depend on the arguments only.
     """
+    import numpy as np
+
     source = np.random.default_rng(seed)
     block = max(1, _CELLS // documents)
     for first in range(0, resamples, block):
@@ -40,6 +44,8 @@ def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: 
 
     Seeds are held fixed: all runs are scored on the same drawn documents.
     """
+    import numpy as np
+
     blocks = [
         [run.resampled(weights) for run in runs]
         for weights in document_weights(runs[0].documents, resamples, seed)
@@ -52,6 +58,8 @@ def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: 
 
 def percentile_interval(samples: np.ndarray) -> np.ndarray:
     """Return the bounds between which the middle 95 % of the samples lie: shape (2, ...)."""
+    import numpy as np
+
     return np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
 
 

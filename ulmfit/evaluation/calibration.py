@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.evaluation.record_part import RecordPart
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BINS = 15
 
 LOWEST, HIGHEST = 0.01, 1000.0
 """Temperatures that are searched."""
 
-_FLOOR = float(np.finfo(np.float32).tiny)
+_FLOOR = 2.0**-126
 """A probability of 0, which float32 rounds small ones to, counts as the smallest that it can hold."""
 
 
@@ -111,6 +113,8 @@ def measure(logits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> Cali
     the text's bin; confidence is the probability of the predicted label, the bins have equal widths
     (Guo et al. 2017, section 2).
     """
+    import numpy as np
+
     probabilities = _softmax(logits)
     confidence, right = probabilities[np.arange(len(gold)), predicted], gold == predicted
     wanted = np.eye(probabilities.shape[1])[gold]
@@ -133,11 +137,15 @@ def _bin(count: int, confidence: float, hits: float) -> ReliabilityBin:
 
 
 def _codes(predictions: Predictions, names: list[str]) -> np.ndarray:
+    import numpy as np
+
     index = {label: number for number, label in enumerate(predictions.labels)}
     return np.array([index[name] for name in names], dtype=np.intp)
 
 
 def _log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    import numpy as np
+
     return np.log(np.maximum(probabilities.astype(np.float64), _FLOOR))
 
 
@@ -148,6 +156,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _nll(logits: np.ndarray, gold: np.ndarray) -> float:
+    import numpy as np
     from scipy.special import log_softmax
 
     return max(0.0, float(-log_softmax(logits, axis=1)[np.arange(len(gold)), gold].mean()))

@@ -6,26 +6,29 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from ulmfit.classifier.predictions import Predictions, check_same_rows
-from ulmfit.classifier.task_predictions import TaskPredictions, average_any
 from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
 from ulmfit.evaluation.metrics import confusion_matrix, label_scores
-from ulmfit.evaluation.outcomes import Outcomes, Scores, outcomes_of
 from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
-from ulmfit.evaluation.task_metrics import scores
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ulmfit.classifier.task_predictions import TaskPredictions
+    from ulmfit.evaluation.outcomes import Outcomes, Scores
+
+    Runs = Sequence[tuple[int, TaskPredictions]]
+    """A row's seeds, each with the predictions of its run."""
 
 Matrix = tuple[tuple[int, ...], ...]
 Kind = Literal["model", "ensemble", "baseline", "comparison"]
-Runs = Sequence[tuple[int, TaskPredictions]]
-"""A row's seeds, each with the predictions of its run."""
 
 
 class MetricValues(RecordPart):
@@ -154,6 +157,9 @@ def scored_row(
     one value. `resamples` is the number for the bootstrap intervals. Raises InputError without runs, for a
     seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
+    from ulmfit.evaluation.outcomes import outcomes_of
+    from ulmfit.evaluation.task_metrics import scores
+
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:
         raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
@@ -187,6 +193,8 @@ def _averaged(
     name: str, valid: Sequence[TaskPredictions], test: Sequence[TaskPredictions]
 ) -> tuple[list[TaskPredictions], list[TaskPredictions]]:
     """Average the runs into one on each split; thresholds of several labels come from validation."""
+    from ulmfit.classifier.task_predictions import average_any
+
     if valid:
         on_valid, on_test = average_any(valid, test)
         return [on_valid], [on_test]

@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from ulmfit.evaluation.bootstrap import LEVEL, SEED
-from ulmfit.evaluation.outcomes import Outcomes
 from ulmfit.evaluation.record_part import RecordPart
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ulmfit.evaluation.outcomes import Outcomes
 
 Interval = tuple[float, float]
 
@@ -84,6 +88,8 @@ def permutation_p(
     a difference at least as large. Where so few documents differ that every permutation can be tried, it is
     exact, r / n.
     """
+    import numpy as np
+
     if permutations is None:
         permutations = PERMUTATIONS if first[0].is_quick(metric) else PERMUTATIONS_ONE_BY_ONE
     count = math.lcm(len(first), len(second))
@@ -112,10 +118,14 @@ def permutation_p(
 
 
 def _all_swaps(documents: int) -> Iterator[np.ndarray]:
+    import numpy as np
+
     yield (np.arange(2**documents)[:, None] >> np.arange(documents)) % 2 == 1
 
 
 def _random_swaps(differing: int, permutations: int, documents: int, seed: int) -> Iterator[np.ndarray]:
+    import numpy as np
+
     source = np.random.default_rng(seed)
     block = max(1, _CELLS // documents)
     for first in range(0, permutations, block):

@@ -180,6 +180,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["extract", "nowhere.bz2", "out"], "nowhere.bz2 does not exist"),
         (["clean", "--older", "soon"], "expected a number of days"),
         (["report", RECIPE], "is not finished; run the recipe first"),
+        (["explain", RECIPE, "--document", "test-1"], "the classifiers are not finished"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(arguments: list, message: str, tmp_path: Path) -> None:

@@ -208,6 +208,7 @@ def report(
     publish: Annotated[
         Path | None, typer.Option(help="folder recipes/LANGUAGE: copy record and logs there, renew its table")
     ] = None,
+    errors: Annotated[int, typer.Option(min=0, help="most confident errors that the page shows")] = 20,
 ) -> None:
     """Write a recipe's Markdown table and HTML page again from its finished stages."""
     from ulmfit import results
@@ -215,7 +216,7 @@ def report(
 
     chosen = _recipe(recipe, preset, overrides, seeds, train_sizes, label_noise)
     folder = runs / chosen.run_name
-    results.rewrite(chosen, Runner(runs), folder)
+    results.rewrite(chosen, Runner(runs), folder, errors)
     _print_results(folder)
     if publish is not None:
         for path in results.publish(chosen, Runner(runs), folder, publish):
@@ -402,6 +403,23 @@ def describe(error: BaseException) -> str:
 def _stop(signal_number: int, frame: object) -> NoReturn:
     print("\nulmfit: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
     sys.exit(128 + signal_number)
+
+
+@app.command()
+def explain(
+    recipe: RecipeArgument,
+    document: Annotated[str, typer.Option(help="id of a text of the test split")],
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Show what each word of a text did for the label that the finished classifiers predict."""
+    from ulmfit import error_report
+    from ulmfit.runner import Runner
+
+    chosen = _recipe(recipe, preset, overrides, seeds)
+    print("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
+from ulmfit.error_report import MOST_ERRORS, gather_errors
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
@@ -35,9 +36,8 @@ EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results -->", re.DOTALL)
 
 
-def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
+def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
-    from ulmfit.error_report import gather_errors
     from ulmfit.evaluation.record import write_record
     from ulmfit.evaluation.report import render_html
     from ulmfit.evaluation.table import markdown_table
@@ -47,7 +47,7 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     write_text(folder / TABLE, markdown_table(record))
     samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
     pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
-    errors = gather_errors(experiment, runner)
+    errors = gather_errors(experiment, runner, most=most_errors)
     page = render_html(
         record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
     )
@@ -72,7 +72,7 @@ def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[st
     return {"configuration": _configuration(recipe), "outputs": outputs}
 
 
-def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
+def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write the results again; InputError when a stage is not finished."""
     for stage in runner.order(*recipe.stages().all()):
         if not runner.is_done(stage):
@@ -80,7 +80,7 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path) -> Record:
                 f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    return write_results(recipe, runner, folder)
+    return write_results(recipe, runner, folder, most_errors)
 
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:

@@ -206,10 +206,10 @@ def test_every_number_of_the_table_is_on_the_page(page):
 def test_statistics_are_on_the_page(page):
     text = " ".join(" ".join(Page(page).text).split())
     for shown in (
-        "89.24 ± 0.28 85.24 – 92.74",
+        "89.24 ± 0.28 [85.2, 92.7]",
         "Difference from ULMFiT, forward + backward",
         "−31.25 −36.25 to −27.25",
-        "< 0.001 0.004 0.016",
+        "<0.001 0.004 0.016",
         "± 8.00 within it",
         "best of a shared task macro F1 76.8 Table 3 there not verified",
         "fastText accuracy 71.25 its paper frozen vectors",

@@ -150,14 +150,15 @@ def cut_text(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> CutText:
     The word at the end of what is read may be there in part; a repetition that has a mark is one word.
     """
     words = normalize(text).split()
+    mark = tokenizer.repetition_id
     numbers: list[int] = []
-    if tokenizer.repetition_id is not None:
+    if mark is not None:
         words, numbers = collapse_words(words)
     ids, lengths = tokenizer.encode_words(words)
     begins = np.append(0, np.cumsum(lengths))
     spans = list(pairwise(begins.tolist()))
-    if numbers:
-        ids = np.insert(ids, begins[numbers], tokenizer.repetition_id)
+    if mark is not None and numbers:
+        ids = np.insert(ids, begins[numbers], mark)
         words, spans = _with_repetitions(words, spans, set(numbers))
     ids = np.append(tokenizer.bos_id, ids).astype(np.int32)[: maximum_tokens or None]
     read = [

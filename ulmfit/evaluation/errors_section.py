@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ulmfit.classifier.occlusion import Explanation, Word
+from ulmfit.evaluation import table
 from ulmfit.evaluation.charts import interval_chart
 from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake, Part, Share
 
@@ -17,7 +18,6 @@ FAINT = 0.02
 """Of weights below this share of the largest nothing is shown."""
 NAMED = 4
 """Words of either sign that are named below an explained text."""
-MINUS = "−"
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,7 @@ def strongest(words: Sequence[Word], most: int = NAMED) -> list[Word]:
 
 def points(weight: float) -> str:
     """Return a weight in percentage points, with its sign."""
-    rounded = _rounded(weight)
-    return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):.1f}"
+    return table.points(weight, 1)
 
 
 def _rounded(weight: float) -> float:

@@ -12,9 +12,6 @@ from ulmfit.evaluation.charts import interval_chart, strip_chart
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 
-SMALLEST_P = 0.001
-"""Smaller p-values are shown as being below it."""
-
 
 @dataclass(frozen=True)
 class Value:
@@ -93,9 +90,9 @@ def describe_results(record: Record) -> Results:
     with_valid = any(row.valid_metrics for row in record.rows)
 
     def row_of(row: RowResult) -> ResultRow:
-        cells = [row.metrics.get(name) for name in metrics]
-        cells += [row.valid_metrics.get(metrics[0])] if with_valid else []
-        values = [_value(cell, with_interval=place == 0) for place, cell in enumerate(cells)]
+        cells = [(name, row.metrics.get(name)) for name in metrics]
+        cells += [("", row.valid_metrics.get(metrics[0]))] if with_valid else []
+        values = [_value(cell, name, with_interval=name == metrics[0]) for name, cell in cells]
         return ResultRow(row.name, row.kind, values, _seeds(row), _strip(row, metrics[0], low, high))
 
     return Results(
@@ -139,18 +136,19 @@ def _strip(row: RowResult, metric: str, low: float, high: float) -> Markup:
     return strip_chart(seen.values, seen.mean, low, high, title, seen.interval)
 
 
-def _value(metric: MetricValues | None, *, with_interval: bool) -> Value:
+def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Value:
     if metric is None:
         return Value("–", "")
+    factor = 1 if name in table.IN_UNITS_OF_LABELS else 100
     return Value(
-        f"{100 * metric.mean:.2f}",
-        "" if metric.sd is None else f"± {100 * metric.sd:.2f}",
+        f"{factor * metric.mean:.2f}",
+        "" if metric.sd is None else f"± {factor * metric.sd:.2f}",
         _interval(metric.interval) if with_interval and metric.interval else "",
     )
 
 
 def _interval(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.2f} – {100 * interval[1]:.2f}"
+    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> list[Compared]:
@@ -166,31 +164,21 @@ def _compared(reference: str, metric: str, group: Sequence[Comparison]) -> Compa
         reference,
         table.METRIC_TITLES.get(metric, metric),
         [_compared_row(one, low, high) for one in group],
-        _signed(low, 1),
-        _signed(high, 1),
+        table.points(low, 1),
+        table.points(high, 1),
     )
 
 
 def _compared_row(one: Comparison, low: float, high: float) -> ComparedRow:
-    interval = f"{_signed(one.interval[0])} to {_signed(one.interval[1])}"
-    title = f"{one.row} minus {one.reference}: {_signed(one.difference)} points, 95 % interval {interval}"
+    interval = f"{table.points(one.interval[0])} to {table.points(one.interval[1])}"
+    difference = table.points(one.difference)
+    title = f"{one.row} minus {one.reference}: {difference} points, 95 % interval {interval}"
     return ComparedRow(
         name=one.row,
-        difference=_signed(one.difference),
+        difference=difference + (table.NOISE_MARK if one.within_seed_noise else ""),
         interval=interval,
-        p_values=[p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
+        p_values=[table.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
         seed_margin="–" if one.seed_margin is None else f"± {100 * one.seed_margin:.2f}",
         within_seed_noise=bool(one.within_seed_noise),
         chart=interval_chart(one.difference, one.interval, low, high, title, origin=0.0),
     )
-
-
-def p_value(p: float) -> str:
-    """Return a p-value as text."""
-    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"{p:.3f}"
-
-
-def _signed(difference: float, decimals: int = 2) -> str:
-    rounded = round(100 * difference, decimals)
-    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.{decimals}f}"

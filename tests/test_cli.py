@@ -5,14 +5,12 @@ from __future__ import annotations
 import html
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pandas
 import pytest
 from filelock import FileLock
 
@@ -146,50 +144,6 @@ def test_a_record_of_an_overridden_run_says_so_and_repeats_it(finished: Path) ->
     command = "ulmfit run recipes/test/tiny.py --preset forward --seeds 0 --set classifier.bptt=9"
     assert record["command"] == command
     assert record["hardware"]["threads"] == 1
-
-
-def test_texts_stand_in_the_report_alone(finished: Path, tmp_path: Path) -> None:
-    """The page shows confident errors with their texts; nothing that is published has a text in it."""
-    status, _, errors = ulmfit("report", RECIPE, "--runs", finished, "--publish", tmp_path / "a" / "xx")
-    assert status == 0, errors
-    folder = finished / "test" / "tiny"
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    texts = [
-        text
-        for path in finished.glob("stages/invented_dataset/*/*.parquet")
-        for text in pandas.read_parquet(path)["text"]
-    ]
-    assert any(f">{html.escape(text)}<" in page for text in texts), "this run makes no errors to show"
-    kept = [*(path for path in tmp_path.rglob("*") if path.is_file()), *folder.iterdir()]
-    names = {path.name for path in kept}
-    assert {"record.json", "report.md", "tiny.json", "tiny.log", "README.md"} <= names
-    for path in kept:
-        content = path.read_text(encoding="utf-8")
-        if path.name != "report.html":
-            assert not [text for text in texts if text in content], path
-
-
-def test_the_page_shows_as_many_errors_as_asked_for(finished: Path) -> None:
-    status, _, errors = ulmfit("report", RECIPE, "--runs", finished, "--errors", 1)
-    assert status == 0, errors
-    page = (finished / "test" / "tiny" / "report.html").read_text(encoding="utf-8")
-    assert page.count('<p class="verdict">') == 1
-    assert page.count('<p class="sample shaded"') == 1
-
-
-def test_explaining_a_document(finished: Path) -> None:
-    status, output, errors = ulmfit("explain", RECIPE, "--runs", finished, "--document", "test-1")
-    assert status == 0, errors
-    texts = pandas.read_parquet(next(finished.glob("stages/invented_dataset/*/test.parquet")))
-    words = dict(zip(texts["id"], texts["text"], strict=True))["test-1"].split()
-    first, *lines = output.splitlines()
-    assert re.match(r"test-1: (yes|no) with \d+\.\d %", first)
-    assert len(lines) == len(words)
-    for line, word in zip(lines, words, strict=True):
-        assert re.match(rf" *[+−]?\d+\.\d +[+-]* +{word}\b", line)
-    status, _, errors = ulmfit("explain", RECIPE, "--runs", finished, "--document", "nobody")
-    assert status == 2
-    assert "the test split has no such id; it has test-0, for one" in errors
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:

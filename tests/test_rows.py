@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
-from test_cli import RECIPE, ulmfit
+from test_cli import RECIPE, start, ulmfit
 
 from ulmfit import driver
 from ulmfit.classifier.predictions import average, read_predictions
@@ -200,8 +200,9 @@ def test_every_seed_has_its_own_subset_and_all_see_every_text_unlabelled() -> No
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the command with every row and both curves, at the smallest size."""
     runs = tmp_path_factory.mktemp("rows") / "runs"
-    status, output, errors = ulmfit("run", RECIPE, *OPTIONS, "--runs", runs)
-    assert status == 0, errors
+    process = start("run", RECIPE, *OPTIONS, "--runs", runs)
+    output, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors
     assert "ULMFiT, ensemble of 2 seeds" in output
     assert "model, by train size" in output
     return runs

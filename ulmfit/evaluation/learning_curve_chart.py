@@ -8,8 +8,8 @@ from ulmfit.evaluation.charts import Series, line_chart
 from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.table import METRIC_TITLES
 
-STYLES = ("training", "ramp-3", "ramp-1", "validation", "raw")
-"""CSS classes of the page, in the order of a curve's lines: neural models in one hue, then the baseline."""
+STYLES = ("training", "validation", "third", "fourth", "fifth")
+"""CSS classes of the page, in the order of a curve's lines; they differ in hue or dashes."""
 
 
 def curve_series(curve: LearningCurve) -> list[Series]:

@@ -51,14 +51,16 @@ def test_a_run_ends_with_a_record_a_table_and_a_report(finished: Path) -> None:
     folder = finished / "test" / "tiny"
     record = read_json(folder / "record.json")
     names = [row["name"] for row in record["rows"]]
-    assert names[:4] == [
+    assert names[:5] == [
         "ULMFiT, forward",
         "ULMFiT, backward",
         "ULMFiT, forward + backward",
+        "ULMFiT, ensemble of 2 seeds",
         "from scratch, forward",
     ]
-    assert len([name for name in names if name.startswith("TF-IDF")]) == 2
-    assert all(len(row["metrics"]["accuracy"]["values"]) == 2 for row in record["rows"][:4])
+    assert len([name for name in names if name.startswith("TF-IDF")]) == 4
+    runs = [len(row["metrics"]["accuracy"]["values"]) for row in record["rows"]]
+    assert runs == [2, 2, 2, 1, 2, 1, 1, 1, 1]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert record["leaks"]["checked"] + record["leaks"]["too_short"] == record["dataset"]["rows"]["test"]

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "ulmfit"
 STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evaluation"]
 SHARED = {"assets", "download", "errors", "files", "progress", "provenance", "settings", "stage", "training"}
 TOP = {"bench", "cli", "driver", "experiment", "launch", "presets", "rates", "recipe", "results", "rows"}
-TOP |= {"runner", "slurm"}
+TOP |= {"runner", "scoring", "slurm"}
+TOP |= {"error_report"}
 
 
 def imported(path: Path) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,16 @@ from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.recipe import Experiment, Recipe
-from ulmfit.rows import Row
 from ulmfit.runner import Runner, add_numbered
+from ulmfit.scoring import scored_curves, scored_rows
 from ulmfit.stage import LOG, Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
 from ulmfit.tokens.card import PIECES
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.curves import History
     from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
-    from ulmfit.evaluation.learning_curve import LearningCurve
-    from ulmfit.evaluation.record import Record, RowResult
+    from ulmfit.evaluation.record import Record
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
@@ -39,6 +37,7 @@ MARKED = re.compile(r"<!-- results: (?P<folder>\S+) -->.*?<!-- end of results --
 
 def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
+    from ulmfit.error_report import gather_errors
     from ulmfit.evaluation.record import write_record
     from ulmfit.evaluation.report import render_html
     from ulmfit.evaluation.table import markdown_table
@@ -48,7 +47,10 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path) -> Record:
     write_text(folder / TABLE, markdown_table(record))
     samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
     pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
-    page = render_html(record, _histories(experiment, runner), samples=[samples], pieces=pieces)
+    errors = gather_errors(experiment, runner)
+    page = render_html(
+        record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
+    )
     write_text(folder / REPORT, page)
     write_record(folder / RECORD, record)
     write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
@@ -85,6 +87,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
     from ulmfit.corpus.filtering.leaks import leak_summary
     from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
+    from ulmfit.evaluation.row import compare_rows
 
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
@@ -101,6 +104,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     corpus_card = read_json(runner.folder(experiment.corpus_card) / CORPUS_CARD)
     tokenizer_card = read_json(runner.folder(experiment.tokenizer_card) / TOKENIZER_CARD)
     leaks = leak_summary(runner.folder(experiment.leaks)) if experiment.leaks else None
+    dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
     return Record(
         recipe=recipe.name,
         title=recipe.title,
@@ -108,10 +112,11 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         preset=recipe.preset_name,
         labels=(*labels, *recipe.notes),
         command=_command(recipe),
-        dataset=_dataset_summary(recipe, runner),
-        rows=tuple(_rows(experiment, runner)),
+        dataset=dataset,
+        rows=tuple(row.result for row in rows),
+        comparisons=compare_rows(rows, dataset.metric) if dataset else (),
         published=recipe.published,
-        curves=tuple(_curves(experiment, runner)),
+        curves=tuple(scored_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
@@ -197,73 +202,6 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     described = read_json(runner.folder(recipe.dataset) / "dataset.json")
     fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
     return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
-
-
-def _predictions(experiment: Experiment, runner: Runner) -> Callable[[Sequence[Stage], str], Predictions]:
-    """Return what reads the predictions of stages on a split, averaged."""
-    from ulmfit.classifier.predictions import average, read_predictions
-
-    dataset = experiment.recipe.dataset
-    labels = read_json(runner.folder(dataset) / "dataset.json")["labels"] if dataset else []
-
-    def read(stages: Sequence[Stage], split: str) -> Predictions:
-        files = [runner.folder(stage) / f"predictions-{split}.parquet" for stage in stages]
-        return average([read_predictions(file, labels) for file in files])
-
-    return read
-
-
-def _rows(experiment: Experiment, runner: Runner) -> list[RowResult]:
-    """Score the rows of the table."""
-    from ulmfit.evaluation.record import row_result
-
-    dataset = experiment.recipe.dataset
-    read = _predictions(experiment, runner)
-
-    def scored(row: Row) -> RowResult:
-        result = row_result(
-            row.name,
-            [(seed, read(stages, "test")) for seed, stages in row.runs.items()],
-            kind=row.kind,
-            positive_label=dataset.positive_label if dataset else None,
-            valid_runs=[(seed, read(stages, "valid")) for seed, stages in row.runs.items()],
-        )
-        return result.changed(seeds=row.averaged_seeds, averages_seeds=True) if row.averaged_seeds else result
-
-    return [scored(row) for row in experiment.rows()]
-
-
-def _curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
-    """Score the learning curves by the data set's metric."""
-    from ulmfit.evaluation.learning_curve import learning_curve
-    from ulmfit.evaluation.metrics import main_score
-
-    plans, dataset = experiment.curves(), experiment.recipe.dataset
-    if not plans or dataset is None:
-        return []
-    described = read_json(runner.folder(dataset) / "dataset.json")
-    metric, labels = described["metric"], described["labels"]
-    read = _predictions(experiment, runner)
-
-    def value(stage: Stage) -> float:
-        run = read([stage], "test")
-        return main_score(metric, run.gold, run.predicted, labels, dataset.positive_label)
-
-    return [
-        learning_curve(
-            plan.axis,
-            metric,
-            plan.places,
-            [
-                (system.name, [[value(stage) for stage in point.values()] for point in system.points])
-                for system in plan.systems
-            ],
-            train_texts=described["rows"]["train"],
-            seeds=experiment.recipe.seeds,
-            notes=plan.notes,
-        )
-        for plan in plans
-    ]
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:

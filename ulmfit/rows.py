@@ -36,8 +36,8 @@ class Row:
     name: str
     kind: RowKind
     runs: Mapping[int, tuple[Stage, ...]]
-    averaged_seeds: tuple[int, ...] = ()
-    """Seeds that are averaged into the only run, which stands under the first of them; (): one a run."""
+    average_seeds: bool = False
+    """Whether the seeds are averaged as well, into one run."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,12 @@ def rows_of(experiment: Experiment) -> list[Row]:
         Row(f"ULMFiT, {direction}", "model", {seed: (classifiers[direction, seed],) for seed in recipe.seeds})
         for direction in directions
     ]
+    both = {seed: tuple(classifiers[one, seed] for one in directions) for seed in recipe.seeds}
     if len(directions) > 1:
-        both = {seed: tuple(classifiers[one, seed] for one in directions) for seed in recipe.seeds}
         found.append(Row("ULMFiT, forward + backward", "ensemble", both))
     if "ensemble" in recipe.settings.comparisons and len(recipe.seeds) > 1:
         name = f"ULMFiT, ensemble of {len(recipe.seeds)} seeds"
-        every = {recipe.seeds[0]: tuple(classifiers.values())}
-        found.append(Row(name, "ensemble", every, averaged_seeds=recipe.seeds))
+        found.append(Row(name, "ensemble", both, average_seeds=True))
     for name, stages in (
         (f"ULMFiT without LM fine-tuning, {first}", experiment.without_finetuning),
         (f"ULMFiT with words, {first}", experiment.words.classifiers if experiment.words else {}),

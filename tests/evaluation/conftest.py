@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from evaluation.part_samples import made_up_errors, with_statistics
 from evaluation.samples import made_up_histories, made_up_pieces, made_up_record, made_up_samples
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.report import History, render_html
@@ -23,5 +24,11 @@ def histories() -> list[History]:
 
 @pytest.fixture
 def page(record: Record, histories: list[History]) -> str:
-    """The whole page of the record."""
-    return render_html(record, histories, samples=[made_up_samples()], pieces=made_up_pieces())
+    """The whole page of the record, with statistics and errors."""
+    return render_html(
+        with_statistics(record),
+        histories,
+        samples=[made_up_samples()],
+        pieces=made_up_pieces(),
+        errors=made_up_errors(),
+    )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import MAIN_METRICS, confusion_matrix, main_score, score
+from ulmfit.evaluation.metrics import (
+    MAIN_METRICS,
+    LabelCounts,
+    confusion_matrix,
+    label_scores,
+    label_scores_of_counts,
+    main_score,
+    score,
+    scores_of_counts,
+)
 
 
 def from_matrix(matrix: list[list[int]], labels: list[str]) -> tuple[list[str], list[str]]:
@@ -32,6 +42,13 @@ def test_binary_case_worked_out_by_hand():
     assert scores["macro_precision"] == pytest.approx((2 / 3 + 3 / 4) / 2)
     assert scores["macro_recall"] == pytest.approx((4 / 5 + 3 / 5) / 2)
     assert scores["macro_f1"] == pytest.approx((8 / 11 + 2 / 3) / 2)
+    assert scores["weighted_f1"] == pytest.approx((5 * 8 / 11 + 5 * 2 / 3) / 10)
+    # By chance 6 * 5 + 4 * 5 of 100 pairs agree: (.7 - .5) / (1 - .5).
+    assert scores["kappa"] == pytest.approx(0.4)
+    assert scores["mcc"] == pytest.approx((3 * 4 - 1 * 2) / (4 * 5 * 5 * 6) ** 0.5)
+    by_label = label_scores(gold, predicted, ["no", "yes"])
+    assert by_label["no"] == pytest.approx({"precision": 4 / 6, "recall": 4 / 5, "f1": 8 / 11})
+    assert by_label["yes"] == pytest.approx({"precision": 3 / 4, "recall": 3 / 5, "f1": 2 / 3})
 
 
 def test_average_f_of_germeval_is_not_the_mean_of_the_classes_f1():
@@ -53,6 +70,42 @@ def test_published_confusion_matrix_of_germeval_2017():
     assert confusion_matrix(gold, predicted, labels) == tuple(tuple(row) for row in matrix)
 
 
+def test_average_f_of_germeval_2017s_matrix():
+    """Worked out with fractions: precisions 1513/1930, 416/572, 20/64, recalls 1513/1681, 416/780, 20/105."""
+    labels = ["neutral", "negative", "positive"]
+    gold, predicted = from_matrix([[1513, 143, 25], [345, 416, 19], [72, 13, 20]], labels)
+    scores = score(gold, predicted, labels)
+    precision = (1513 / 1930 + 416 / 572 + 20 / 64) / 3
+    recall = (1513 / 1681 + 416 / 780 + 20 / 105) / 3
+    assert scores["macro_precision"] == pytest.approx(precision)
+    assert scores["macro_recall"] == pytest.approx(recall)
+    assert scores["germeval_f"] == pytest.approx(2 * precision * recall / (precision + recall))
+    assert scores["weighted_f1"] == pytest.approx(
+        (1681 * 3026 / 3611 + 780 * 832 / 1352 + 105 * 40 / 169) / 2566
+    )
+
+
+def test_polevals_positive_class():
+    """A matrix of 1,000 tweets, 134 of them harmful, as task 6-1 of 2019 counted: F1, precision, recall."""
+    gold, predicted = from_matrix([[831, 35], [64, 70]], ["none", "harmful"])
+    scores = score(gold, predicted, ["none", "harmful"], "harmful")
+    names = ("binary_f1", "binary_precision", "binary_recall", "accuracy")
+    assert [round(100 * scores[name], 2) for name in names] == [58.58, 66.67, 52.24, 90.10]
+
+
+def test_polevals_three_classes():
+    """Task 6-2: micro F1, which is accuracy, beside macro F1; the rare classes pull the latter down."""
+    gold, predicted = from_matrix([[90, 0, 0], [2, 1, 1], [3, 0, 3]], ["none", "bullying", "hate"])
+    scores = score(gold, predicted, ["none", "bullying", "hate"])
+    assert scores["micro_f1"] == pytest.approx(0.94)
+    assert scores["macro_f1"] == pytest.approx((180 / 185 + 2 / 5 + 6 / 10) / 3)
+
+
+def test_one_label_alone_is_no_agreement_beyond_chance():
+    scores = score(["a", "a"], ["a", "a"], ["a", "b"])
+    assert (scores["accuracy"], scores["kappa"], scores["mcc"]) == (1.0, 0.0, 0.0)
+
+
 def test_label_that_never_occurs_counts_as_zero():
     scores = score(["a", "b"], ["a", "b"], ["a", "b", "c"])
     assert scores["accuracy"] == 1
@@ -60,7 +113,9 @@ def test_label_that_never_occurs_counts_as_zero():
 
 
 def test_nothing_right():
-    assert set(score(["a", "b"], ["b", "a"], ["a", "b"], "a").values()) == {0.0}
+    scores = score(["a", "b"], ["b", "a"], ["a", "b"], "a")
+    assert (scores.pop("kappa"), scores.pop("mcc")) == (-1.0, -1.0)
+    assert set(scores.values()) == {0.0}
 
 
 def test_main_score_is_one_of_the_scores():
@@ -110,7 +165,10 @@ def test_order_of_rows_and_labels_does_not_matter(pairs, source, labels):
 def test_bounds_and_identities(pairs):
     gold, predicted = zip(*pairs, strict=True)
     scores = score(gold, predicted, LABELS, "a")
-    assert all(0 <= value <= 1 for value in scores.values())
+    assert all((-1 if name in ("kappa", "mcc") else 0) <= value <= 1 for name, value in scores.items())
+    assert {name: scores[name] for name in ("kappa", "mcc")} == pytest.approx(
+        {name: value for name, value in score(predicted, gold, LABELS).items() if name in ("kappa", "mcc")}
+    )
     assert scores["micro_f1"] == pytest.approx(scores["accuracy"])
     swapped = score(predicted, gold, LABELS, "a")
     assert swapped["macro_f1"] == pytest.approx(scores["macro_f1"])
@@ -118,3 +176,27 @@ def test_bounds_and_identities(pairs):
     matrix = confusion_matrix(gold, predicted, LABELS)
     assert sum(map(sum, matrix)) == len(pairs)
     assert sum(matrix[index][index] for index in range(3)) / len(pairs) == pytest.approx(scores["accuracy"])
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(st.lists(PAIRS, min_size=1, max_size=4))
+def test_scores_of_counts_are_scikit_learns(samples):
+    def counts(pick):
+        return np.array(
+            [[sum(pick(pair, label) for pair in some) for label in LABELS] for some in samples], float
+        )
+
+    table = LabelCounts(
+        gold=counts(lambda pair, label: pair[0] == label),
+        predicted=counts(lambda pair, label: pair[1] == label),
+        hits=counts(lambda pair, label: pair == (label, label)),
+    )
+    fast, by_label = scores_of_counts(table, positive=1), label_scores_of_counts(table)
+    for index, some in enumerate(samples):
+        gold, predicted = zip(*some, strict=True)
+        expected = score(gold, predicted, LABELS, "b")
+        assert {name: values[index] for name, values in fast.items()} == pytest.approx(expected)
+        for number, figures in enumerate(label_scores(gold, predicted, LABELS).values()):
+            assert {name: values[index, number] for name, values in by_label.items()} == pytest.approx(
+                figures
+            )

@@ -36,6 +36,8 @@ from ulmfit.evaluation.record import (
     row_result,
     write_record,
 )
+from ulmfit.evaluation.significance import Comparison
+from ulmfit.evaluation.table import text_table
 
 
 def test_round_trip(tmp_path, record):
@@ -67,6 +69,17 @@ def test_record_holds_no_text_and_no_ids_of_rows(tmp_path, record):
         (lambda content: content["rows"][2]["confusion"][0].pop(), "3 x 3"),
         (lambda content: content["rows"][2]["metrics"].pop("macro_f1"), "main metric"),
         (lambda content: content["corpora"][0].update(pages_read=1), "accounted for"),
+        (
+            lambda content: content["rows"][2]["metrics"]["accuracy"].update(interval=[0.9, 0.1]),
+            "low is above",
+        ),
+        (lambda content: content["rows"][2]["label_metrics"].update(x={}), "figures of 4 labels, not 3"),
+        (
+            lambda content: content["rows"][2]["label_metrics"]["neutral"]["f1"]["values"].pop(),
+            "mean does not",
+        ),
+        (lambda content: content["rows"][3]["calibration"].pop(), "2 calibrations for 3 seeds"),
+        (lambda content: content["rows"][3].update(averages_seeds=True), "3 values for one average"),
     ],
 )
 def test_altered_file(tmp_path, record, change, message):
@@ -77,6 +90,22 @@ def test_altered_file(tmp_path, record, change, message):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
         read_record(path)
+
+
+def test_comparison_with_a_row_that_is_not_there(record):
+    comparison = Comparison(
+        row="TF-IDF, words",
+        reference="somebody's",
+        metric="macro_f1",
+        difference=0.1,
+        interval=(0.0, 0.2),
+        p_bootstrap=0.04,
+        p_permutation=0.05,
+        p_adjusted=0.1,
+    )
+    with pytest.raises(ValidationError, match='"somebody\'s", which is no row'):
+        record.changed(comparisons=(comparison,))
+    assert record.changed(comparisons=(comparison.changed(reference="from scratch"),))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"format_version": NaN}', b"\xff\xfe"])
@@ -117,7 +146,11 @@ def test_row_result_scores_every_seed():
         assert {name: metric.values[index] for name, metric in row.metrics.items()} == expected
     accuracies = row.metrics["accuracy"].values
     assert row.metrics["accuracy"].sd == pytest.approx(statistics.stdev(accuracies))
-    assert row.valid_metrics == row.metrics
+    assert {name: metric.values for name, metric in row.valid_metrics.items()} == {
+        name: metric.values for name, metric in row.metrics.items()
+    }
+    assert all(metric.interval for metric in row.metrics.values())
+    assert not any(metric.interval for metric in row.valid_metrics.values())
     assert sum(map(sum, row.total_confusion)) == 2 * ROWS
     assert row.total_confusion[0][1] == row.confusion[0][0][1] + row.confusion[1][0][1]
 
@@ -207,9 +240,16 @@ def test_record_of_a_version_without_cards(tmp_path, record):
     write_record(path, record)
     content = json.loads(path.read_text())
     del content["leaks"], content["tokenizers"], content["corpora"][0]["figures"]
+    del content["comparisons"], content["published"]
+    for row in content["rows"]:
+        del row["label_metrics"], row["calibration"], row["averages_seeds"]
+        for metric in [*row["metrics"].values(), *row["valid_metrics"].values()]:
+            del metric["interval"]
     path.write_text(json.dumps(content))
     old = read_record(path)
     assert (old.leaks, old.tokenizers, old.corpora[0].figures) == (None, None, None)
+    assert (old.comparisons, old.published, old.rows[3].calibration) == ((), (), ())
+    assert "bootstrap" not in text_table(old)
 
 
 def test_card_of_a_corpus_is_its_account_and_figures():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 
+from evaluation.part_samples import made_up_errors, with_statistics
 from evaluation.samples import (
     made_up_histories,
     made_up_history,
@@ -15,14 +17,27 @@ from evaluation.samples import (
     made_up_record,
     made_up_samples,
 )
+from ulmfit.classifier.occlusion import Explanation, Piece, Word
 from ulmfit.errors import InputError
 from ulmfit.evaluation.curves import smoothed
-from ulmfit.evaluation.record import Record
+from ulmfit.evaluation.error_analysis import ErrorAnalysis
+from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.report import History, duration, render_html
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+NASTY = (
+    HOSTILE,
+    "</span></p></li></ol></section><script>alert(3)</script>",
+    "\u202eright to left\u202c \u2067\u05e9\u05dc\u05d5\u05dd\u2069 \u0645\u0631\u062d\u0628\u0627",
+    "zero\u200b\u200d\ufeffwidth",
+    "Donau" * 200,
+    "one\ntwo\n\n\tthree",
+)
+"""Texts that would break a page which trusted them, or its layout."""
 LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "background", "formaction"}
 FORBIDDEN = {"script", "iframe", "object", "embed", "link", "img", "base", "form", "video", "audio", "use"}
+CHARTS = 4 + 1 + 2 + 2 * 2
+"""Training, lengths, learning curves, and reliability before and after scaling of two rows."""
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
@@ -55,7 +70,7 @@ class Page(HTMLParser):
 
 def hostile_record() -> Record:
     """The made-up record with a hostile text wherever a text can stand."""
-    record = made_up_record()
+    record = with_statistics(made_up_record())
     labels = (HOSTILE, "]]>", "}}{{ 7*7 }}")
     dataset = record.dataset.changed(name=HOSTILE, source=HOSTILE, licence=HOSTILE, labels=labels)
     corpus, tokenizers = record.corpora[0], record.tokenizers
@@ -70,7 +85,20 @@ def hostile_record() -> Record:
         command=HOSTILE,
         commit=HOSTILE,
         dataset=dataset,
-        rows=tuple(row.changed(name=HOSTILE, notes=(HOSTILE,)) for row in record.rows),
+        rows=tuple(row.changed(name=HOSTILE, notes=(HOSTILE,), label_metrics={}) for row in record.rows),
+        comparisons=tuple(one.changed(row=HOSTILE, reference=HOSTILE) for one in record.comparisons),
+        published=tuple(
+            one.changed(name=HOSTILE, metric=HOSTILE, source=HOSTILE, note=HOSTILE)
+            for one in record.published
+        ),
+        curves=tuple(
+            curve.changed(
+                metric=HOSTILE,
+                notes=(HOSTILE,),
+                lines=tuple(line.changed(name=HOSTILE) for line in curve.lines),
+            )
+            for curve in record.curves
+        ),
         language_models=tuple(model.changed(name=HOSTILE) for model in record.language_models),
         stages=tuple(stage.changed(name=HOSTILE, key=HOSTILE) for stage in record.stages),
         inputs={HOSTILE: "ab" * 32},
@@ -85,6 +113,30 @@ def hostile_record() -> Record:
     )
 
 
+def hostile_errors() -> ErrorAnalysis:
+    """An analysis of errors with hostile texts, ids, labels and pieces."""
+    analysis = made_up_errors()
+    word = Word(HOSTILE, 0.4, (Piece(HOSTILE, 0.2), Piece(HOSTILE, -0.1)))
+    explanation = Explanation(HOSTILE, 0.7, (word, replace(word, weight=-0.2)), cut=True)
+    mistakes = [
+        replace(
+            one,
+            id=HOSTILE,
+            text=NASTY[number % len(NASTY)],
+            gold=HOSTILE,
+            predicted=HOSTILE,
+            explanation=replace(
+                explanation, words=(*explanation.words, Word(NASTY[number % len(NASTY)], 0.3, ()))
+            )
+            if number % 2
+            else None,
+        )
+        for number, one in enumerate(analysis.mistakes)
+    ]
+    labels = [replace(one, label=HOSTILE) for one in analysis.labels]
+    return replace(analysis, name=HOSTILE, mistakes=tuple(mistakes), labels=tuple(labels))
+
+
 def hostile_page() -> str:
     """The page of that record with sample documents and pieces of the same kind."""
     sample = {"id": HOSTILE, "title": HOSTILE, "split": "train", "words": 3, "text": HOSTILE}
@@ -94,7 +146,15 @@ def hostile_page() -> str:
         [made_up_history(HOSTILE)],
         samples=[[sample, {**sample, "title": ""}]],
         pieces=[pieces, pieces],
+        errors=hostile_errors(),
     )
+
+
+def strips() -> int:
+    """Return how many strips the page has: rows, differences, and shares by length and so on."""
+    errors = made_up_errors()
+    parts = (errors.by_length, errors.by_unseen, errors.by_fertility, errors.labels)
+    return 5 + 4 + sum(map(len, parts))
 
 
 def test_page_loads_nothing(page):
@@ -116,13 +176,13 @@ def test_links_lead_to_sections(page):
     ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
     targets = {attributes["href"] for tag, attributes in elements if tag == "a"}
     assert {target.removeprefix("#") for target in targets} == ids
-    assert len(ids) == 8
+    assert len(ids) == 11
 
 
 def test_same_input_same_bytes(record, histories, page):
-    texts = {"samples": [made_up_samples()], "pieces": made_up_pieces()}
-    assert render_html(record, histories, **texts) == page
-    assert render_html(made_up_record(), made_up_histories(), **texts) == page
+    texts = {"samples": [made_up_samples()], "pieces": made_up_pieces(), "errors": made_up_errors()}
+    assert render_html(with_statistics(record), histories, **texts) == page
+    assert render_html(with_statistics(made_up_record()), made_up_histories(), **texts) == page
 
 
 def test_hostile_names_are_text():
@@ -143,11 +203,52 @@ def test_every_number_of_the_table_is_on_the_page(page):
     assert "transductive: the language model has seen the texts of the test split" in text
 
 
+def test_statistics_are_on_the_page(page):
+    text = " ".join(" ".join(Page(page).text).split())
+    for shown in (
+        "89.24 ± 0.28 85.24 – 92.74",
+        "Difference from ULMFiT, forward + backward",
+        "−31.25 −36.25 to −27.25",
+        "< 0.001 0.004 0.016",
+        "± 8.00 within it",
+        "best of a shared task macro F1 76.8 Table 3 there not verified",
+        "fastText accuracy 71.25 its paper frozen vectors",
+        "T = 1.700 ± 0.100; 3 runs",
+        "before ECE 12.00 % ± 0.00 %",
+        "after temperature scaling ECE 2.00 % ± 0.00 %",
+        "all (1,600)",
+    ):
+        assert shown in text
+
+
+def test_errors_are_on_the_page(page):
+    analysis = made_up_errors()
+    text = " ".join(" ".join(Page(page).text).split())
+    wrong = analysis.right.whole - analysis.right.part
+    assert f"{wrong} of 200 texts are wrong" in text
+    for mistake in analysis.mistakes:
+        assert mistake.text in text
+    words = [
+        a for tag, a in Page(page).elements if tag == "span" and "word" in (a.get("class") or "").split()
+    ]
+    shaded = [a for a in words if "title" in a]
+    assert len(shaded) == sum(len(one.text.split()) for one in analysis.mistakes[:3])
+    assert {a["class"] for a in shaded} == {"word", "word for", "word against"}
+    first = shaded[0]["title"]
+    assert re.fullmatch(r"\w+ \+40\.0 \(\w+ \+20\.0, \w+ \+13\.3\)", first)
+
+
 def test_charts_are_xml_with_a_name(page):
-    charts = re.findall(r'<svg class="(?:chart|strip)".*?</svg>(?=\n|</td>)', page, flags=re.S)
-    assert len(charts) == 4 + 1 + 5
+    charts = re.findall(r'<svg class="(?:chart|strip)[^"]*".*?</svg>(?=\n|</td>)', page, flags=re.S)
+    assert len(charts) == CHARTS + strips()
     for chart in charts:
         assert ElementTree.fromstring(chart).get("aria-label")
+
+
+def as_before(row: RowResult) -> RowResult:
+    """Return a row of a record from before there were intervals and calibrations."""
+    metrics = {name: metric.changed(interval=None) for name, metric in row.metrics.items()}
+    return row.changed(metrics=metrics, label_metrics={}, calibration=())
 
 
 def test_record_with_nothing_but_its_rows(record):
@@ -161,6 +262,7 @@ def test_record_with_nothing_but_its_rows(record):
         inputs={},
         configuration={},
         hardware={},
+        rows=tuple(map(as_before, record.rows)),
     )
     ids = [attributes.get("id") for tag, attributes in Page(render_html(bare)).elements if tag == "section"]
     assert ids == ["results", "confusion", "repeat"]

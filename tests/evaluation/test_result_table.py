@@ -5,23 +5,35 @@ from __future__ import annotations
 import pytest
 
 from evaluation.samples import made_up_predictions
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import MetricValues, Record, row_result
-from ulmfit.evaluation.table import leak_notes, markdown_table, percent, shown_metrics, text_table
+from ulmfit.evaluation.significance import Comparison
+from ulmfit.evaluation.table import (
+    leak_notes,
+    markdown_table,
+    p_value,
+    percent,
+    points,
+    result_table,
+    row_notes,
+    shown_metrics,
+    text_table,
+)
 
 MARKDOWN = r"""
 **transductive: the language model has seen the texts of the test split, without their labels**
 **small: a reduced model, corpus or training; not comparable with published figures**
 **invented language: a made-up language; the figures say nothing about a real one**
 
-reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample standard deviation over the seeds (no ± for one seed).
+reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample standard deviation over the seeds (no ± for one seed). \[ \]: 95 % bootstrap interval of the mean over other test documents, seeds held fixed.
 
 | model | macro F1 | accuracy | macro F1 (validation) | seeds |
 | :-- | --: | --: | --: | --: |
-| TF-IDF, words | 80.26 | 84.00 | – | 1 |
-| TF-IDF, characters | 85.62 | 88.50 | – | 1 |
-| from scratch | 59.11 ± 6.01 | 66.33 ± 5.58 | – | 3 |
-| ULMFiT, forward | 89.24 ± 0.28 | 92.67 ± 1.04 | 90.36 ± 0.44 | 3 |
-| ULMFiT, forward + backward | 90.36 ± 0.44 | 93.17 ± 0.76 | – | 3 |
+| TF-IDF, words | 80.26 \[73.3, 86.4\] | 84.00 | – | 1 |
+| TF-IDF, characters | 85.62 \[79.3, 91.0\] | 88.50 | – | 1 |
+| from scratch | 59.11 ± 6.01 \[53.8, 63.5\] | 66.33 ± 5.58 | – | 3 |
+| ULMFiT, forward | 89.24 ± 0.28 \[85.3, 92.3\] | 92.67 ± 1.04 | 90.36 ± 0.44 | 3 |
+| ULMFiT, forward + backward | 90.36 ± 0.44 \[86.2, 93.3\] | 93.17 ± 0.76 | – | 3 |
 
 | language model | direction | split | documents | tokens | token perplexity | word perplexity | bits per character |
 | :-- | :-- | :-- | --: | --: | --: | --: | --: |
@@ -38,13 +50,13 @@ reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample 
 """.lstrip()  # noqa: E501  # a golden text
 
 TEXT_ROWS = """
-model                           macro F1      accuracy  macro F1 (validation)  seeds
---------------------------  ------------  ------------  ---------------------  -----
-TF-IDF, words               80.26         84.00                      –             1
-TF-IDF, characters          85.62         88.50                      –             1
-from scratch                59.11 ± 6.01  66.33 ± 5.58               –             3
-ULMFiT, forward             89.24 ± 0.28  92.67 ± 1.04           90.36 ± 0.44      3
-ULMFiT, forward + backward  90.36 ± 0.44  93.17 ± 0.76               –             3
+model                                        macro F1      accuracy  macro F1 (validation)  seeds
+--------------------------  -------------------------  ------------  ---------------------  -----
+TF-IDF, words               80.26        [73.3, 86.4]  84.00                      –             1
+TF-IDF, characters          85.62        [79.3, 91.0]  88.50                      –             1
+from scratch                59.11 ± 6.01 [53.8, 63.5]  66.33 ± 5.58               –             3
+ULMFiT, forward             89.24 ± 0.28 [85.3, 92.3]  92.67 ± 1.04           90.36 ± 0.44      3
+ULMFiT, forward + backward  90.36 ± 0.44 [86.2, 93.3]  93.17 ± 0.76               –             3
 """
 
 
@@ -62,7 +74,7 @@ def test_terminal(record):
 def test_row_below_a_baseline_looks_like_the_others(record):
     """The model trained from scratch loses against both baselines, and is shown in its place."""
     lines = markdown_table(record).split("\n")
-    assert lines.index("| from scratch | 59.11 ± 6.01 | 66.33 ± 5.58 | – | 3 |") == 10
+    assert lines.index(r"| from scratch | 59.11 ± 6.01 \[53.8, 63.5\] | 66.33 ± 5.58 | – | 3 |") == 10
 
 
 def test_percent():
@@ -138,3 +150,120 @@ def test_record_without_rows(record):
     empty = record.changed(rows=(), language_models=(), labels=())
     assert "| model | macro F1 | seeds |" in markdown_table(empty)
     assert "model  macro F1  seeds" in text_table(empty)
+
+
+def test_cells_of_differences():
+    assert [points(value) for value in (0.0123, -0.0123, 0.00001, -0.00001)] == [
+        "+1.23",
+        "−1.23",
+        "0.00",
+        "0.00",
+    ]
+    assert points(-0.117, 1) == "−11.7"
+    assert [p_value(p) for p in (0.0009, 0.001, 0.25, 1.0)] == ["<0.001", "0.001", "0.250", "1.000"]
+    metric = MetricValues.of([0.5, 0.6], (0.48, 0.61))
+    assert percent(metric, with_interval=True) == "55.00 ± 7.07 [48.0, 61.0]"
+    assert percent(metric) == "55.00 ± 7.07"
+
+
+def compared(row: str, difference: float, **changes) -> Comparison:
+    fields = {
+        "row": row,
+        "reference": "ULMFiT, forward",
+        "metric": "macro_f1",
+        "difference": difference,
+        "interval": (difference - 0.02, difference + 0.02),
+        "p_bootstrap": 0.5,
+        "p_permutation": 0.001,
+        "p_adjusted": 0.02,
+        "seed_margin": 0.01,
+        **changes,
+    }
+    return Comparison(**fields)
+
+
+@pytest.fixture
+def with_differences(record) -> Record:
+    """A record whose rows are held against one of them, beside published results."""
+    return record.changed(
+        comparisons=(
+            compared("TF-IDF, words", -0.0898, p_adjusted=0.0004),
+            compared("TF-IDF, characters", -0.0362),
+            compared("from scratch", -0.3013, metric="accuracy"),
+            compared("ULMFiT, forward + backward", 0.0112, seed_margin=0.02, p_adjusted=0.41),
+        ),
+        published=(
+            PublishedResult(
+                name="a|b", metric="macro_f1", value=0.915, source="A paper, table 3", verified=True
+            ),
+            PublishedResult(name="best", metric="germeval_f", value=0.7, source="S", note="another split"),
+        ),
+    )
+
+
+DIFFERENCES = """
+model                                        macro F1      accuracy    validation            difference       p  seeds
+--------------------------  -------------------------  ------------  ------------  --------------------  ------  -----
+TF-IDF, words               80.26        [73.3, 86.4]  84.00             –          −8.98 [−11.0, −7.0]  <0.001      1
+TF-IDF, characters          85.62        [79.3, 91.0]  88.50             –          −3.62  [−5.6, −1.6]   0.020      1
+from scratch                59.11 ± 6.01 [53.8, 63.5]  66.33 ± 5.58      –              –                     –      3
+ULMFiT, forward             89.24 ± 0.28 [85.3, 92.3]  92.67 ± 1.04  90.36 ± 0.44             reference       –      3
+ULMFiT, forward + backward  90.36 ± 0.44 [86.2, 93.3]  93.17 ± 0.76      –         +1.12†  [−0.9, +3.1]   0.410      3
+
+published, not from this run  metric              source            remarks                    percent
+----------------------------  ------------------  ----------------  -------------------------  -------
+a|b                           macro F1            A paper, table 3  –                            91.50
+best                          GermEval average F  S                 unverified; another split    70.00
+"""  # noqa: E501  # a golden text
+
+
+def test_differences_and_published_results_on_a_terminal(with_differences):
+    text = text_table(with_differences)
+    assert DIFFERENCES in text
+    assert "Difference: row minus ULMFiT, forward, percentage points" in text
+    assert "Holm-corrected for 3 comparisons" in text
+    assert "\n† inside seed noise" in text
+
+
+def test_differences_and_published_results_in_markdown(with_differences):
+    lines = markdown_table(with_differences).split("\n")
+    assert "| model | macro F1 | accuracy | validation | difference | p | seeds |" in lines
+    words = r"| TF-IDF, words | 80.26 \[73.3, 86.4\] | 84.00 | – | −8.98 \[−11.0, −7.0\] | \<0.001 | 1 |"
+    assert words in lines
+    assert r"| a\|b | macro F1 | A paper, table 3 | – | 91.50 |" in lines
+    assert "| best | GermEval average F | S | unverified; another split | 70.00 |" in lines
+
+
+def test_noise_of_a_single_run_is_unknown(with_differences):
+    changed = with_differences.changed(comparisons=(compared("TF-IDF, words", -0.1, seed_margin=None),))
+    assert row_notes(changed)[1:] == [
+        "seed noise unknown, a trained row has a single run: TF-IDF, words",
+    ]
+    assert "over the documents, one comparison." in text_table(changed)
+
+
+def test_a_table_with_differences_has_eight_columns_at_most(with_differences):
+    changed = with_differences.changed(
+        rows=tuple(
+            row.changed(valid_metrics=row.metrics, averages_seeds=row.runs == 1)
+            for row in with_differences.rows
+        ),
+        dataset=with_differences.dataset.changed(metric="germeval_f"),
+        comparisons=tuple(one.changed(metric="germeval_f") for one in with_differences.comparisons),
+    )
+    table = result_table(changed)
+    assert len(table.header) == 8
+    assert all(len(row) == 8 for row in table.rows)
+    assert [row[-1] for row in table.rows] == ["1, averaged", "1, averaged", "3", "3", "3"]
+
+
+def test_metrics_that_a_row_lacks_are_dashes(record):
+    rows = list(record.rows)
+    rows[0] = rows[0].changed(
+        metrics={"macro_f1": rows[0].metrics["macro_f1"]}, label_metrics={}, confusion=(), kind="comparison"
+    )
+    assert result_table(record.changed(rows=tuple(rows))).rows[0][:3] == [
+        "TF-IDF, words",
+        "80.26 [73.3, 86.4]",
+        "–",
+    ]

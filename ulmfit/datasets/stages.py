@@ -13,7 +13,7 @@ from ulmfit.stage import Stage, Work
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "binary_f1", "germeval_f"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "weighted_f1", "binary_f1", "germeval_f", "kappa", "mcc"]
 
 
 class DatasetStage(Stage):

@@ -76,7 +76,9 @@ def check_single_label(dataset: DatasetStage, what: str) -> None:
     """Raise InputError for a data set whose texts do not have exactly one label each."""
     task = getattr(dataset, "task", "single_label")
     if task != "single_label":
-        raise InputError(f"{what} is defined for texts with one label each; the data set's task is {task}")
+        raise InputError(
+            f"{what} is defined for texts with one label each, the data set's task is {task}: leave it out"
+        )
 
 
 def row_hash(salt: str, seed: int, row_id: str) -> int:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
+from ulmfit.classifier.predictions import Predictions
 from ulmfit.evaluation.record_part import RecordPart
 
 BINS = 15
+
+LOWEST, HIGHEST = 0.01, 1000.0
+"""Temperatures that are searched."""
+
+_FLOOR = float(np.finfo(np.float32).tiny)
+"""A probability of 0, which float32 rounds small ones to, counts as the smallest that it can hold."""
 
 
 class ReliabilityBin(RecordPart):
@@ -38,8 +47,9 @@ class Calibration(RecordPart):
     temperature: float = Field(
         gt=0, description="what the logits are divided by; above 1: the classifier was too sure of itself"
     )
-    at_bound: bool = Field(
-        False, description="whether the search ended at its bound, as on a validation split without errors"
+    fitted: bool = Field(
+        True,
+        description="False: validation has no best temperature, as when nothing in it is wrong; left at 1",
     )
     validation_texts: int = Field(ge=1, description="texts that the temperature was fitted on")
     before: CalibrationFigures
@@ -51,3 +61,93 @@ class Calibration(RecordPart):
         if counts[0] != counts[1]:
             raise ValueError(f"{counts[0]} texts before and {counts[1]} after scaling; expected as many")
         return self
+
+
+def calibrate(valid: Predictions, test: Predictions) -> Calibration:
+    """Fit a temperature on validation (Guo et al. 2017, section 4.2) and measure it on test.
+
+    What was predicted stays: dividing logits by a number leaves their order as it is.
+    """
+    temperature = fit_temperature(_log_probabilities(valid.probabilities), _codes(valid, valid.gold))
+    log_p = _log_probabilities(test.probabilities)
+    gold, predicted = _codes(test, test.gold), _codes(test, test.predicted)
+    return Calibration(
+        temperature=temperature or 1.0,
+        fitted=temperature is not None,
+        validation_texts=len(valid.ids),
+        before=measure(log_p, gold, predicted),
+        after=measure(log_p / (temperature or 1.0), gold, predicted),
+    )
+
+
+def fit_temperature(log_p: np.ndarray, gold: np.ndarray) -> float | None:
+    """Return the temperature with the lowest mean negative log-likelihood; None if that is at no finite one.
+
+    `log_p` are logits or log-probabilities (texts, labels), `gold` indices of labels. The likelihood has one
+    peak in the temperature, so that a bounded search on its logarithm finds it; if it ends at a bound the
+    data do not say what the temperature is: nothing is wrong in them, or no more is right than by chance.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return _nll(log_p / math.exp(log_temperature), gold)
+
+    bounds = (math.log(LOWEST), math.log(HIGHEST))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    if min(loss(bound) for bound in bounds) <= found.fun:
+        return None
+    return float(math.exp(found.x))
+
+
+def scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities (texts, labels) at another temperature; every row sums to 1."""
+    return _softmax(_log_probabilities(probabilities) / temperature)
+
+
+def measure(logits: np.ndarray, gold: np.ndarray, predicted: np.ndarray) -> CalibrationFigures:
+    """Measure logits or log-probabilities (texts, labels); `gold` and `predicted` are indices of labels.
+
+    The expected calibration error is the mean over texts of the gap between accuracy and mean confidence of
+    the text's bin; confidence is the probability of the predicted label, the bins have equal widths
+    (Guo et al. 2017, section 2).
+    """
+    probabilities = _softmax(logits)
+    confidence, right = probabilities[np.arange(len(gold)), predicted], gold == predicted
+    wanted = np.eye(probabilities.shape[1])[gold]
+    inside = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts = np.bincount(inside, minlength=BINS)
+    confident = np.bincount(inside, weights=confidence, minlength=BINS)
+    hits = np.bincount(inside, weights=right, minlength=BINS)
+    return CalibrationFigures(
+        nll=_nll(logits, gold),
+        brier=float(((probabilities - wanted) ** 2).sum(axis=1).mean()),
+        ece=float(np.abs(hits - confident).sum() / len(gold)),
+        bins=tuple(_bin(int(n), float(c), float(h)) for n, c, h in zip(counts, confident, hits, strict=True)),
+    )
+
+
+def _bin(count: int, confidence: float, hits: float) -> ReliabilityBin:
+    if not count:
+        return ReliabilityBin(count=0)
+    return ReliabilityBin(count=count, confidence=min(1.0, confidence / count), accuracy=hits / count)
+
+
+def _codes(predictions: Predictions, names: list[str]) -> np.ndarray:
+    index = {label: number for number, label in enumerate(predictions.labels)}
+    return np.array([index[name] for name in names], dtype=np.intp)
+
+
+def _log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), _FLOOR))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    from scipy.special import softmax
+
+    return softmax(logits, axis=1)
+
+
+def _nll(logits: np.ndarray, gold: np.ndarray) -> float:
+    from scipy.special import log_softmax
+
+    return max(0.0, float(-log_softmax(logits, axis=1)[np.arange(len(gold)), gold].mean()))

@@ -104,7 +104,7 @@ def line_chart(
     view = {"viewBox": " ".join(str(number) for number in box.values())}
     plot = SubElement(svg, "svg", {name: str(number) for name, number in box.items()} | view)
     for line in series:
-        _draw_whiskers(plot, line, x_axis, y_axis)
+        _draw_whiskers(svg, line, x_axis, y_axis)
         _draw_line(plot, line, x_axis, y_axis)
     for line in series:
         if line.markers:

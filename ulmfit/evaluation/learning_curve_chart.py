@@ -9,11 +9,11 @@ from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.table import METRIC_TITLES
 
 STYLES = ("training", "ramp-3", "ramp-1", "validation", "raw")
-"""CSS classes of the page, in the order of a curve's lines: neural models in one hue, the baseline in another."""
+"""CSS classes of the page, in the order of a curve's lines: neural models in one hue, then the baseline."""
 
 
 def curve_series(curve: LearningCurve) -> list[Series]:
-    """Return the lines of a curve in percent, with whiskers of one standard deviation where there are seeds."""
+    """Return the lines of a curve in percent, with whiskers of one standard deviation."""
     return [
         Series(
             line.name,

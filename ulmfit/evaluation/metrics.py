@@ -1,12 +1,19 @@
-"""Classification metrics, computed by scikit-learn. All lie between 0 and 1."""
+"""Classification metrics, computed by scikit-learn; and the same for many samples at once, from counts.
+
+All lie between 0 and 1, except Cohen's kappa and Matthews' correlation coefficient (-1 to 1, 0: chance).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
 
 from ulmfit.datasets.stages import Metric
 from ulmfit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MainMetric = Metric
 """The metrics that a data set can be ranked by."""
@@ -20,27 +27,41 @@ def score(
     """Return every metric of single-label predictions.
 
     `labels` are all the names of the data set: one that occurs neither in `gold` nor in `predicted` counts
-    as 0 in the macro averages, and so does the precision of a label that is never predicted. The keys
-    starting with `binary_` are there only when `positive_label` is given. Raises InputError for empty or
-    uneven input and for names that are not in `labels`.
+    as 0 in the macro averages, and so does the precision of a label that is never predicted. Macro recall is
+    what others call balanced accuracy. `kappa` and `mcc` are 0 where they would be 0 / 0. `germeval_f` is the
+    "average F" of GermEval 2018: the harmonic mean of macro precision and macro recall. The keys starting
+    with `binary_` are there only when `positive_label` is given: PolEval 2019, task 6-1, ranks by
+    `binary_f1`, task 6-2 by `micro_f1` and `macro_f1`. Raises InputError for empty or uneven input and for
+    names that are not in `labels`.
     """
     _check(gold, predicted, labels, positive_label)
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+    from sklearn.metrics import (
+        accuracy_score,
+        cohen_kappa_score,
+        matthews_corrcoef,
+        precision_recall_fscore_support,
+    )
+
+    true, guessed = _codes(gold, labels), _codes(predicted, labels)
+    single = len({*true, *guessed}) == 1
 
     def averages(average: str, over: Sequence[str]) -> tuple[float, float, float]:
         precision, recall, f1, _ = precision_recall_fscore_support(
-            list(gold), list(predicted), labels=list(over), average=average, zero_division=0
+            true, guessed, labels=_codes(over, labels), average=average, zero_division=0
         )
         return float(precision), float(recall), float(f1)
 
     macro_precision, macro_recall, macro_f1 = averages("macro", labels)
     scores = {
-        "accuracy": float(accuracy_score(list(gold), list(predicted))),
+        "accuracy": float(accuracy_score(true, guessed)),
         "macro_f1": macro_f1,
         "micro_f1": averages("micro", labels)[2],
         "macro_precision": macro_precision,
         "macro_recall": macro_recall,
+        "weighted_f1": averages("weighted", labels)[2],
         "germeval_f": _harmonic_mean(macro_precision, macro_recall),
+        "kappa": 0.0 if single else float(cohen_kappa_score(true, guessed)),
+        "mcc": 0.0 if single else float(matthews_corrcoef(true, guessed)),
     }
     if positive_label is not None:
         precision, recall, f1 = averages("macro", [positive_label])
@@ -66,6 +87,22 @@ def main_score(
     return scores[metric]
 
 
+def label_scores(
+    gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return precision, recall and f1 of each label; 0 where a label is never predicted or never occurs."""
+    _check(gold, predicted, labels, None)
+    from sklearn.metrics import precision_recall_fscore_support
+
+    true, guessed, every = _codes(gold, labels), _codes(predicted, labels), _codes(labels, labels)
+    parts = precision_recall_fscore_support(true, guessed, labels=every, average=None, zero_division=0)
+    columns = dict(zip(("precision", "recall", "f1"), parts, strict=False))
+    return {
+        label: {name: float(column[index]) for name, column in columns.items()}
+        for index, label in enumerate(labels)
+    }
+
+
 def confusion_matrix(
     gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
 ) -> tuple[tuple[int, ...], ...]:
@@ -75,6 +112,66 @@ def confusion_matrix(
 
     matrix = count(list(gold), list(predicted), labels=list(labels))
     return tuple(tuple(int(cell) for cell in row) for row in matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelCounts:
+    """How often each label is gold, is predicted, and is rightly predicted: all that the metrics need.
+
+    Each array has the shape (..., labels), floats; the leading axes are samples of documents.
+    """
+
+    gold: np.ndarray
+    predicted: np.ndarray
+    hits: np.ndarray
+
+
+def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[str, np.ndarray]:
+    """Return what `score` returns, for many samples at once: arrays of the shape (...).
+
+    `positive` is the index of the positive label. Every sample needs at least one document.
+    """
+    by_label = label_scores_of_counts(counts)
+    total, right = counts.gold.sum(axis=-1), counts.hits.sum(axis=-1)
+    accuracy = right / total
+    precision, recall = by_label["precision"].mean(axis=-1), by_label["recall"].mean(axis=-1)
+    agreement = (counts.gold * counts.predicted).sum(axis=-1)
+    room = (total**2 - (counts.predicted**2).sum(axis=-1)) * (total**2 - (counts.gold**2).sum(axis=-1))
+    scores = {
+        "accuracy": accuracy,
+        "macro_f1": by_label["f1"].mean(axis=-1),
+        "micro_f1": accuracy,
+        "macro_precision": precision,
+        "macro_recall": recall,
+        "weighted_f1": (by_label["f1"] * counts.gold).sum(axis=-1) / total,
+        "germeval_f": _ratio(2 * precision * recall, precision + recall),
+        "kappa": _ratio(right * total - agreement, total**2 - agreement),
+        "mcc": _ratio(right * total - agreement, room**0.5),
+    }
+    if positive is not None:
+        scores |= {f"binary_{name}": values[..., positive] for name, values in by_label.items()}
+    return scores
+
+
+def label_scores_of_counts(counts: LabelCounts) -> dict[str, np.ndarray]:
+    """Return what `label_scores` returns, for many samples at once: arrays of the shape (..., labels)."""
+    return {
+        "precision": _ratio(counts.hits, counts.predicted),
+        "recall": _ratio(counts.hits, counts.gold),
+        "f1": _ratio(2 * counts.hits, counts.gold + counts.predicted),
+    }
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, and 0 where the whole is 0."""
+    import numpy as np
+
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole != 0)
+
+
+def _codes(names: Sequence[str], labels: Sequence[str]) -> list[int]:
+    index = {label: number for number, label in enumerate(labels)}
+    return [index[name] for name in names]
 
 
 def _harmonic_mean(first: float, second: float) -> float:

@@ -2,114 +2,40 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
-from ulmfit.evaluation.calibration import Calibration
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import LearningCurve
-from ulmfit.evaluation.metrics import MainMetric, confusion_matrix, score
+from ulmfit.evaluation.metrics import MainMetric
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
+from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.files import write_json
 
+__all__ = [
+    "CorpusAccount",
+    "DatasetSummary",
+    "MetricValues",
+    "Record",
+    "RowResult",
+    "StageTime",
+    "checked_leaks",
+    "corpus_account",
+    "measured_corpus",
+    "measured_tokenizers",
+    "read_record",
+    "row_result",
+    "write_record",
+]
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Matrix = tuple[tuple[int, ...], ...]
-
-
-class MetricValues(RecordPart):
-    """One metric of one row of the table."""
-
-    values: tuple[float, ...] = Field(description="one value a seed, in the order of the row's seeds; 0 to 1")
-    mean: float = Field(description="arithmetic mean of the values")
-    sd: float | None = Field(description="sample standard deviation (n - 1); None for a single seed")
-    interval: tuple[float, float] | None = Field(
-        None,
-        description="95 % percentile bootstrap interval of the mean over seeds, documents resampled and "
-        "seeds held fixed; None: not computed",
-    )
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """Compute mean and standard deviation of at least one value."""
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(values=tuple(values), mean=statistics.fmean(values), sd=sd)
-
-    @model_validator(mode="after")
-    def _agrees_with_values(self) -> Self:
-        if not self.values:
-            raise ValueError("a metric needs at least one value")
-        if not math.isclose(self.mean, statistics.fmean(self.values), abs_tol=1e-9):
-            raise ValueError("mean does not agree with values")
-        sd = statistics.stdev(self.values) if len(self.values) > 1 else None
-        if (sd is None) != (self.sd is None) or not math.isclose(sd or 0, self.sd or 0, abs_tol=1e-9):
-            raise ValueError("sd does not agree with values")
-        return self
-
-
-class RowResult(RecordPart):
-    """One row of the results table: a model (or a baseline) over its seeds, on the test split."""
-
-    name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
-    kind: Literal["model", "ensemble", "baseline", "comparison"] = Field(
-        description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "comparison: another library's model"
-    )
-    seeds: tuple[int, ...] = Field(description="seed of each run")
-    averages_seeds: bool = Field(
-        False, description="whether the seeds' probabilities were averaged into one run, of one value"
-    )
-    metrics: dict[str, MetricValues] = Field(description="metric name -> its values on the test split")
-    valid_metrics: dict[str, MetricValues] = Field({}, description="the same on validation; empty if unknown")
-    label_metrics: dict[str, dict[str, MetricValues]] = Field(
-        {}, description="label -> precision, recall and f1 on the test split; empty if unknown"
-    )
-    confusion: tuple[Matrix, ...] = Field(
-        (),
-        description="one matrix a run on the test split; rows are gold, columns predicted labels; "
-        "empty where texts have no single label",
-    )
-    calibration: tuple[Calibration, ...] = Field((), description="one a run; empty if unknown")
-    notes: tuple[str, ...] = Field((), description="remarks shown below the table")
-
-    @model_validator(mode="after")
-    def _one_value_a_run(self) -> Self:
-        labels = {
-            f"{metric} of {of}": it for of, some in self.label_metrics.items() for metric, it in some.items()
-        }
-        for name, metric in [*self.metrics.items(), *self.valid_metrics.items(), *labels.items()]:
-            if len(metric.values) != self.runs:
-                raise ValueError(f"{name} has {len(metric.values)} values for {self._runs_in_words}")
-        for name, parts in (("confusion matrices", self.confusion), ("calibrations", self.calibration)):
-            if parts and len(parts) != self.runs:
-                raise ValueError(f"{len(parts)} {name} for {self._runs_in_words}")
-        return self
-
-    @property
-    def runs(self) -> int:
-        """The number of values of each metric: one a seed, or one for an average over the seeds."""
-        return 1 if self.averages_seeds else len(self.seeds)
-
-    @property
-    def _runs_in_words(self) -> str:
-        return "one average over the seeds" if self.averages_seeds else f"{len(self.seeds)} seeds"
-
-    @property
-    def total_confusion(self) -> Matrix:
-        """The confusion matrix summed over the seeds."""
-        return tuple(
-            tuple(sum(cells) for cells in zip(*rows, strict=True))
-            for rows in zip(*self.confusion, strict=True)
-        )
 
 
 class StageTime(RecordPart):
@@ -193,39 +119,23 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
+            if len(row.label_metrics) not in (0, size):
+                raise ValueError(
+                    f"row {row.name!r} has figures of {len(row.label_metrics)} labels, not {size}"
+                )
             if any(
                 len(matrix) != size or any(len(line) != size for line in matrix) for matrix in row.confusion
             ):
                 raise ValueError(f"row {row.name!r}: confusion matrices have to be {size} x {size}")
         return self
 
-
-def row_result(
-    name: str,
-    runs: Sequence[tuple[int, Predictions]],
-    *,
-    kind: Literal["model", "ensemble", "baseline", "comparison"] = "model",
-    positive_label: str | None = None,
-    valid_runs: Sequence[tuple[int, Predictions]] = (),
-    notes: Sequence[str] = (),
-) -> RowResult:
-    """Score one row of the table: `runs` are (seed, test predictions), `valid_runs` the same on validation.
-
-    Raises InputError without runs, for a seed that occurs twice, for runs on different rows, and when the
-    seeds of `valid_runs` are others.
-    """
-    seeds = _checked_seeds(name, runs)
-    if valid_runs and _checked_seeds(name, valid_runs) != seeds:
-        raise InputError(f"row {name!r}: validation and test were predicted by different seeds")
-    return RowResult(
-        name=name,
-        kind=kind,
-        seeds=seeds,
-        metrics=_metric_values(runs, positive_label),
-        valid_metrics=_metric_values(valid_runs, positive_label) if valid_runs else {},
-        confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for _, run in runs),
-        notes=tuple(notes),
-    )
+    @model_validator(mode="after")
+    def _comparisons_fit_the_rows(self) -> Self:
+        names = {row.name for row in self.rows}
+        for comparison in self.comparisons:
+            if unknown := {comparison.row, comparison.reference} - names:
+                raise ValueError(f"comparison of {unknown.pop()!r}, which is no row")
+        return self
 
 
 def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
@@ -270,20 +180,3 @@ def read_record(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"record {path} cannot be used: {first_fault(error)}") from error
-
-
-def _checked_seeds(name: str, runs: Sequence[tuple[int, Predictions]]) -> tuple[int, ...]:
-    if not runs:
-        raise InputError(f"row {name!r}: there are no runs; expected the predictions of at least one seed")
-    seeds = tuple(seed for seed, _ in runs)
-    if len(set(seeds)) != len(seeds):
-        raise InputError(f"row {name!r}: a seed occurs twice in {seeds}; expected distinct seeds")
-    check_same_rows([run for _, run in runs], f"row {name!r}")
-    return seeds
-
-
-def _metric_values(
-    runs: Sequence[tuple[int, Predictions]], positive_label: str | None
-) -> dict[str, MetricValues]:
-    scores = [score(run.gold, run.predicted, run.labels, positive_label) for _, run in runs]
-    return {metric: MetricValues.of([one[metric] for one in scores]) for metric in scores[0]}

@@ -9,50 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from ulmfit.errors import InputError
 from ulmfit.evaluation import table
 from ulmfit.evaluation.bars import Bar, duration, width
-from ulmfit.evaluation.charts import strip_chart
 from ulmfit.evaluation.corpus_section import Corpus, describe_corpus
 from ulmfit.evaluation.curves import History, draw
+from ulmfit.evaluation.error_analysis import ErrorAnalysis
+from ulmfit.evaluation.errors_section import describe_errors
 from ulmfit.evaluation.language_model_section import LanguageModels, describe_language_models
-from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.evaluation.learning_curves_section import describe_learning_curves
+from ulmfit.evaluation.record import Record, RowResult
+from ulmfit.evaluation.reliability import describe_reliability
+from ulmfit.evaluation.results_section import describe_results
 from ulmfit.evaluation.tokenizer_section import describe_tokenizers
 
 TEMPLATE = "template.html.j2"
 
 __all__ = ["History", "render_html"]
-
-
-@dataclass(frozen=True)
-class Value:
-    """A metric's cell: mean and standard deviation in percent, as text."""
-
-    mean: str
-    sd: str
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One row of the results table."""
-
-    name: str
-    kind: str
-    values: list[Value]
-    seeds: int
-    strip: Markup
-
-
-@dataclass(frozen=True)
-class Results:
-    """The results table, with the scale of its strips of dots."""
-
-    header: list[str]
-    rows: list[ResultRow]
-    low: str
-    high: str
 
 
 @dataclass(frozen=True)
@@ -80,12 +53,14 @@ def render_html(
     *,
     samples: Sequence[Sequence[Any]] = (),
     pieces: Sequence[Any] = (),
+    errors: ErrorAnalysis | None = None,
 ) -> str:
     """Return the page of `record`; the same input gives the same bytes.
 
     `histories` are drawn as learning curves and schedules. The rest are texts, which no record holds: a page
     with them is for whoever has the data. `samples` are contents of samples.json, one a corpus of the record;
-    `pieces` is the content of pieces.json. Raises InputError when any of them is malformed.
+    `pieces` is the content of pieces.json, `errors` an analysis of the main row's errors. Raises InputError
+    when any of them is malformed.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -103,10 +78,13 @@ def render_html(
         meanings=table.label_lines(record),
         caption=table.caption(record),
         row_notes=table.row_notes(record),
-        results=_results(record),
+        results=describe_results(record) if record.dataset else None,
+        learning_curves=describe_learning_curves(record.curves),
+        reliabilities=describe_reliability(record),
         language_models=_language_models(record),
         curves=[draw(history) for history in histories],
-        confusions=[_confusion(row, labels) for row in record.rows],
+        confusions=[_confusion(row, labels) for row in record.rows if row.confusion],
+        errors=describe_errors(errors) if errors else None,
         stages=_stage_bars(record),
         total_time=duration(sum(stage.seconds for stage in record.stages)),
         corpora=_corpora(record, samples),
@@ -123,35 +101,6 @@ def _language_models(record: Record) -> LanguageModels | None:
     )
 
 
-def _results(record: Record) -> Results:
-    metrics = table.shown_metrics(record)
-    main = [row.metrics[metrics[0]] for row in record.rows]
-    every = [value for metric in main for value in metric.values]
-    low, high = (min(every), max(every)) if every else (0.0, 1.0)
-    with_valid = any(row.valid_metrics for row in record.rows)
-
-    def row_of(row: RowResult) -> ResultRow:
-        values = [row.metrics.get(name) for name in metrics]
-        values += [row.valid_metrics.get(metrics[0])] if with_valid else []
-        seen = row.metrics[metrics[0]]
-        title = f"{row.name}: " + ", ".join(f"{100 * value:.2f}" for value in seen.values)
-        strip = strip_chart(seen.values, seen.mean, low, high, title)
-        return ResultRow(row.name, row.kind, [_value(value) for value in values], len(row.seeds), strip)
-
-    return Results(
-        header=table.result_table(record).header[1:-1],
-        rows=[row_of(row) for row in record.rows],
-        low=f"{100 * low:.1f}",
-        high=f"{100 * high:.1f}",
-    )
-
-
-def _value(metric: MetricValues | None) -> Value:
-    if metric is None:
-        return Value("–", "")
-    return Value(f"{100 * metric.mean:.2f}", "" if metric.sd is None else f"± {100 * metric.sd:.2f}")
-
-
 def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
     matrix = row.total_confusion
     lines = []
@@ -161,7 +110,7 @@ def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
         lines.append((label, cells, _percent(counts[index], total)))
     columns = [sum(line) for line in zip(*matrix, strict=True)]
     precisions = [_percent(matrix[index][index], total) for index, total in enumerate(columns)]
-    return Confusion(row.name, len(row.seeds), lines, precisions)
+    return Confusion(row.name, row.runs, lines, precisions)
 
 
 def _percent(part: float, whole: float) -> str:

@@ -45,7 +45,7 @@ class TfidfBaseline(Stage):
 
     @model_validator(mode="after")
     def _has_one_label_a_text(self) -> Self:
-        check_single_label(self.dataset, "a TF-IDF baseline")
+        check_single_label(self.dataset, "a TF-IDF baseline (`tfidf` among comparisons)")
         return self
 
     def build(self, work: Work) -> None:

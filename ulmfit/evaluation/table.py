@@ -1,6 +1,7 @@
 """The results of a record as tables: Markdown for a README, plain text for a terminal.
 
-Rows stand in the order of the record and all look alike, also a model's row below a baseline's.
+Rows stand in the order of the record and all look alike, also a model's row below a baseline's. What others
+published stands in a table of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.evaluation.significance import Comparison
 
 METRIC_TITLES = {
     "accuracy": "accuracy",
@@ -24,7 +27,25 @@ METRIC_TITLES = {
     "macro_recall": "macro recall",
     "binary_precision": "precision",
     "binary_recall": "recall",
+    "weighted_f1": "weighted F1",
+    "kappa": "Cohen's kappa",
+    "mcc": "MCC",
+    "samples_f1": "samples F1",
+    "subset_accuracy": "subset accuracy",
+    "average_precision": "average precision",
+    "hamming_loss": "Hamming loss",
+    "pearson": "Pearson r",
+    "spearman": "Spearman rho",
+    "r2": "R²",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
 }
+
+IN_UNITS_OF_LABELS = frozenset({"mae", "rmse"})
+"""Errors of numbers: not shown in percent."""
+
+MOST_METRICS_WITH_DIFFERENCES = 3
+"""So that a table with differences has eight columns at most; the others stand in the record."""
 
 LABEL_MEANINGS = {
     "transductive": "the language model has seen the texts of the test split, without their labels",
@@ -33,6 +54,11 @@ LABEL_MEANINGS = {
 }
 
 NOT_COMPARABLE = "not comparable: unknown tokens make perplexity and bits per character look too good"
+NOISE_MARK = "†"
+SEED_NOISE = (
+    "inside seed noise: below the margin of Welch's 95 % interval of the difference of the seeds' means, so "
+    "that other seeds could turn it round"
+)
 MARKED_WORDS = "not comparable: rare words of the texts were replaced by a mark"
 
 
@@ -55,8 +81,10 @@ def shown_metrics(record: Record) -> list[str]:
         candidates += ["macro_precision", "macro_recall"]
     if main == "micro_f1":
         candidates.remove("accuracy")  # the same number when every text has one label
+    candidates += ["samples_f1", "subset_accuracy", "pearson", "spearman", "mae"]
     present = [name for name in candidates if any(name in row.metrics for row in record.rows)]
-    return [main, *(name for name in present if name != main)]
+    shown = [main, *(name for name in present if name != main)]
+    return shown[:MOST_METRICS_WITH_DIFFERENCES] if record.comparisons else shown
 
 
 def shown_titles(record: Record) -> list[str]:
@@ -70,26 +98,84 @@ def shown_titles(record: Record) -> list[str]:
     return [title(metric) for metric in shown_metrics(record)]
 
 
-def percent(metric: MetricValues | None) -> str:
-    """Return `mean ± standard deviation` in percent, the mean alone for one seed, a dash for None."""
+def percent(metric: MetricValues | None, *, with_interval: bool = False, factor: float = 100) -> str:
+    """Return `mean ± standard deviation [low, high]` in percent, without what is unknown; a dash for None."""
     if metric is None:
         return "–"
-    mean = f"{100 * metric.mean:.2f}"
-    return mean if metric.sd is None else f"{mean} ± {100 * metric.sd:.2f}"
+    parts = [f"{factor * metric.mean:.2f}"]
+    if metric.sd is not None:
+        parts.append(f"± {factor * metric.sd:.2f}")
+    if with_interval and metric.interval:
+        low, high = (factor * bound for bound in metric.interval)
+        parts.append(f"[{low:.1f}, {high:.1f}]")
+    return " ".join(parts)
+
+
+def points(difference: float, decimals: int = 2) -> str:
+    """Return a difference in percentage points, with its sign."""
+    rounded = round(100 * difference, decimals)
+    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.{decimals}f}"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value; what rounding would hide is `<0.001`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def result_table(record: Record) -> Table:
     """Return the main table: one line a row of the record."""
     metrics, titles = shown_metrics(record), shown_titles(record)
     with_valid = any(row.valid_metrics for row in record.rows)
-    header = ["model", *titles, *([f"{titles[0]} (validation)"] if with_valid else []), "seeds"]
+    compared = _compared(record)
+    header = ["model", *titles]
+    if with_valid:
+        header.append("validation" if compared else f"{titles[0]} (validation)")
+    header += [*(["difference", "p"] if compared else []), "seeds"]
 
     def line(row: RowResult) -> list[str]:
-        cells = [percent(row.metrics.get(name)) for name in metrics]
-        valid = [percent(row.valid_metrics.get(metrics[0]))] if with_valid else []
-        return [row.name, *cells, *valid, str(len(row.seeds))]
+        cells = [
+            percent(
+                row.metrics.get(name),
+                with_interval=name == metrics[0],
+                factor=1 if name in IN_UNITS_OF_LABELS else 100,
+            )
+            for name in metrics
+        ]
+        cells += [percent(row.valid_metrics.get(metrics[0]))] if with_valid else []
+        cells += _difference(row, compared) if compared else []
+        seeds = f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
+        return [row.name, *cells, seeds]
 
     return Table(header, [line(row) for row in record.rows], text_columns=1)
+
+
+def _compared(record: Record) -> dict[str, Comparison]:
+    """Return the comparisons in the main metric, by the row's name."""
+    metric = record.dataset.metric if record.dataset else None
+    return {one.row: one for one in record.comparisons if one.metric == metric}
+
+
+def _difference(row: RowResult, compared: dict[str, Comparison]) -> list[str]:
+    if row.name not in compared:
+        return ["reference" if any(one.reference == row.name for one in compared.values()) else "–", "–"]
+    one = compared[row.name]
+    low, high = one.interval
+    mark = NOISE_MARK if one.within_seed_noise else ""
+    cell = f"{points(one.difference)}{mark} [{points(low, 1)}, {points(high, 1)}]"
+    return [cell, p_value(one.p_adjusted)]
+
+
+def published_table(record: Record) -> Table:
+    """Return what others reported for the data set, which is not from this run."""
+    header = ["published, not from this run", "metric", "source", "remarks", "percent"]
+    return Table(header, [_published_line(result) for result in record.published], text_columns=4)
+
+
+def _published_line(result: PublishedResult) -> list[str]:
+    remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
+    metric = METRIC_TITLES.get(result.metric, result.metric)
+    return [result.name, metric, result.source, "; ".join(remarks) or "–", f"{100 * result.value:.2f}"]
 
 
 def language_model_table(record: Record) -> Table:
@@ -117,15 +203,32 @@ def caption(record: Record) -> str:
     if data is None:
         return "Language models only: no data set."
     rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
-    return (
+    sentences = [
         f"{data.name} ({rows}), test split, percent; "
         "mean ± sample standard deviation over the seeds (no ± for one seed)."
-    )
+    ]
+    if any(row.metrics[data.metric].interval for row in record.rows):
+        sentences.append(
+            "[ ]: 95 % bootstrap interval of the mean over other test documents, seeds held fixed."
+        )
+    if compared := list(_compared(record).values()):
+        many = f"Holm-corrected for {len(compared)} comparisons" if len(compared) > 1 else "one comparison"
+        sentences.append(
+            f"Difference: row minus {compared[0].reference}, percentage points, with the 95 % interval of "
+            f"the paired bootstrap; p: two-sided approximate randomisation over the documents, {many}."
+        )
+    return " ".join(sentences)
 
 
 def row_notes(record: Record) -> list[str]:
     """Return the remarks below the main table."""
-    return [f"{row.name}: {note}" for row in record.rows for note in row.notes]
+    notes = [f"{row.name}: {note}" for row in record.rows for note in row.notes]
+    compared = _compared(record).values()
+    if any(one.within_seed_noise for one in compared):
+        notes.append(f"{NOISE_MARK} {SEED_NOISE}")
+    if unknown := [one.row for one in compared if one.within_seed_noise is None]:
+        notes.append(f"seed noise unknown, a trained row has a single run: {'; '.join(unknown)}")
+    return notes
 
 
 def language_model_notes(record: Record) -> list[str]:
@@ -193,6 +296,8 @@ def markdown_table(record: Record) -> str:
     blocks.append(escape(caption(record)))
     if record.dataset:
         blocks.append(_markdown(result_table(record)))
+    if record.published:
+        blocks.append(_markdown(published_table(record)))
     for curve in record.curves:
         blocks += [escape(curve_caption(curve)), _markdown(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
@@ -210,6 +315,8 @@ def text_table(record: Record) -> str:
     blocks.append(caption(record))
     if record.dataset:
         blocks.append(_aligned(result_table(record)))
+    if record.published:
+        blocks.append(_aligned(published_table(record)))
     for curve in record.curves:
         blocks += [curve_caption(curve), _aligned(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
@@ -255,10 +362,22 @@ def _aligned(table: Table) -> str:
     return "\n".join([line(lines[0]), rule, *(line(row) for row in lines[1:])])
 
 
+_PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,]+†?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
+
+
 def _decimals_aligned(column: Sequence[str]) -> list[str]:
-    """Pad the cells without a standard deviation, so that all means stand below each other."""
-    room = max(len(cell.partition(" ±")[2]) for cell in column)
-    return [cell + " " * (room + 2) if room and "±" not in cell else cell for cell in column]
+    """Pad cells so that all means, standard deviations and intervals stand below each other."""
+    matches = [_PARTS.fullmatch(cell) for cell in column]
+    parts = [match.group("mean", "sd", "interval") if match else None for match in matches]
+    mean, sd, interval = (
+        max((len(part[place] or "") for part in parts if part), default=0) for place in range(3)
+    )
+    if not sd and not interval:
+        return list(column)
+    return [
+        f"{part[0]:>{mean}}{part[1] or '':{sd}}{part[2] or '':>{interval}}" if part else cell
+        for part, cell in zip(parts, column, strict=True)
+    ]
 
 
 def _printable(text: str) -> str:

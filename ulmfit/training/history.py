@@ -64,7 +64,7 @@ class History(Callback):
             return
         self._expect_steps()
         self.step += 1
-        self._unread.append((self._description() if self.step % self.thinning == 0 else None, loss))
+        self._unread.append((self._description() if self._is_kept() else None, loss))
         if len(self._unread) >= LOSS_EVERY_STEPS:
             self._read_losses()
         self.progress.advance(1, self._shown)
@@ -72,6 +72,12 @@ class History(Callback):
     def after_train(self) -> None:
         self._read_losses()
         self.tokens += self.learn.epoch_tokens
+
+    def _is_kept(self) -> bool:
+        """Return whether this step is written down; the ends of a phase always are, however short it is."""
+        first = self.epoch == 0 and self.iter == 0
+        last = self.epoch == self.n_epoch - 1 and self.iter == self.n_iter - 1
+        return first or last or self.step % self.thinning == 0
 
     def _expect_steps(self) -> None:
         """Expect epochs as long as this one from now on; their lengths may differ."""

@@ -1,0 +1,223 @@
+"""Where a classifier errs on the test split: its surest errors, and accuracy by length, new words and label.
+
+What is made here holds texts. It is for whoever has the data: a page shows it, no record does.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ulmfit.corpus.words import UNSPACED
+from ulmfit.errors import InputError
+from ulmfit.tokens.marks import normalize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ulmfit.classifier.occlusion import Explanation
+    from ulmfit.classifier.predictions import Predictions
+
+MOST_MISTAKES = 20
+PARTS = 5
+CONFIDENCE = 0.95
+_SPACELESS = re.compile(f"({UNSPACED.pattern})")
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of so many texts, and what that says of the share in all such texts."""
+
+    part: int
+    whole: int
+
+    @property
+    def value(self) -> float | None:
+        """The share, 0 to 1; None of nothing."""
+        return self.part / self.whole if self.whole else None
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95 % interval; None of nothing."""
+        if not self.whole:
+            return None
+        from scipy.stats import binomtest
+
+        found = binomtest(self.part, self.whole).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The texts of which a measure lies between two values, both of which occur."""
+
+    low: float
+    high: float
+    right: Share
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How well one label is found."""
+
+    label: str
+    recall: Share
+    precision: Share
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 0 to 1; 0 where nothing was found."""
+        total = self.recall.whole + self.precision.whole
+        return 2 * self.recall.part / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A text with another label than the predicted one."""
+
+    id: str
+    text: str
+    gold: str
+    predicted: str
+    probability: float
+    """Of the predicted label, 0 to 1."""
+    gold_probability: float
+    explanation: Explanation | None = None
+    """What its words did for the predicted label; None: not asked."""
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """The errors of one row of the table, its runs' probabilities averaged."""
+
+    name: str
+    runs: int
+    """Classifiers whose probabilities were averaged."""
+    right: Share
+    mistakes: tuple[Mistake, ...]
+    """The most confident first, not all of them."""
+    by_length: tuple[Part, ...]
+    """By tokens."""
+    by_unseen: tuple[Part, ...]
+    """By the share of words that no training text has, 0 to 1; texts without words left out."""
+    by_fertility: tuple[Part, ...]
+    """By tokens a word; texts without words left out."""
+    labels: tuple[LabelScore, ...]
+
+    def explained(self, explanations: dict[str, Explanation]) -> ErrorAnalysis:
+        """Return a copy whose mistakes with these ids are explained."""
+        mistakes = (replace(one, explanation=explanations.get(one.id)) for one in self.mistakes)
+        return replace(self, mistakes=tuple(mistakes))
+
+
+def analyse_errors(
+    name: str,
+    runs: int,
+    predictions: Predictions,
+    texts: Sequence[str],
+    tokens: Sequence[int],
+    training_texts: Iterable[str],
+    *,
+    most: int = MOST_MISTAKES,
+) -> ErrorAnalysis:
+    """Analyse the predictions on the test split, whose `texts` are in the same order.
+
+    `tokens` are the lengths of the texts in pieces, without xxbos. Raises InputError where these do not fit
+    together.
+    """
+    import numpy as np
+
+    if not len(texts) == len(tokens) == len(predictions.ids):
+        raise InputError(
+            f"error analysis of {name!r}: {len(predictions.ids)} predictions, {len(texts)} texts and "
+            f"{len(tokens)} lengths; expected as many of each"
+        )
+    gold, predicted = np.array(predictions.gold), np.array(predictions.predicted)
+    right = gold == predicted
+    words = [words_of(text) for text in texts]
+    known = {word for text in training_texts for word in words_of(text)}
+    counts = np.array([len(some) for some in words])
+    worded = np.flatnonzero(counts)
+    unseen = np.array([sum(word not in known for word in some) for some in words])
+    return ErrorAnalysis(
+        name=name,
+        runs=runs,
+        right=_share(right),
+        mistakes=_mistakes(predictions, texts, right, most),
+        by_length=parts_by(np.array(tokens), right),
+        by_unseen=parts_by(unseen[worded] / counts[worded], right[worded]),
+        by_fertility=parts_by(np.array(tokens)[worded] / counts[worded], right[worded]),
+        labels=tuple(
+            LabelScore(label, _share(right[gold == label]), _share(right[predicted == label]))
+            for label in predictions.labels
+        ),
+    )
+
+
+def parts_by(values: np.ndarray, right: np.ndarray, most: int = PARTS) -> tuple[Part, ...]:
+    """Cut texts into at most `most` parts of about equal size by a measure (texts,).
+
+    Texts of one value stay together, so parts are fewer or uneven where values repeat; none is empty.
+    """
+    import numpy as np
+
+    if not len(values):
+        return ()
+    shares = np.arange(1, most + 1) / most
+    ends = np.unique(np.quantile(values, shares, method="inverted_cdf"))
+    places = np.searchsorted(ends, values)
+    parts = []
+    for place in range(len(ends)):
+        inside = places == place
+        parts.append(Part(float(values[inside].min()), float(ends[place]), _share(right[inside])))
+    return tuple(parts)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in small letters, punctuation around them left out.
+
+    In scripts without spaces every character is a word.
+    """
+    spaced = _SPACELESS.sub(lambda match: f" {' '.join(match[0])} ", normalize(text).casefold())
+    return [bare for word in spaced.split() if (bare := _bare(word))]
+
+
+def _bare(word: str) -> str:
+    begin, end = 0, len(word)
+    while begin < end and unicodedata.category(word[begin])[0] in "PS":
+        begin += 1
+    while end > begin and unicodedata.category(word[end - 1])[0] in "PS":
+        end -= 1
+    return word[begin:end]
+
+
+def _share(right: np.ndarray) -> Share:
+    return Share(int(right.sum()), len(right))
+
+
+def _mistakes(
+    predictions: Predictions, texts: Sequence[str], right: np.ndarray, most: int
+) -> tuple[Mistake, ...]:
+    import numpy as np
+
+    column = {label: index for index, label in enumerate(predictions.labels)}
+    rows = np.flatnonzero(~right)
+    confidence = np.array(
+        [predictions.probabilities[row, column[predictions.predicted[row]]] for row in rows]
+    )
+    surest = rows[np.argsort(-confidence, kind="stable")[:most]] if len(rows) else rows
+    return tuple(
+        Mistake(
+            id=predictions.ids[row],
+            text=texts[row],
+            gold=predictions.gold[row],
+            predicted=predictions.predicted[row],
+            probability=float(predictions.probabilities[row, column[predictions.predicted[row]]]),
+            gold_probability=float(predictions.probabilities[row, column[predictions.gold[row]]]),
+        )
+        for row in surest.tolist()
+    )

@@ -11,7 +11,7 @@ from torch import Tensor
 from ulmfit.language_model.encoder import PAD_ID
 
 POOL_BATCHES = 50
-"""Documents are sorted by length within pools of this many batches, so that order stays random."""
+"""Documents are sorted by length within pools of about this many batches, so that order stays random."""
 
 
 class DocumentLoader:
@@ -73,8 +73,11 @@ class DocumentLoader:
             return self._split(numpy.argsort(-self.lengths, kind="stable"))
         random = numpy.random.default_rng([self.seed, epoch])
         shuffled = random.permutation(len(self.documents))
-        pool = POOL_BATCHES * self.batch_size
-        pools = [shuffled[start : start + pool] for start in range(0, len(shuffled), pool)]
+        # Pools of whole batches and about equal: a small one at the end would have much padding.
+        whole = -(-len(shuffled) // self.batch_size)
+        parts = numpy.array_split(numpy.arange(whole), max(round(whole / POOL_BATCHES), 1))
+        ends = [(int(part[-1]) + 1) * self.batch_size for part in parts[:-1]]
+        pools = numpy.split(shuffled, ends)
         by_length = [part[numpy.argsort(-self.lengths[part], kind="stable")] for part in pools]
         batches = self._split(numpy.concatenate(by_length))
         return [batches[index] for index in random.permutation(len(batches))]

@@ -87,6 +87,8 @@ def multifit_layered(epochs: int) -> tuple[Phase, ...]:
 
 def ulmfit_gradual(epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:
     """Return ULMFiT's gradual unfreezing with slanted triangular rates of .01, `epochs` in all."""
+    if groups < 1:
+        raise ValueError("schedule gradual: expected at least 1 layer group")
     _check("gradual", epochs, groups)
     return gradual_unfreezing(groups, 1e-2, epochs - groups + 1)
 
@@ -120,5 +122,5 @@ def _is_number(text: str) -> bool:
 
 
 def _check(name: str, epochs: int, least: int) -> None:
-    if epochs < least or least < 1:
-        raise ValueError(f"schedule {name}: {epochs} epochs; expected at least {max(least, 1)}")
+    if epochs < least:
+        raise ValueError(f"schedule {name}: {epochs} epochs; expected at least {least}")

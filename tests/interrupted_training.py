@@ -104,13 +104,13 @@ def upstream_of(finished: Path, kind: str, runs: Path) -> Path:
 def _build(training: Training, runs: Path, disturbance: Disturbance | None) -> None:
     import torch
 
-    from ulmfit.cli import _stop
+    from ulmfit.cli_errors import stop
     from ulmfit.runner import Runner
 
     for stream, name in ((sys.stdout, "out.txt"), (sys.stderr, "errors.txt")):
         os.dup2(os.open(runs / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     torch.set_num_threads(training.threads)
     if disturbance is not None:
         _arm(disturbance)

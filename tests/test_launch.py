@@ -26,7 +26,7 @@ PROGRAM = """
 from pathlib import Path
 import typer
 from launch_stages import slow_pretrain
-from ulmfit.cli import guarded
+from ulmfit.cli_errors import guarded
 from ulmfit.launch import LaunchingRunner
 program = typer.Typer(pretty_exceptions_enable=False)
 @program.command()

@@ -1,29 +1,33 @@
-"""The command line: parses, calls, prints.
-
-Exit status: 0 done, 2 wrong input, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
-"""
+"""The command line: parses, calls, prints."""
 
 from __future__ import annotations
 
-import errno
 import json
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ulmfit.assets import MIRROR_VARIABLE
-from ulmfit.errors import InputError, StageFailed
+from ulmfit.cli_errors import guarded
+from ulmfit.cli_options import (
+    LabelNoiseOption,
+    LauncherOption,
+    MirrorOption,
+    PresetOption,
+    RecipeArgument,
+    RunsOption,
+    SeedsOption,
+    SetOption,
+    SlurmOption,
+    TrainSizesOption,
+    chosen_recipe,
+    with_options,
+)
+from ulmfit.errors import InputError
 
 if TYPE_CHECKING:
     from ulmfit.recipe import Recipe
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-"""What torch says of a GPU's memory and of the machine's."""
 
 app = typer.Typer(
     help="ULMFiT for morphologically rich languages: from a Wikipedia dump to a results table.",
@@ -31,78 +35,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
-PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
-SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
-TrainSizesOption = Annotated[
-    str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
-]
-LabelNoiseOption = Annotated[
-    str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
-]
-RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
-MirrorOption = Annotated[
-    Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
-]
-
-LauncherOption = Annotated[str, typer.Option(help="local, or slurm: every stage is a job")]
-SlurmOption = Annotated[
-    list[str] | None,
-    typer.Option("--slurm", help="KEY=VALUE for the jobs, such as partition=gpu, may be repeated"),
-]
-
-
-def _load(
-    recipe: Recipe,
-    preset: str | None,
-    overrides: list[str] | None,
-    seeds: str | None,
-    train_sizes: str | None = None,
-    label_noise: str | None = None,
-) -> Recipe:
-    from ulmfit.recipe import validated
-
-    if preset is not None:
-        recipe = validated(lambda: recipe.changed(preset=preset), f"--preset {preset}")
-    for option, text, read, expected in (
-        ("seeds", seeds, int, "numbers with commas, such as 0,1,2"),
-        ("train_sizes", train_sizes, _train_size, "numbers with commas, or all, such as 100,500,all"),
-        ("label_noise", label_noise, float, "shares with commas, such as 0,0.1,0.3"),
-    ):
-        if text is not None:
-            recipe = _with_list(recipe, option, text, read, expected)
-    return recipe.with_overrides(overrides or [])
-
-
-def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:
-    """Return a copy whose `field` is the list that an option of the same name gives with commas."""
-    from ulmfit.recipe import validated
-
-    option = f"--{field.replace('_', '-')} {text}"
-    try:
-        values = tuple(read(part.strip()) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option}: expected {expected}") from error
-    return validated(lambda: recipe.changed(**{field: values}), option)
-
-
-def _train_size(text: str) -> int | str:
-    return text if text == "all" else int(text)
-
-
-def _recipe(
-    reference: str,
-    preset: str | None,
-    overrides: list[str] | None,
-    seeds: str | None,
-    train_sizes: str | None = None,
-    label_noise: str | None = None,
-) -> Recipe:
-    from ulmfit.recipe import load_recipe
-
-    return _load(load_recipe(reference), preset, overrides, seeds, train_sizes, label_noise)
 
 
 @app.command()
@@ -121,7 +53,7 @@ def run(
 ) -> None:
     """Build what is missing of a recipe, then its record and report."""
     _run(
-        _recipe(recipe, preset, overrides, seeds, train_sizes, label_noise),
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise),
         runs,
         mirror,
         until,
@@ -168,7 +100,9 @@ def plan(
     from ulmfit import driver
 
     earlier = driver.earlier_seconds(runs)
-    for state in driver.states(_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs):
+    for state in driver.states(
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
+    ):
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
         elif state.stage in earlier:
@@ -191,7 +125,9 @@ def status(
     """Show which stages are done, running, failed or missing, with the last line of their logs."""
     from ulmfit import driver
 
-    for state in driver.states(_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs):
+    for state in driver.states(
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
+    ):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
         print(f"{state.stage:<16} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
 
@@ -218,7 +154,7 @@ def report(
         raise InputError(
             f"--publish {publish}: expected one recipe, not {len(recipes)}; publish each by itself"
         )
-    chosen = [_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
+    chosen = [chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
     for one in chosen:
         folder = runs / one.run_name
         results.rewrite(one, Runner(runs), folder, errors)
@@ -248,7 +184,7 @@ def find_rate(
     """Search a learning rate for a recipe's language model; writes rates.json and rates.svg."""
     from ulmfit import rates
 
-    found, plot = rates.find_rate(_recipe(recipe, preset, overrides, None), stage, runs, mirror)
+    found, plot = rates.find_rate(chosen_recipe(recipe, preset, overrides, None), stage, runs, mirror)
     print(f"suggested learning rate: {found.valley:.2g} (valley), {found.steep:.2g} (steepest)")
     print(f"to use it: --set {stage}.phases.0.learning_rate={found.valley:.2g}\nplot: {plot}")
 
@@ -344,7 +280,7 @@ def bench(
 
     if recipe is None and (preset or overrides):
         raise InputError("--preset and --set belong to a recipe: give --recipe as well, or leave them out")
-    chosen = None if recipe is None else _recipe(recipe, preset, overrides, None)
+    chosen = None if recipe is None else chosen_recipe(recipe, preset, overrides, None)
     options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
     report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))
     for case in report.cases if as_json else ():
@@ -393,6 +329,23 @@ def verify(
     verify_record(record, runs, mirror, recipe, print)
 
 
+@app.command()
+def explain(
+    recipe: RecipeArgument,
+    document: Annotated[str, typer.Option(help="id of a text of the test split")],
+    preset: PresetOption = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Show what each word of a text did for the label that the finished classifiers predict."""
+    from ulmfit import error_report
+    from ulmfit.runner import Runner
+
+    chosen = chosen_recipe(recipe, preset, overrides, seeds)
+    print("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
+
+
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:
     """Run a recipe file as a program, with the options of `ulmfit run`."""
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -411,7 +364,7 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
         slurm: SlurmOption = None,
     ) -> None:
         _run(
-            _load(recipe, preset, overrides, seeds, train_sizes, label_noise),
+            with_options(recipe, preset, overrides, seeds, train_sizes, label_noise),
             runs,
             mirror,
             until,
@@ -425,58 +378,6 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line."""
     guarded(app)
-
-
-def guarded(program: typer.Typer) -> NoReturn:
-    """Run `program`; every error is one line and an exit status, `--debug` anywhere shows its traceback."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    try:
-        program(arguments)
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        print(f"ulmfit: {describe(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    sys.exit(0)
-
-
-def describe(error: BaseException) -> str:
-    """Return an error on one line, with what to do where that is known."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        place = f" ({error.filename})" if error.filename else ""
-        return f"the disk is full{place}: free some space and run the same command again"
-    # fastai puts a line of its own before the message of an error in a callback.
-    lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
-    if isinstance(error, (InputError, StageFailed)):
-        return lines[0]
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
-        return f"out of memory: try a smaller batch_size ({lines[0]})"
-    return f"{type(error).__name__}: {lines[0]} (--debug shows where)"
-
-
-def _stop(signal_number: int, frame: object) -> NoReturn:
-    print("\nulmfit: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-    sys.exit(128 + signal_number)
-
-
-@app.command()
-def explain(
-    recipe: RecipeArgument,
-    document: Annotated[str, typer.Option(help="id of a text of the test split")],
-    preset: PresetOption = None,
-    overrides: SetOption = None,
-    seeds: SeedsOption = None,
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """Show what each word of a text did for the label that the finished classifiers predict."""
-    from ulmfit import error_report
-    from ulmfit.runner import Runner
-
-    chosen = _recipe(recipe, preset, overrides, seeds)
-    print("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Data scripts run as programs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,28 @@ def test_wrong_options_are_one_line(tmp_path, shared_data):
         done = run(tmp_path / "out", "--mirror", shared_data, "--set", option)
         assert done.returncode == 2
         assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_scripts_of_other_tasks(tmp_path):
+    (tmp_path / "assets.toml").write_text("", "utf-8")
+    (tmp_path / "made.py").write_text(
+        """
+import pandas as pd
+from ulmfit.datasets.script import main
+
+def convert(files):
+    \"\"\"Make rows.\"\"\"
+    rows = pd.DataFrame({"text": ["p", "q", "r", "s"], "label": ["1.5", 2, 3, 4]})
+    return {"train": rows, "test": rows}
+
+if __name__ == "__main__":
+    main(convert, {}, "qaa", task="regression")
+""",
+        "utf-8",
+    )
+    command = [sys.executable, tmp_path / "made.py", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert pd.read_parquet(tmp_path / "out" / "test.parquet")["label"].tolist() == [1.5, 2, 3, 4]
+    described = json.loads((tmp_path / "out" / "dataset.json").read_text("utf-8"))
+    assert (described["task"], described["metric"]) == ("regression", "pearson")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ulmfit.assets import MIRROR_VARIABLE, Catalogue, File, fetch
+from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError, StageFailed
 
@@ -64,11 +65,17 @@ def _failure(name: str, error: Exception) -> InputError:
 
 
 def main(
-    convert: Convert, assets: Mapping[str, str], language: str, arguments: Sequence[str] | None = None
+    convert: Convert,
+    assets: Mapping[str, str],
+    language: str,
+    arguments: Sequence[str] | None = None,
+    *,
+    task: Task = "single_label",
 ) -> None:
     """Be the command line of a data script: write the tables of its data set into a folder.
 
     `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script.
+    `task` says what its labels are, as in `DatasetStage`; the labels of a multi-label cell stand between `|`.
     Exits with status 2 and one line when the input is wrong.
     """
     script = Path(inspect.getfile(convert))
@@ -87,7 +94,7 @@ def main(
         catalogue = Catalogue(script.with_name(CATALOGUE))
         files = {name: catalogue[key] for name, key in assets.items()}
         splits = _run_on_assets(convert, script.name, files, chosen, options)
-        _write(chosen.out, splits, _description(script.stem, language, files))
+        _write(chosen.out, splits, _description(script.stem, language, files, task))
     except (InputError, StageFailed) as error:
         print(f"{script.name}: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
@@ -113,18 +120,20 @@ def _run_on_assets(
     return run_convert(convert, name, paths, options)
 
 
-def _description(name: str, language: str, files: Mapping[str, File]) -> Description:
+def _description(name: str, language: str, files: Mapping[str, File], task: Task) -> Description:
     return Description(
         name=name,
         language=language,
         source="; ".join(dict.fromkeys(file.source for file in files.values())),
         licence="; ".join(dict.fromkeys(file.licence for file in files.values())),
+        task=task,
+        metric=METRICS_OF_TASK[task][0],
     )
 
 
 def _write(out: Path, splits: Mapping[str, pd.DataFrame], description: Description) -> None:
     warnings: list[str] = []
-    tables = check_splits(splits, VALID_FRACTION, warnings.append)
+    tables = check_splits(splits, VALID_FRACTION, warnings.append, task=description.task)
     rows = write_tables(out, tables, replace(description, warnings=tuple(warnings)))
     for warning in warnings:
         print(f"warning: {warning}")

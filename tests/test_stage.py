@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ulmfit.assets import File
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, read_json, write_json, write_text
-from ulmfit.runner import Runner
+from ulmfit.runner import Runner, first_difference
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.stage import Stage, Work
 
@@ -291,3 +291,13 @@ def test_a_damaged_cache_of_hashes_is_made_again(tmp_path: Path) -> None:
     before = key(Numbers(file=File(path=tmp_path / "x.txt")), tmp_path)
     (tmp_path / "hashes.json").write_text("{")
     assert key(Numbers(file=File(path=tmp_path / "x.txt")), tmp_path) == before
+
+
+def test_a_field_that_came_later_changes_no_folder_and_a_changed_one_is_named() -> None:
+    """Also inside of lists, such as the phases of a training."""
+    stored = {"phases": [{"epochs": 1, "rate": 0.1}, {"epochs": 2, "rate": 0.1}]}
+    later = {"phases": [{**phase, "lowest_rate": 0.0} for phase in stored["phases"]]}
+    assert first_difference(stored, later) == ""
+    changed = {"phases": [later["phases"][0], {**later["phases"][1], "rate": 0.2}]}
+    assert first_difference(stored, changed) == "phases.1.rate = 0.1 (now 0.2)"
+    assert "now [" in first_difference(stored, {"phases": later["phases"][:1]})

@@ -106,7 +106,7 @@ class Runner:
             stored = read_json(folder / CONFIG)
         except (OSError, ValueError):
             return
-        if difference := _first_difference(stored, self.keys.config(stage)):
+        if difference := first_difference(stored, self.keys.config(stage)):
             raise InputError(
                 f"{folder} was begun with {difference}, which is a default that has changed since: "
                 f"set the field in the recipe, or remove the folder"
@@ -258,13 +258,17 @@ def _note_failure(folder: Path, error: BaseException) -> None:
         return
 
 
-def _first_difference(stored: Any, current: Any, name: str = "") -> str:
+def first_difference(stored: Any, current: Any, name: str = "") -> str:
     """Return the first field in which two configurations differ, with both values, or an empty string."""
     if isinstance(stored, dict) and isinstance(current, dict):
         # A field that came later, with a default, changes nothing that was built before.
         for field in sorted(stored.keys()):
             inner = f"{name}.{field}" if name else field
-            if difference := _first_difference(stored.get(field), current.get(field), inner):
+            if difference := first_difference(stored.get(field), current.get(field), inner):
                 return difference
         return ""
+    if isinstance(stored, list) and isinstance(current, list) and len(stored) == len(current):
+        pairs = enumerate(zip(stored, current, strict=True))
+        found = (first_difference(*pair, f"{name}.{index}") for index, pair in pairs)
+        return next(filter(None, found), "")
     return "" if stored == current else f"{name} = {stored!r} (now {current!r})"

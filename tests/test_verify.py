@@ -17,7 +17,8 @@ from ulmfit import verify
 from ulmfit.assets import File
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.errors import InputError
-from ulmfit.evaluation.record import MetricValues, read_record
+from ulmfit.evaluation.learning_curve import CurveLine, CurvePoint, LearningCurve
+from ulmfit.evaluation.record import MetricValues, Record, RowResult, read_record
 from ulmfit.files import read_json, write_json
 from ulmfit.recipe import load_recipe
 from ulmfit.runner import Runner
@@ -201,27 +202,19 @@ def test_when_a_mean_is_inside(recorded: tuple, now: tuple, verdict: str) -> Non
 
 
 def compared(recorded: MetricValues, now: MetricValues) -> verify.Figure:
-    row = made_up_record().rows[-1]
-    seeds = tuple(range(len(recorded.values)))
-    changed = [
-        row.changed(
-            seeds=seeds, metrics={"macro_f1": one}, valid_metrics={}, confusion=row.confusion[:1] * len(seeds)
-        )
-        for one in (recorded, now)
-    ]
-    base = made_up_record().changed(
-        language_models=(), dataset=made_up_record().dataset.changed(metric="macro_f1")
-    )
-    records = [base.changed(rows=(one,)) for one in changed]
-    (figure,) = verify.compare(*records)
+    def record(values: MetricValues) -> Record:
+        seeds = tuple(range(len(values.values)))
+        row = RowResult(name="model", kind="model", seeds=seeds, metrics={"macro_f1": values})
+        base = made_up_record()
+        dataset = base.dataset.changed(metric="macro_f1")
+        return base.changed(rows=(row,), comparisons=(), curves=(), language_models=(), dataset=dataset)
+
+    (figure,) = verify.compare(record(recorded), record(now))
     return figure
 
 
 def test_a_single_seed_is_held_to_its_recorded_interval() -> None:
-    recorded = MetricValues.of([0.5])
-    if "interval" not in MetricValues.model_fields:
-        pytest.skip("records have no intervals yet")
-    recorded = recorded.changed(interval=(0.45, 0.55))
+    recorded = MetricValues.of([0.5]).changed(interval=(0.45, 0.55))
     assert compared(recorded, MetricValues.of([0.54])).verdict == "inside"
     assert compared(recorded, MetricValues.of([0.56])).verdict == "outside"
 
@@ -230,11 +223,33 @@ def test_a_single_seed_is_held_to_its_recorded_interval() -> None:
     ("loss", "verdict"), [(4.0, "same"), (4.02, "inside"), (4.021, "outside"), (None, "outside")]
 )
 def test_a_language_model_is_held_to_its_loss(loss: float | None, verdict: str) -> None:
-    base = made_up_record().changed(rows=())
+    base = made_up_record().changed(rows=(), comparisons=(), curves=())
     recorded = base.changed(language_models=(made_up_language_model("pretrained", 4.0, split="test"),))
     now = () if loss is None else (made_up_language_model("pretrained", loss, split="test"),)
     (figure,) = verify.compare(recorded, base.changed(language_models=now))
     assert figure.verdict == verdict
+
+
+def test_points_of_learning_curves_are_compared() -> None:
+    def curve(*values: float) -> LearningCurve:
+        points = tuple(CurvePoint(values=(value,)) for value in values)
+        line = CurveLine(name="TF-IDF", points=points)
+        return LearningCurve(
+            axis="train size", metric="accuracy", places=(10, 20), train_texts=20, seeds=(0,), lines=(line,)
+        )
+
+    base = made_up_record().changed(rows=(), comparisons=(), language_models=(), curves=(curve(0.5, 0.6),))
+    first, second = verify.compare(base, base.changed(curves=(curve(0.5, 0.7),)))
+    assert (first.name, first.verdict) == ("TF-IDF: accuracy at train size 10", "same")
+    assert (second.name, second.verdict) == ("TF-IDF: accuracy at train size 20", "outside")
+
+
+def test_sizes_and_noise_of_the_command_are_taken_from_the_record() -> None:
+    base = made_up_record()
+    configuration = {"train_sizes": [10, "all"], "label_noise": [0, 0.5]}
+    record = base.changed(recipe="test/tiny", preset="tiny", seeds=(0,), configuration=configuration)
+    recipe = verify.recorded_recipe(record, str(RECIPE))
+    assert (recipe.train_sizes, recipe.label_noise) == ((10, "all"), (0, 0.5))
 
 
 COMMITTED = sorted((TESTS.parent / "recipes").glob("*/records/*.json"))

@@ -38,6 +38,9 @@ SPREADS = 2
 WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 """Parts of a configuration that no figure depends on."""
 
+CHOSEN = ("train_sizes", "label_noise")
+"""What options of the command set beside preset, seeds and overrides."""
+
 Verdict = Literal["same", "inside", "outside"]
 Print = Callable[[str], None]
 
@@ -99,10 +102,10 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     advice = _advice(record)
     if record.preset not in recipe.presets:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
-    overrides = record.configuration.get("overrides", ())
-    recipe = validated(lambda: recipe.changed(preset=record.preset, seeds=record.seeds), "record")
+    chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
+    recipe = validated(lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record")
     try:
-        return recipe.with_overrides(overrides)
+        return recipe.with_overrides(record.configuration.get("overrides", ()))
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error
 
@@ -227,7 +230,7 @@ def other_values(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 
 def compare(recorded: Record, now: Record) -> list[Figure]:
-    """Compare every metric of every row, and the language models' losses, of two records."""
+    """Compare every metric of every row, learning curves, and language models' losses, of two records."""
     rows = {row.name: row for row in now.rows}
     figures = []
     for row in recorded.rows:
@@ -237,13 +240,25 @@ def compare(recorded: Record, now: Record) -> list[Figure]:
             figures.append(_metric(f"{row.name}: {metric}", values, test.get(metric)))
         for metric, values in row.valid_metrics.items():
             figures.append(_metric(f"{row.name}: {metric} (validation)", values, valid.get(metric)))
+    points = dict(_points(now))
+    figures += [_metric(name, values, points.get(name)) for name, values in _points(recorded)]
     models = {_model_name(model): model for model in now.language_models}
     figures += [_loss(model, models.get(_model_name(model))) for model in recorded.language_models]
     return figures
 
 
+def _points(record: Record) -> Iterator[tuple[str, MetricValues]]:
+    """Yield every point of the learning curves, by what it is about."""
+    from ulmfit.evaluation.record import MetricValues
+
+    for curve in record.curves:
+        for line in curve.lines:
+            for place, point in zip(curve.places, line.points, strict=True):
+                yield f"{line.name}: {curve.metric} at {curve.axis} {place:g}", MetricValues.of(point.values)
+
+
 def _metric(name: str, recorded: MetricValues, now: MetricValues | None) -> Figure:
-    interval: tuple[float, float] | None = getattr(recorded, "interval", None)
+    interval = recorded.interval
     if recorded.sd is not None:
         low, high = recorded.mean - SPREADS * recorded.sd, recorded.mean + SPREADS * recorded.sd
         measure = f"± {100 * SPREADS * recorded.sd:.2f} ({SPREADS} standard deviations over the seeds)"

@@ -218,7 +218,6 @@ class Experiment:
         curves = self.curves()
         return [
             # First, so that a size that train does not have ends the run before hours of training.
-            *([self.recipe.dataset] if self.recipe.dataset else []),
             *(dataset for curve in curves for dataset in curve.datasets()),
             *([self.data_checks] if self.data_checks else []),
             *([self.leaks] if self.leaks else []),

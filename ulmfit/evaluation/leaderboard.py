@@ -19,8 +19,8 @@ from ulmfit.evaluation.table import escape, label_lines, shown_metrics, shown_ti
 TEMPLATE = "leaderboard.html.j2"
 CAPTION = (
     "Main metric of each task on its test split, percent (correlations as they are); mean ± sample standard "
-    "deviation over the seeds. Bold is the best of a column. Ranks count from 1 among the models of a column, equal ones share the "
-    "mean of their ranks; the average is over the tasks that a model was run on."
+    "deviation over the seeds. Bold is the best of a column. Ranks count from 1 among the models of a "
+    "column, equal ones share the mean of their ranks; the average is over the tasks that a model was run on."
 )
 
 

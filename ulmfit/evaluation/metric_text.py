@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ulmfit.evaluation.record import MetricValues
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ulmfit.evaluation.record import MetricValues
 
 METRIC_TITLES = {
     "accuracy": "accuracy",

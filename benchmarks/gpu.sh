@@ -10,7 +10,7 @@
 #                               seconds; the same call again goes on from the last checkpoint, as long as the
 #                               folder runs/gpu-work is there. A finished run is packed into $OUT/recipe.tar.xz.
 #
-# Parts: environment tests layers lm qrnn small loader toy
+# Parts: environment tests layers lm qrnn small classifier loader toy
 # A part that fails or takes too long is named at the end, and the next one begins.
 # ULMFIT_GPU_DRY_RUN=1 runs everything on the CPU at toy size, to find mistakes in this script.
 set -uo pipefail
@@ -23,7 +23,7 @@ LIMIT=${LIMIT:-570}
 CARRY=runs/gpu-carry
 WORK=runs/gpu-work
 DRY=${ULMFIT_GPU_DRY_RUN:-0}
-ALL="environment tests layers qrnn lm loader toy small"
+ALL="environment tests layers qrnn lm classifier loader toy small"
 RECIPE=recipes/de/germeval2018.py
 SEEDS=${SEEDS:-0,1,2,3,4}
 # What a machine with torch and the usual scientific packages lacks; without their own dependencies.
@@ -113,6 +113,13 @@ bench() {
 lm() { bench lm 330 60 "$([ "$DRY" = 1 ] && echo quick || echo full)"; }
 qrnn() { bench qrnn 120 60 "$([ "$DRY" = 1 ] && echo quick || echo qrnn)"; }
 small() { bench small 200 100 "$([ "$DRY" = 1 ] && echo quick || echo small)"; }
+
+classifier() {
+  local model=all steps=40
+  [ "$DRY" = 1 ] && model=quick steps=2
+  SHOWN=60 part classifier 240 "$PYTHON" -m ulmfit.cli bench classifier --model "$model" --steps "$steps" \
+    --repetitions 1 --json
+}
 
 loader() {
   part loader 100 "$PYTHON" -m ulmfit.cli bench loader --repetitions 1 --json

@@ -12,6 +12,10 @@ from ulmfit.assets import File
 from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
+from ulmfit.datasets.given_labels import GivenLabels
+from ulmfit.datasets.noise import NoisyLabels
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.files import read_json, write_json
@@ -39,6 +43,27 @@ def test_leaks_are_counted_beside_the_corpus_and_do_not_change_it() -> None:
     assert ignored.leaks is None
     assert counted.corpus == ignored.corpus
     assert counted.pretrained == ignored.pretrained
+
+
+def test_other_training_texts_or_labels_do_not_change_what_the_language_model_is_trained_on() -> None:
+    plain = Experiment(recipe_with(leaks="remove"))
+    data = InventedDataset()
+    changed: list[DatasetStage] = [
+        GivenLabels.of(data, labels=File(path=Path("labels.csv"))),
+        TrainingSubset.of(data, size=10),
+        NoisyLabels.of(TrainingSubset.of(data, size=20), share=0.2),
+        CleanedDataset(dataset=data),
+        TrainingSubset.of(CleanedDataset(dataset=data), size=20),
+    ]
+    for dataset in changed:
+        made = Experiment(recipe_with(leaks="remove", dataset=dataset))
+        assert made.pretrained == plain.pretrained
+        assert made.recipe.dataset == dataset
+    for dataset in (
+        InventedDataset(rows=30),
+        CleanedDataset(dataset=data, drop=("near_empty", "test_duplicates")),
+    ):
+        assert Experiment(recipe_with(leaks="remove", dataset=dataset)).pretrained != plain.pretrained
 
 
 def test_filters_stand_behind_the_sample_and_before_everything_else() -> None:

@@ -130,14 +130,77 @@ class SeveralLabels(InventedDataset):
 
 
 @pytest.mark.parametrize(
-    ("comparisons", "fields"),
-    [(("tfidf",), {}), ((), {"train_sizes": (10, "all")}), ((), {"label_noise": (0.0, 0.1)})],
+    "fields",
+    [{"train_sizes": (10, "all")}, {"label_noise": (0.0, 0.1)}],
 )
-def test_what_is_not_defined_for_several_labels_is_refused(comparisons: tuple, fields: dict) -> None:
-    preset = TINY.changed(comparisons=comparisons)
+def test_what_is_not_defined_for_several_labels_is_refused(fields: dict) -> None:
     with pytest.raises(InputError, match="defined for texts with one label each"):
-        experiment(preset, dataset=SeveralLabels(), **fields).all()
-    assert experiment(TINY.changed(comparisons=()), dataset=SeveralLabels()).all()
+        experiment(dataset=SeveralLabels(), **fields).all()
+
+
+class Numbers(InventedDataset):
+    """A data set that says that its texts have numbers."""
+
+    stage_name: ClassVar[str] = "numbers"
+    task: str = "regression"
+
+
+def test_baselines_fit_the_task() -> None:
+    assert len(experiment(dataset=SeveralLabels()).baselines) == 4
+    assert list(experiment(dataset=Numbers()).baselines) == [
+        "TF-IDF, words 1-2 + ridge regression",
+        "TF-IDF, characters 2-5 + ridge regression",
+        "TF-IDF, words 1-2 + linear SVR",
+        "TF-IDF, characters 2-5 + linear SVR",
+    ]
+    with pytest.raises(InputError, match=r"logistic_regression does not fit .*: expected .*ridge"):
+        TfidfBaseline(dataset=Numbers())
+    with pytest.raises(InputError, match="ridge does not fit task multi_label"):
+        TfidfBaseline(dataset=SeveralLabels(), classifier="ridge")
+
+
+BERT = {"name": "BERT", "pretrained": {"name": "owner/bert", "revision": "0123456789" * 4}}
+OTHER = {"name": "other", "pretrained": {"path": "models/bert"}}
+
+
+def test_transformers_are_the_last_rows_and_have_every_seed() -> None:
+    made = experiment(transformers=(BERT, OTHER))
+    rows = made.rows()[-2:]
+    assert [(row.name, row.kind, list(row.runs)) for row in rows] == [
+        ("BERT", "comparison", [0, 1, 2]),
+        ("other", "comparison", [0, 1, 2]),
+    ]
+    assert [row.notes for row in rows] == [
+        ("transformer, owner/bert at 012345678901",),
+        ("transformer, bert",),
+    ]
+    stages = [stage for row in rows for (stage,) in row.runs.values()]
+    assert [stage.seed for stage in stages] == [0, 1, 2, 0, 1, 2]
+    assert all(stage.dataset == made.recipe.dataset for stage in stages)
+    assert all(any(stage is one for one in made.all()) for stage in stages)
+    assert len({Runner(Path("runs")).keys.key(stage) for stage in stages[:3]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"transformers": (BERT, BERT)}, "two are called 'BERT'"),
+        ({"transformers": (BERT,), "dataset": None}, "transformers need a data set"),
+        (
+            {"transformers": (BERT,), "dataset": SeveralLabels()},
+            "one label each.*multi_label",
+        ),
+        ({"transformers": ({**BERT, "pretrained": {"name": "a/b", "revision": "main"}},)}, "revision"),
+    ],
+)
+def test_impossible_transformers_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        experiment(**fields)
+
+
+def test_a_transformer_cannot_have_the_name_of_another_row() -> None:
+    with pytest.raises(InputError, match="two rows of the table are called 'ULMFiT, forward'"):
+        experiment(transformers=({**BERT, "name": "ULMFiT, forward"},)).all()
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     folder.mkdir(parents=True, exist_ok=True)
     _remember_stages(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
     wanted = stages if until is None else _up_to(runner, stages, until)
+    _check_labels(recipe, runner, wanted)
     if cluster is not None:
         slurm.build(wanted, runner, cluster)
     for stage in wanted:
@@ -81,6 +82,16 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     else:
         write_results(recipe, runner, folder)
     return folder
+
+
+def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
+    """Build the data set first and refuse settings that name other labels, before hours of training."""
+    dataset, settings = recipe.stages().recipe.dataset, recipe.settings.classifier
+    if dataset is None or dataset not in wanted or not isinstance(settings.class_weights, dict):
+        return
+    for stage in runner.order(dataset):
+        runner.ensure(stage)
+    settings.check_labels(read_json(runner.folder(dataset) / "dataset.json")["labels"])
 
 
 def _remember_stages(path: Path, keys: list[list[str]]) -> None:

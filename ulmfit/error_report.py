@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ulmfit.datasets.subsets import check_single_label
 from ulmfit.errors import InputError
 from ulmfit.experiment import Experiment
 from ulmfit.files import read_json
@@ -109,6 +110,7 @@ def explain_document(recipe: Recipe, runner: Runner, document: str) -> list[str]
         raise InputError(f"{recipe.name} has no data set: there is no classifier to explain")
     if not all(map(runner.is_done, stages)):
         raise InputError(f"{recipe.run_name}: the classifiers are not finished; run the recipe first")
+    check_single_label(stages[0].dataset, "explaining a prediction")
     texts = read_texts(runner, stages[0], "test")
     if document not in texts:
         example = next(iter(texts))

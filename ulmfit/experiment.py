@@ -14,6 +14,7 @@ from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.evaluation.transformer_stages import TransformerClassifier
 from ulmfit.language_model.poleval import PolEvalPerplexity
 from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.rows import CurvePlan, Row, baselines_of, curves_of, rows_of
@@ -69,6 +70,7 @@ class Experiment:
         self.words: WordModels | None = None
         self.from_scratch: dict[int, TrainClassifier] = {}
         self.baselines: dict[str, TfidfBaseline] = {}
+        self.transformers: dict[str, dict[int, TransformerClassifier]] = {}
         if recipe.dataset is not None:
             self._add_classification(recipe.dataset)
             self._add_comparisons(recipe.dataset)
@@ -84,7 +86,7 @@ class Experiment:
             corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
         if recipe.dataset is None or recipe.leaks == "ignore":
             return corpus, None
-        check = LeakCheck(corpus=corpus, dataset=recipe.dataset)
+        check = LeakCheck(corpus=corpus, dataset=recipe.dataset.with_same_test)
         if recipe.leaks == "count":
             return corpus, check
         filtered = WithoutLeaks(corpus=corpus, check=check)
@@ -138,6 +140,10 @@ class Experiment:
             self.from_scratch = {seed: self.classifier(dataset, first, seed, None) for seed in seeds}
         if "tfidf" in settings.comparisons:
             self.baselines = baselines_of(dataset)
+        self.transformers = {
+            model.name: {seed: model.classifier(dataset, seed) for seed in seeds}
+            for model in self.recipe.transformers
+        }
 
     def _word_models(self, dataset: DatasetStage, direction: Direction) -> WordModels:
         """Return the preset's models with words for pieces; there are no others to sample words from."""
@@ -218,6 +224,8 @@ class Experiment:
             self.corpus_card,
             self.tokenizer_card,
             *self.baselines.values(),
+            # Before the own models, so that one that cannot be loaded ends the run before hours of training.
+            *(stage for runs in self.transformers.values() for stage in runs.values()),
             *self.pretrained.values(),
             *self.poleval.values(),
             *self.finetuned.values(),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from ulmfit.assets import File, with_files
 from ulmfit.corpus.data_checks import Mode as DataCheckMode
@@ -17,6 +17,7 @@ from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
@@ -73,6 +74,11 @@ class Recipe(Settings):
         description="SentencePiece model to cut texts with, such as that of released weights, whatever the "
         "preset says of the vocabulary's size and kind; None: train one",
     )
+    transformers: tuple[TransformerModel, ...] = Field(
+        (),
+        description="pretrained transformers fine-tuned on the same rows with every seed, one row of "
+        "the table each; (): none",
+    )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     train_sizes: tuple[TrainSize, ...] = Field(
         (),
@@ -94,6 +100,9 @@ class Recipe(Settings):
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
     overrides: tuple[str, ...] = Field((), description="what `--set` changed; written to the record")
 
+    _folder: Path | None = PrivateAttr(None)
+    """Where relative paths of `--set` begin: the folder of the recipe's file, once that is known."""
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.preset and self.preset not in self.presets:
@@ -112,6 +121,20 @@ class Recipe(Settings):
                 raise ValueError(f"{name} need a data set")
         if self.curve_texts == "subset" and not self.train_sizes:
             raise ValueError("curve_texts has no effect without train_sizes: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _transformers_have_rows(self) -> Self:
+        names = [model.name for model in self.transformers]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"transformers: two are called {twice[0]!r}: give each a name of its own")
+        if self.transformers and self.dataset is None:
+            raise ValueError("transformers need a data set")
+        if self.transformers and self.dataset is not None and self.dataset.task != "single_label":
+            raise ValueError(
+                f"transformers are compared on texts with one label each, the data set's task is "
+                f"{self.dataset.task}: leave them out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -145,8 +168,17 @@ class Recipe(Settings):
         default = next(iter(self.presets))
         return self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
 
+    def changed(self, **values: Any) -> Self:
+        """Return a copy with `values` replaced, whose files lie where this one's do."""
+        copy = super().changed(**values)
+        copy._folder = self._folder
+        return copy
+
     def with_overrides(self, overrides: Iterable[str]) -> Recipe:
-        """Return a copy changed by `field.path=value`; a path begins in the recipe or its chosen preset."""
+        """Return a copy changed by `field.path=value`; a path begins in the recipe or its chosen preset.
+
+        Relative paths of files begin in the recipe's own folder, as those in the recipe do.
+        """
         recipe = self
         for override in overrides:
             path, separator, text = override.partition("=")
@@ -156,16 +188,22 @@ class Recipe(Settings):
             if names[0] in Preset.model_fields:
                 names = ["presets", recipe.preset_name, *names]
             recipe = _replaced(recipe, names, text.strip(), override)
+            if self._folder is not None:
+                recipe = recipe.relative_to(self._folder)
             recipe = recipe.changed(overrides=(*recipe.overrides, override))
         return recipe
 
     def relative_to(self, folder: Path) -> Recipe:
         """Return a copy whose relative file paths are taken from `folder`, the recipe's own."""
 
+        folder = folder.absolute()
+
         def absolute(file: File) -> File:
             return file.changed(path=folder / file.path) if file.path else file
 
-        return with_files(self, absolute)
+        recipe = with_files(self, absolute).changed()
+        recipe._folder = folder
+        return recipe
 
     def stages(self) -> Experiment:
         """Return the stages of this experiment."""

@@ -207,13 +207,14 @@ def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):
+    from ulmfit.classifier.task_predictions import task_of
     from ulmfit.evaluation.record import DatasetSummary
 
     if recipe.dataset is None:
         return None
     described = read_json(runner.folder(recipe.dataset) / "dataset.json")
     fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
-    return DatasetSummary(**fields, positive_label=recipe.dataset.positive_label)
+    return DatasetSummary(**fields, task=task_of(described), positive_label=recipe.dataset.positive_label)
 
 
 def _data_checks(experiment: Experiment, runner: Runner):

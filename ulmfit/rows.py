@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Literal, get_args
 from ulmfit.datasets.noise import NoisyLabels
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.subsets import DerivedDataset, TrainingSubset
+from ulmfit.errors import InputError
 from ulmfit.evaluation.learning_curve import CurveAxis
-from ulmfit.evaluation.stages import Analyzer, Classifier, TfidfBaseline
+from ulmfit.evaluation.stages import LEARNERS, Analyzer, Learner, TfidfBaseline
 from ulmfit.stage import Stage
 
 if TYPE_CHECKING:
     from ulmfit.experiment import Experiment
 
-RowKind = Literal["model", "ensemble", "baseline"]
+RowKind = Literal["model", "ensemble", "baseline", "comparison"]
 
 FEATURE_NAMES: dict[Analyzer, str] = {"word": "words 1-2", "char": "characters 2-5"}
-CLASSIFIER_NAMES: dict[Classifier, str] = {
+LEARNER_NAMES: dict[Learner, str] = {
     "logistic_regression": "logistic regression",
     "linear_svm": "linear SVM",
+    "ridge": "ridge regression",
+    "linear_svr": "linear SVR",
 }
 
 
@@ -38,6 +41,8 @@ class Row:
     runs: Mapping[int, tuple[Stage, ...]]
     average_seeds: bool = False
     """Whether the seeds are averaged as well, into one run."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the reader of the table."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,21 @@ class CurvePlan:
 
 
 def baselines_of(dataset: DatasetStage) -> dict[str, TfidfBaseline]:
-    """Return the TF-IDF baselines under their names."""
+    """Return the TF-IDF baselines that fit the data set's task, under their names."""
     return {
-        f"TF-IDF, {FEATURE_NAMES[analyzer]} + {CLASSIFIER_NAMES[classifier]}": TfidfBaseline(
-            dataset=dataset, analyzer=analyzer, classifier=classifier
+        f"TF-IDF, {FEATURE_NAMES[analyzer]} + {LEARNER_NAMES[learner]}": TfidfBaseline(
+            dataset=dataset, analyzer=analyzer, classifier=learner
         )
-        for classifier in get_args(Classifier)
+        for learner in LEARNERS[dataset.task]
         for analyzer in get_args(Analyzer)
     }
 
 
 def rows_of(experiment: Experiment) -> list[Row]:
-    """Return the rows of the table in their order; none without a data set."""
+    """Return the rows of the table in their order; none without a data set.
+
+    Raises InputError when two have one name.
+    """
     recipe = experiment.recipe
     if recipe.dataset is None:
         return []
@@ -102,7 +110,14 @@ def rows_of(experiment: Experiment) -> list[Row]:
     ):
         if stages:
             found.append(Row(name, "model", {seed: (stage,) for seed, stage in stages.items()}))
-    return found + [Row(name, "baseline", {0: (stage,)}) for name, stage in experiment.baselines.items()]
+    found += [Row(name, "baseline", {0: (stage,)}) for name, stage in experiment.baselines.items()]
+    for model in recipe.transformers:
+        runs = {seed: (stage,) for seed, stage in experiment.transformers[model.name].items()}
+        found.append(Row(model.name, "comparison", runs, notes=(f"transformer, {model.origin}",)))
+    names = [row.name for row in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"two rows of the table are called {twice[0]!r}: give the transformer another name")
+    return found
 
 
 def curves_of(experiment: Experiment) -> list[CurvePlan]:
@@ -179,7 +194,7 @@ def _systems(
         )
     ]
     # A baseline has no seed of its own: where all seeds have the same data there is one run.
-    name = f"TF-IDF, {FEATURE_NAMES['char']} + {CLASSIFIER_NAMES['logistic_regression']}"
+    name = f"TF-IDF, {FEATURE_NAMES['char']} + {LEARNER_NAMES['logistic_regression']}"
     points: list[dict[int, Stage]] = []
     for place in places:
         runs = {seed: TfidfBaseline(dataset=changed(place, seed)) for seed in seeds}

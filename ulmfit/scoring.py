@@ -11,7 +11,7 @@ from ulmfit.runner import Runner
 from ulmfit.stage import Stage
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.predictions import Predictions
+    from ulmfit.classifier.task_predictions import TaskPredictions
     from ulmfit.evaluation.learning_curve import LearningCurve
     from ulmfit.evaluation.row import ScoredRow
 
@@ -22,34 +22,37 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
 
     dataset = experiment.recipe.dataset
     read = _predictions(experiment, runner)
-    return [
-        scored_row(
-            row.name,
-            [(seed, read(stages, "test")) for seed, stages in row.runs.items()],
-            kind=row.kind,
-            positive_label=dataset.positive_label if dataset else None,
-            valid_runs=[(seed, read(stages, "valid")) for seed, stages in row.runs.items()],
-            average_seeds=row.average_seeds,
+    scored = []
+    for row in experiment.rows():
+        runs = {seed: read(stages) for seed, stages in row.runs.items()}
+        scored.append(
+            scored_row(
+                row.name,
+                [(seed, test) for seed, (_, test) in runs.items()],
+                kind=row.kind,
+                positive_label=dataset.positive_label if dataset else None,
+                valid_runs=[(seed, valid) for seed, (valid, _) in runs.items()],
+                notes=row.notes,
+                average_seeds=row.average_seeds,
+            )
         )
-        for row in experiment.rows()
-    ]
+    return scored
 
 
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
     """Score the learning curves by the data set's metric."""
     from ulmfit.evaluation.learning_curve import learning_curve
-    from ulmfit.evaluation.metrics import main_score
+    from ulmfit.evaluation.task_metrics import main_score_of
 
     plans, dataset = experiment.curves(), experiment.recipe.dataset
     if not plans or dataset is None:
         return []
     described = read_json(runner.folder(dataset) / "dataset.json")
-    metric, labels = described["metric"], described["labels"]
+    metric = described["metric"]
     read = _predictions(experiment, runner)
 
     def value(stage: Stage) -> float:
-        run = read([stage], "test")
-        return main_score(metric, run.gold, run.predicted, labels, dataset.positive_label)
+        return main_score_of(metric, read([stage])[1], dataset.positive_label)
 
     return [
         learning_curve(
@@ -68,15 +71,20 @@ def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]
     ]
 
 
-def _predictions(experiment: Experiment, runner: Runner) -> Callable[[Sequence[Stage], str], Predictions]:
-    """Return what reads the predictions of stages on a split, averaged."""
-    from ulmfit.classifier.predictions import average, read_predictions
+def _predictions(
+    experiment: Experiment, runner: Runner
+) -> Callable[[Sequence[Stage]], tuple[TaskPredictions, TaskPredictions]]:
+    """Return what reads the predictions of stages on validation and test, averaged."""
+    from ulmfit.classifier.task_predictions import average_any, read_any
 
     dataset = experiment.recipe.dataset
-    labels = read_json(runner.folder(dataset) / "dataset.json")["labels"] if dataset else []
+    description = read_json(runner.folder(dataset) / "dataset.json") if dataset else {}
 
-    def read(stages: Sequence[Stage], split: str) -> Predictions:
-        files = [runner.folder(stage) / f"predictions-{split}.parquet" for stage in stages]
-        return average([read_predictions(file, labels) for file in files])
+    def read(stages: Sequence[Stage]) -> tuple[TaskPredictions, TaskPredictions]:
+        valid, test = (
+            [read_any(runner.folder(stage) / f"predictions-{split}.parquet", description) for stage in stages]
+            for split in ("valid", "test")
+        )
+        return (valid[0], test[0]) if len(stages) == 1 else average_any(valid, test)
 
     return read

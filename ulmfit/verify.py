@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.evaluation.metric_text import shown_number
 from ulmfit.recipe import Recipe, load_recipe, validated
 from ulmfit.results import RECORD, configuration
 from ulmfit.runner import Runner, add_numbered
@@ -237,34 +238,38 @@ def compare(recorded: Record, now: Record) -> list[Figure]:
         again = rows.get(row.name)
         test, valid = (again.metrics, again.valid_metrics) if again else ({}, {})
         for metric, values in row.metrics.items():
-            figures.append(_metric(f"{row.name}: {metric}", values, test.get(metric)))
+            figures.append(_metric(f"{row.name}: {metric}", metric, values, test.get(metric)))
         for metric, values in row.valid_metrics.items():
-            figures.append(_metric(f"{row.name}: {metric} (validation)", values, valid.get(metric)))
-    points = dict(_points(now))
-    figures += [_metric(name, values, points.get(name)) for name, values in _points(recorded)]
+            name = f"{row.name}: {metric} (validation)"
+            figures.append(_metric(name, metric, values, valid.get(metric)))
+    points = {name: values for name, _, values in _points(now)}
+    figures += [_metric(name, metric, values, points.get(name)) for name, metric, values in _points(recorded)]
     models = {_model_name(model): model for model in now.language_models}
     figures += [_loss(model, models.get(_model_name(model))) for model in recorded.language_models]
     return figures
 
 
-def _points(record: Record) -> Iterator[tuple[str, MetricValues]]:
-    """Yield every point of the learning curves, by what it is about."""
+def _points(record: Record) -> Iterator[tuple[str, str, MetricValues]]:
+    """Yield every point of the learning curves, by what it is about, with its metric."""
     from ulmfit.evaluation.record import MetricValues
 
     for curve in record.curves:
         for line in curve.lines:
             for place, point in zip(curve.places, line.points, strict=True):
-                yield f"{line.name}: {curve.metric} at {curve.axis} {place:g}", MetricValues.of(point.values)
+                name = f"{line.name}: {curve.metric} at {curve.axis} {place:g}"
+                yield name, curve.metric, MetricValues.of(point.values)
 
 
-def _metric(name: str, recorded: MetricValues, now: MetricValues | None) -> Figure:
+def _metric(name: str, metric: str, recorded: MetricValues, now: MetricValues | None) -> Figure:
     interval = recorded.interval
     if recorded.sd is not None:
         low, high = recorded.mean - SPREADS * recorded.sd, recorded.mean + SPREADS * recorded.sd
-        measure = f"± {100 * SPREADS * recorded.sd:.2f} ({SPREADS} standard deviations over the seeds)"
+        spread = shown_number(metric, SPREADS * recorded.sd)
+        measure = f"± {spread} ({SPREADS} standard deviations over the seeds)"
     elif interval is not None:
         low, high = interval
-        measure = f"{100 * low:.2f} to {100 * high:.2f} (recorded interval)"
+        ends = " to ".join(shown_number(metric, end) for end in interval)
+        measure = f"{ends} (recorded interval)"
     else:
         low = high = recorded.mean
         measure = f"equal within {EQUAL:g}"

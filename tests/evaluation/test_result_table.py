@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evaluation.samples import made_up_predictions
+from ulmfit.evaluation.metric_text import points, shown_difference, shown_values
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import MetricValues, Record, row_result
 from ulmfit.evaluation.significance import Comparison
@@ -12,8 +13,6 @@ from ulmfit.evaluation.table import (
     leak_notes,
     markdown_table,
     p_value,
-    percent,
-    points,
     result_table,
     row_notes,
     shown_metrics,
@@ -77,11 +76,24 @@ def test_row_below_a_baseline_looks_like_the_others(record):
     assert lines.index(r"| from scratch | 59.11 ± 6.01 \[53.8, 63.5\] | 66.33 ± 5.58 | – | 3 |") == 10
 
 
+def test_figures_of_regression_are_no_percentages():
+    assert shown_values("pearson", MetricValues.of([0.51234, 0.6], (0.48, 0.61)), with_interval=True) == (
+        "0.5562 ± 0.0620 [0.480, 0.610]"
+    )
+    assert shown_values("mae", MetricValues.of([12.5])) == "12.5000"
+    assert shown_values("r2", MetricValues.of([-0.25])) == "-0.2500"
+    assert shown_difference("pearson", -0.01234) == "−0.0123"
+    assert shown_difference("pearson", 0.01234, coarse=True) == "+0.012"
+    assert shown_difference("spearman", 0.00001) == "0.0000"
+    assert shown_difference("macro_f1", 0.01234) == "+1.23"
+    assert shown_difference("macro_f1", 0.01234, coarse=True) == "+1.2"
+
+
 def test_percent():
-    assert percent(MetricValues.of([0.12345])) == "12.35"
-    assert percent(MetricValues.of([0.5, 0.6])) == "55.00 ± 7.07"
-    assert percent(MetricValues.of([0.5, 0.5])) == "50.00 ± 0.00"
-    assert percent(None) == "–"
+    assert shown_values("accuracy", MetricValues.of([0.12345])) == "12.35"
+    assert shown_values("accuracy", MetricValues.of([0.5, 0.6])) == "55.00 ± 7.07"
+    assert shown_values("accuracy", MetricValues.of([0.5, 0.5])) == "50.00 ± 0.00"
+    assert shown_values("accuracy", None) == "–"
 
 
 def with_metric(record: Record, metric: str, positive: str | None = None) -> Record:
@@ -162,8 +174,8 @@ def test_cells_of_differences():
     assert points(-0.117, 1) == "−11.7"
     assert [p_value(p) for p in (0.0009, 0.001, 0.25, 1.0)] == ["<0.001", "0.001", "0.250", "1.000"]
     metric = MetricValues.of([0.5, 0.6], (0.48, 0.61))
-    assert percent(metric, with_interval=True) == "55.00 ± 7.07 [48.0, 61.0]"
-    assert percent(metric) == "55.00 ± 7.07"
+    assert shown_values("accuracy", metric, with_interval=True) == "55.00 ± 7.07 [48.0, 61.0]"
+    assert shown_values("accuracy", metric) == "55.00 ± 7.07"
 
 
 def compared(row: str, difference: float, **changes) -> Comparison:

@@ -46,8 +46,9 @@ def kind_in_documents(architecture: Architecture, batch_size: int, event: Event)
     if both is None:
         return OTHER
     left, right = both
-    rows = prod(left[:-1])
-    gates = {4 * architecture.hidden_size, 4 * architecture.embedding_size}
-    if event.name != PACKED_PRODUCT and left[0] in gates and right[-1] not in gates:
-        return GRADIENTS
-    return RECURRENT if rows <= batch_size else INPUTS
+    widths = {
+        units * size for units in (1, 4) for size in (architecture.hidden_size, architecture.embedding_size)
+    }
+    if event.name != PACKED_PRODUCT and right[0] not in widths:
+        return GRADIENTS  # which are sums over tokens
+    return RECURRENT if prod(left[:-1]) <= batch_size else INPUTS

@@ -6,7 +6,7 @@ says what that means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError
 
 
 class CrossEntropy(nn.Module):
@@ -124,8 +123,9 @@ def class_weights(
     """
     if settings.class_weights == "none":
         return None
-    if isinstance(settings.class_weights, Mapping):
-        return _given_weights(settings.class_weights, labels)
+    if isinstance(settings.class_weights, dict):
+        settings.check_labels(labels)
+        return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
     counts = numpy.bincount(numbers, minlength=len(labels))
     # Label noise can take a class its last text; an infinite weight would make losses infinite, or NaN.
     return torch.tensor(len(numbers) / (len(labels) * numpy.maximum(counts, 1)), dtype=torch.float32)
@@ -142,27 +142,9 @@ def positive_weights(
     """
     if settings.class_weights == "none":
         return None
-    if isinstance(settings.class_weights, Mapping):
-        return _given_weights(settings.class_weights, labels)
+    if isinstance(settings.class_weights, dict):
+        settings.check_labels(labels)
+        return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
     counts = targets.sum(axis=0, dtype=numpy.float64)
     without = len(targets) - counts
     return torch.tensor(numpy.where(without > 0, without / counts, 1.0), dtype=torch.float32)
-
-
-def _given_weights(weights: Mapping[str, float], labels: Sequence[str]) -> Tensor:
-    unknown = [name for name in weights if name not in labels]
-    missing = [name for name in labels if name not in weights]
-    if unknown or missing:
-        faults = [
-            *([f"{_listed(unknown)} is no label"] if unknown else []),
-            *([f"{_listed(missing)} has no weight"] if missing else []),
-        ]
-        raise InputError(
-            f"class_weights: {' and '.join(faults)}; give each of the data set's labels a weight: "
-            f"{', '.join(labels)}"
-        )
-    return torch.tensor([weights[label] for label in labels], dtype=torch.float32)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)

@@ -41,10 +41,12 @@ class SentenceEncoder(nn.Module):
         Documents that have ended leave the batch, so their padding costs nothing from the next chunk on.
         """
         with self.module.weights_kept():
+            # Lengths that lie on the host need no waiting for the device here.
             counts: list[int] = lengths.tolist()
+            lengths = lengths.to(ids.device)
             skipped = [self._skipped(count) for count in counts]
             if any(skipped):
-                return self._in_two_parts(ids, lengths, skipped).vector(lengths)
+                return self._in_two_parts(ids, counts, skipped).vector(lengths)
             state = self.module.initial_state(len(ids))
             return self._read(ids, lengths, counts, state)[0].vector(lengths)
 
@@ -54,7 +56,7 @@ class SentenceEncoder(nn.Module):
             return 0
         return max(-(-tokens // self.bptt) - self.window_chunks, 0) * self.bptt
 
-    def _in_two_parts(self, ids: Tensor, lengths: Tensor, skipped: list[int]) -> Pooled:
+    def _in_two_parts(self, ids: Tensor, counts: list[int], skipped: list[int]) -> Pooled:
         """Read what comes before the windows without a graph, then all windows from their beginnings on."""
         long = sum(tokens > 0 for tokens in skipped)
         before = torch.tensor(skipped, device=ids.device)
@@ -69,12 +71,14 @@ class SentenceEncoder(nn.Module):
             )
             for layer in zip(reached, state, strict=True)
         ]
-        left = lengths - before
-        order = left.argsort(descending=True, stable=True)
-        places = torch.arange(int(left.max()), device=ids.device) + before[order, None]
+        left = [count - tokens for count, tokens in zip(counts, skipped, strict=True)]
+        falling = sorted(range(len(ids)), key=left.__getitem__, reverse=True)
+        order = torch.tensor(falling, device=ids.device)
+        left = [left[row] for row in falling]
+        places = torch.arange(left[0], device=ids.device) + before[order, None]
         window = ids[order].gather(1, places.clamp(max=ids.shape[1] - 1))
         state = [tuple(part[:, order] for part in layer) for layer in state]
-        ends, _ = self._read(window, left[order], left[order].tolist(), state)
+        ends, _ = self._read(window, torch.tensor(left, device=ids.device), left, state)
         return start.rows(order).then(ends).rows(order.argsort())
 
     def _read(self, ids: Tensor, lengths: Tensor, counts: list[int], state: State) -> tuple[Pooled, State]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -57,6 +58,22 @@ class ClassifierSettings(TrainingSettings):
         """Read the name of a schedule, such as `layered:8`."""
         return read_schedule(value) if isinstance(value, str) else value
 
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Raise InputError when `class_weights` has weights, and not those of exactly these labels."""
+        if not isinstance(self.class_weights, dict):
+            return
+        unknown = [name for name in self.class_weights if name not in labels]
+        missing = [name for name in labels if name not in self.class_weights]
+        if unknown or missing:
+            faults = [
+                *([f"{_listed(unknown)} is no label"] if unknown else []),
+                *([f"{_listed(missing)} has no weight"] if missing else []),
+            ]
+            raise InputError(
+                f"class_weights: {' and '.join(faults)}; give each of the data set's labels a weight: "
+                f"{', '.join(labels)}"
+            )
+
     def check_task(self, task: Task) -> None:
         """Raise InputError for a setting of classes where the task has none."""
         if task != "regression":
@@ -68,3 +85,7 @@ class ClassifierSettings(TrainingSettings):
                     f"{name} {getattr(self, name)}: a regression task has no classes; "
                     f"set classifier.{name}={off}"
                 )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -148,6 +148,11 @@ class CleanedDataset(DatasetStage):
         """What records have to say: whether the test split is another one than was published."""
         return CHANGED_TEST if "test_duplicates" in self.drop else ""
 
+    @property
+    def with_same_test(self) -> DatasetStage:
+        """The data set behind the cleaning, unless that changes the test split."""
+        return self if "test_duplicates" in self.drop else self.dataset.with_same_test
+
     def build(self, work: Work) -> None:
         """Write the tables again without the rows that go."""
         from ulmfit.corpus.checks.cleaning import Cleaning, write_kept

@@ -98,6 +98,15 @@ class DatasetStage(Stage):
         """What records and tables have to say about the data; empty: nothing."""
         return ""
 
+    @property
+    def with_same_test(self) -> DatasetStage:
+        """The data set that this one is made from and whose test split it has; itself where there is none.
+
+        What depends on the test split alone is made from that one, so that other labels or training texts
+        leave its key as it is.
+        """
+        return self
+
     @model_validator(mode="after")
     def _binary_f1_has_a_positive_label(self) -> Self:
         if self.metric == "binary_f1" and self.positive_label is None:

@@ -33,6 +33,11 @@ class DerivedDataset(DatasetStage):
         """Make one that is scored like `dataset`."""
         return cls(dataset=dataset, metric=dataset.metric, positive_label=dataset.positive_label, **settings)
 
+    @property
+    def with_same_test(self) -> DatasetStage:
+        """The data set behind all changes, none of which is one of the test split."""
+        return self.dataset.with_same_test
+
     @model_validator(mode="after")
     def _is_scored_alike(self) -> Self:
         for name in ("metric", "positive_label"):
@@ -44,6 +49,7 @@ class DerivedDataset(DatasetStage):
 
     @model_validator(mode="after")
     def _has_one_label_a_text(self) -> Self:
+        check_single_label(self, type(self).__name__)
         check_single_label(self.dataset, type(self).__name__)
         return self
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -15,9 +15,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from ulmfit.classifier.predictions import Predictions
+from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.errors import InputError
 from ulmfit.evaluation.metrics import main_score
-from ulmfit.evaluation.stages import Analyzer, Classifier
+from ulmfit.evaluation.stages import Analyzer, Learner
 
 FEATURES: dict[str, dict[str, Any]] = {
     # Scikit-learn's own word pattern drops words of one letter; several languages have those.
@@ -29,7 +30,11 @@ FEATURES: dict[str, dict[str, Any]] = {
 GRIDS: dict[str, tuple[float, ...]] = {
     "logistic_regression": (0.3, 1.0, 3.0, 10.0, 30.0),
     "linear_svm": (0.03, 0.1, 0.3, 1.0, 3.0),
+    "ridge": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "linear_svr": (0.03, 0.1, 0.3, 1.0, 3.0),
 }
+
+Model = TypeVar("Model")
 
 SHARPEST = 100.0
 """Bound of the factor on an SVM's decision values, where validation is separated without an error."""
@@ -37,11 +42,11 @@ SHARPEST = 100.0
 
 @dataclass(frozen=True)
 class Split:
-    """The labelled texts of one split."""
+    """The labelled texts of one split; a label is what the task has, a name, a list of names or a number."""
 
     ids: list[str]
     texts: list[str]
-    labels: list[str]
+    labels: list[Any]
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choices:
-    """Features and classifier, and what is tuned; `c_grid` None is the classifier's own of `GRIDS`."""
+    """Features and model, and what is tuned; `c_grid` None is the model's own of `GRIDS`."""
 
     analyzer: Analyzer = "char"
-    classifier: Classifier = "logistic_regression"
+    classifier: Learner = "logistic_regression"
     class_weights: Literal["tuned", "balanced", "none"] = "tuned"
     c_grid: Sequence[float] | None = None
 
@@ -72,14 +77,57 @@ class Choices:
 class BaselineResult:
     """Predictions of the chosen model, and how it was chosen."""
 
-    valid: Predictions
-    test: Predictions
+    valid: TaskPredictions
+    test: TaskPredictions
     chosen: Setting
     features: int
     grid: list[tuple[Setting, float]]
     """Each setting that was tried, with its score on validation."""
     sharpness: float | None
-    """Factor on the SVM's decision values; None for a classifier with probabilities of its own."""
+    """Factor on the SVM's decision values; None for a model that needs none."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """TF-IDF matrices of the splits, and how many features they have."""
+
+    train: Any
+    valid: Any
+    test: Any
+    count: int
+
+
+def features_of(splits: dict[str, Split], analyzer: Analyzer) -> Features:
+    """Return features whose vocabulary and weights are those of train.
+
+    Raises InputError for an empty split and for texts without features.
+    """
+    for name in ("train", "valid", "test"):
+        if not splits[name].ids:
+            raise InputError(f"TF-IDF baseline: the {name} split is empty; expected at least one row")
+    vectorizer = TfidfVectorizer(lowercase=True, sublinear_tf=True, **FEATURES[analyzer])
+    try:
+        train = vectorizer.fit_transform(splits["train"].texts)
+    except ValueError as error:
+        raise InputError(f"TF-IDF baseline: train gives no {analyzer} features ({error})") from error
+    valid, test = (vectorizer.transform(splits[name].texts) for name in ("valid", "test"))
+    return Features(train, valid, test, len(vectorizer.vocabulary_))
+
+
+def best_of(
+    settings: Iterable[Setting], attempt: Callable[[Setting], tuple[float, Model]]
+) -> tuple[Setting, Model, list[tuple[Setting, float]]]:
+    """Return the setting with the highest score on validation, the first of equal ones, and all scores."""
+    grid: list[tuple[Setting, float]] = []
+    best: tuple[Setting, Model] | None = None
+    for setting in settings:
+        value, model = attempt(setting)
+        if best is None or value > max(score for _, score in grid):
+            best = (setting, model)
+        grid.append((setting, value))
+    if best is None:
+        raise InputError("TF-IDF baseline: c_grid is empty; expected at least one positive number")
+    return (*best, grid)
 
 
 def fit_and_predict(
@@ -100,45 +148,32 @@ def fit_and_predict(
     are the softmax of the decision values times one factor, fitted to the validation labels (Guo et al. 2017,
     temperature scaling), which changes no label. So they are calibrated on validation, and only there.
     """
-    for name in ("train", "valid", "test"):
-        if not splits[name].ids:
-            raise InputError(f"TF-IDF baseline: the {name} split is empty; expected at least one row")
+    features = features_of(splits, choices.analyzer)
     train, valid, test = splits["train"], splits["valid"], splits["test"]
     if len(set(train.labels)) < 2:
         raise InputError("TF-IDF baseline: train holds a single label; expected at least two")
-    vectorizer = TfidfVectorizer(lowercase=True, sublinear_tf=True, **FEATURES[choices.analyzer])
-    try:
-        train_features = vectorizer.fit_transform(train.texts)
-    except ValueError as error:
-        raise InputError(f"TF-IDF baseline: train gives no {choices.analyzer} features ({error})") from error
 
-    valid_features = vectorizer.transform(valid.texts)
-    grid: list[tuple[Setting, float]] = []
-    best: tuple[Setting, Any] | None = None
-    for setting in choices.settings():
-        model = _fit(train_features, train.labels, setting, choices.classifier)
-        predicted = [str(label) for label in model.predict(valid_features)]
-        value = main_score(metric, valid.labels, predicted, labels, positive_label)
-        if best is None or value > max(score for _, score in grid):
-            best = (setting, model)
-        grid.append((setting, value))
-    if best is None:
-        raise InputError("TF-IDF baseline: c_grid is empty; expected at least one positive number")
-    chosen, model = best
+    def attempt(setting: Setting) -> tuple[float, Any]:
+        model = linear_classifier(choices.classifier, setting).fit(features.train, list(train.labels))
+        predicted = [str(label) for label in model.predict(features.valid)]
+        return main_score(metric, valid.labels, predicted, labels, positive_label), model
+
+    chosen, model, grid = best_of(choices.settings(), attempt)
     sharpness = None
     if choices.classifier == "linear_svm":
-        sharpness = fit_sharpness(_decisions(model, valid_features), valid.labels, list(model.classes_))
+        sharpness = fit_sharpness(_decisions(model, features.valid), valid.labels, list(model.classes_))
     return BaselineResult(
-        valid=_predict(model, valid_features, valid, labels, sharpness),
-        test=_predict(model, vectorizer.transform(test.texts), test, labels, sharpness),
+        valid=_predict(model, features.valid, valid, labels, sharpness),
+        test=_predict(model, features.test, test, labels, sharpness),
         chosen=chosen,
-        features=len(vectorizer.vocabulary_),
+        features=features.count,
         grid=grid,
         sharpness=sharpness,
     )
 
 
-def _fit(features: Any, labels: Sequence[str], setting: Setting, classifier: Classifier) -> Any:
+def linear_classifier(learner: Learner, setting: Setting) -> Any:
+    """Return an unfitted classifier, one versus the rest, which takes names and lists of yes and no."""
     # The dual solvers take seconds where lbfgs takes minutes (40,000 texts, 8 labels, 350,000 features).
     shared = {
         "C": setting.c,
@@ -148,9 +183,9 @@ def _fit(features: Any, labels: Sequence[str], setting: Setting, classifier: Cla
         "max_iter": 1000,
         "random_state": 0,
     }
-    if classifier == "linear_svm":
-        return LinearSVC(**shared).fit(features, list(labels))
-    return OneVsRestClassifier(LogisticRegression(solver="liblinear", **shared)).fit(features, list(labels))
+    if learner == "linear_svm":
+        return LinearSVC(**shared)
+    return OneVsRestClassifier(LogisticRegression(solver="liblinear", **shared))
 
 
 def _decisions(model: Any, features: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ulmfit.classifier.occlusion import Explanation, Word
-from ulmfit.evaluation import table
+from ulmfit.evaluation import metric_text
 from ulmfit.evaluation.charts import interval_chart
 from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake, Part, Share
 
@@ -149,7 +149,7 @@ def strongest(words: Sequence[Word], most: int = NAMED) -> list[Word]:
 
 def points(weight: float) -> str:
     """Return a weight in percentage points, with its sign."""
-    return table.points(weight, 1)
+    return metric_text.points(weight, 1)
 
 
 def _rounded(weight: float) -> float:

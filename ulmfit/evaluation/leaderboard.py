@@ -11,15 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ulmfit.errors import InputError
+from ulmfit.evaluation.metric_text import shown_values
 from ulmfit.evaluation.page import page_environment
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
-from ulmfit.evaluation.table import escape, label_lines, percent, shown_titles
+from ulmfit.evaluation.table import escape, label_lines, shown_metrics, shown_titles
 
 TEMPLATE = "leaderboard.html.j2"
 CAPTION = (
-    "Main metric of each task on its test split, percent; mean ± sample standard deviation over the seeds. "
-    "Bold is the best of a column. Ranks count from 1 among the models of a column, equal ones share the "
-    "mean of their ranks; the average is over the tasks that a model was run on."
+    "Main metric of each task on its test split, percent (correlations as they are); mean ± sample standard "
+    "deviation over the seeds. Bold is the best of a column. Ranks count from 1 among the models of a "
+    "column, equal ones share the mean of their ranks; the average is over the tasks that a model was run on."
 )
 
 
@@ -38,20 +39,25 @@ class Task:
 
     name: str
     metric: str
+    """Its name for a reader."""
     test_texts: int
+    measure: str = "accuracy"
+    """Its name in records, which says whether it is a share."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one task: the metric's values, 0 to 1, and whether no other line has a higher mean."""
+    """One model on one task: the metric's values, and whether no other line has a higher mean."""
 
     metric: MetricValues
     best: bool
+    measure: str = "accuracy"
+    """The metric's name in records."""
 
     @property
     def text(self) -> str:
-        """Return mean and standard deviation in percent."""
-        return percent(self.metric)
+        """Return mean and standard deviation."""
+        return shown_values(self.measure, self.metric)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,9 @@ def leaderboard(sources: Sequence[Source]) -> Leaderboard:
 
 def _task(record: Record) -> Task | None:
     data = record.dataset
-    return Task(data.name, shown_titles(record)[0], data.rows.get("test", 0)) if data else None
+    if data is None:
+        return None
+    return Task(data.name, shown_titles(record)[0], data.rows.get("test", 0), shown_metrics(record)[0])
 
 
 def _add(
@@ -133,7 +141,7 @@ def _ranked(
     def line(model: str, cells: dict[Task, MetricValues]) -> Line:
         ranks = [rank(metric.mean, means[task]) for task, metric in cells.items()]
         shown = [
-            Cell(cells[task], cells[task].mean == max(means[task])) if task in cells else None
+            Cell(cells[task], cells[task].mean == max(means[task]), task.measure) if task in cells else None
             for task in tasks
         ]
         return Line(model, shown, statistics.fmean(ranks), len(ranks))

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from ulmfit.evaluation.charts import Series, line_chart
 from ulmfit.evaluation.learning_curve import LearningCurve
-from ulmfit.evaluation.table import METRIC_TITLES
+from ulmfit.evaluation.metric_text import METRIC_TITLES
 
 STYLES = ("training", "validation", "third", "fourth", "fifth")
 """CSS classes of the page, in the order of a curve's lines; they differ in hue or dashes."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.data_checks import DataCheckSummary
@@ -56,9 +57,20 @@ class DatasetSummary(RecordPart):
     source: str = Field(description="where it comes from, in words")
     licence: str
     rows: dict[str, int] = Field(description="rows of each split")
-    labels: tuple[str, ...] = Field(description="label names, in the order of the confusion matrices")
+    labels: tuple[str, ...] = Field(
+        description="label names, in the order of the confusion matrices; (): numbers in their place"
+    )
+    task: Task = Field("single_label", description="what a text's label is: a name, names, or a number")
     metric: MainMetric = Field(description="the metric of the first column")
     positive_label: str | None = Field(None, description="what binary_f1 is about; None without it")
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if self.metric not in METRICS_OF_TASK[self.task]:
+            raise ValueError(f"metric {self.metric} does not fit task {self.task}")
+        if bool(self.labels) == (self.task == "regression"):
+            raise ValueError(f"{len(self.labels)} labels do not fit task {self.task}")
+        return self
 
 
 class CorpusAccount(RecordPart):
@@ -121,6 +133,10 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
+            if self.dataset.task != "single_label" and (
+                row.label_metrics or row.confusion or row.calibration
+            ):
+                raise ValueError(f"row {row.name!r} has figures that only single labels have")
             if len(row.label_metrics) not in (0, size):
                 raise ValueError(
                     f"row {row.name!r} has figures of {len(row.label_metrics)} labels, not {size}"

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ulmfit.errors import InputError
@@ -14,10 +13,12 @@ from ulmfit.evaluation import table
 from ulmfit.evaluation.bars import Bar, duration, width
 from ulmfit.evaluation.corpus_section import Corpus, describe_corpus
 from ulmfit.evaluation.curves import History, draw
+from ulmfit.evaluation.data_checks_section import describe_data_checks
 from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.errors_section import describe_errors
 from ulmfit.evaluation.language_model_section import LanguageModels, describe_language_models
 from ulmfit.evaluation.learning_curves_section import describe_learning_curves
+from ulmfit.evaluation.page import page_environment
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.reliability import describe_reliability
 from ulmfit.evaluation.results_section import describe_results
@@ -62,36 +63,31 @@ def render_html(
     `pieces` is the content of pieces.json, `errors` an analysis of the main row's errors. Raises InputError
     when any of them is malformed.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     labels = record.dataset.labels if record.dataset else ()
-    return environment.get_template(TEMPLATE).render(
-        record=record,
-        meanings=table.label_lines(record),
-        caption=table.caption(record),
-        row_notes=table.row_notes(record),
-        results=describe_results(record) if record.dataset else None,
-        learning_curves=describe_learning_curves(record.curves),
-        reliabilities=describe_reliability(record),
-        language_models=_language_models(record),
-        curves=[draw(history) for history in histories],
-        confusions=[_confusion(row, labels) for row in record.rows if row.confusion],
-        errors=describe_errors(errors) if errors else None,
-        stages=_stage_bars(record),
-        total_time=duration(sum(stage.seconds for stage in record.stages)),
-        corpora=_corpora(record, samples),
-        leak_notes=table.leak_notes(record),
-        tokenizers=describe_tokenizers(record.tokenizers, pieces) if record.tokenizers else None,
-        configuration=json.dumps(record.configuration, indent=2, ensure_ascii=False),
-        commands=_commands(record),
+    return (
+        page_environment()
+        .get_template(TEMPLATE)
+        .render(
+            record=record,
+            meanings=table.label_lines(record),
+            caption=table.caption(record),
+            row_notes=table.row_notes(record),
+            results=describe_results(record) if record.dataset else None,
+            learning_curves=describe_learning_curves(record.curves),
+            reliabilities=describe_reliability(record),
+            language_models=_language_models(record),
+            curves=[draw(history) for history in histories],
+            confusions=[_confusion(row, labels) for row in record.rows if row.confusion],
+            errors=describe_errors(errors) if errors else None,
+            stages=_stage_bars(record),
+            total_time=duration(sum(stage.seconds for stage in record.stages)),
+            corpora=_corpora(record, samples),
+            leak_notes=table.leak_notes(record),
+            data_checks=describe_data_checks(record.data_checks),
+            tokenizers=describe_tokenizers(record.tokenizers, pieces) if record.tokenizers else None,
+            configuration=json.dumps(record.configuration, indent=2, ensure_ascii=False),
+            commands=_commands(record),
+        )
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ulmfit.evaluation import table
+from ulmfit.evaluation import metric_text, table
 from ulmfit.evaluation.charts import interval_chart, strip_chart
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.significance import Comparison
@@ -15,7 +15,7 @@ from ulmfit.evaluation.significance import Comparison
 
 @dataclass(frozen=True)
 class Value:
-    """A metric's cell in percent, as text: mean, standard deviation, and interval where it is known."""
+    """A metric's cell, as text: mean, standard deviation, and interval where it is known."""
 
     mean: str
     sd: str
@@ -35,7 +35,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """One row held against the reference row; differences in percentage points."""
+    """One row held against the reference row; differences as text."""
 
     name: str
     difference: str
@@ -55,11 +55,13 @@ class Compared:
     rows: list[ComparedRow]
     low: str
     high: str
+    unit: str
+    """What follows the metric's name; empty: nothing."""
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published number, in percent."""
+    """One published number, as text."""
 
     name: str
     metric: str
@@ -80,6 +82,7 @@ class Results:
     has_intervals: bool
     comparisons: list[Compared]
     published: list[PublishedRow]
+    published_unit: str
 
 
 def describe_results(record: Record) -> Results:
@@ -98,21 +101,22 @@ def describe_results(record: Record) -> Results:
     return Results(
         header=[*titles, *([f"{titles[0]} (validation)"] if with_valid else [])],
         rows=[row_of(row) for row in record.rows],
-        low=f"{100 * low:.1f}",
-        high=f"{100 * high:.1f}",
+        low=metric_text.shown_number(metrics[0], low, metric_text.decimals_of_bounds(metrics[0])),
+        high=metric_text.shown_number(metrics[0], high, metric_text.decimals_of_bounds(metrics[0])),
         has_intervals=any(metric.interval for metric in main),
         comparisons=_comparisons(record.comparisons),
         published=[
             PublishedRow(
                 one.name,
-                table.METRIC_TITLES.get(one.metric, one.metric),
-                f"{100 * one.value:.2f}".removesuffix("0"),
+                metric_text.METRIC_TITLES.get(one.metric, one.metric),
+                _published_value(one.metric, one.value),
                 one.source,
                 one.verified,
                 one.note,
             )
             for one in record.published
         ],
+        published_unit=table.published_table(record).header[-1],
     )
 
 
@@ -130,25 +134,24 @@ def _seeds(row: RowResult) -> str:
 
 def _strip(row: RowResult, metric: str, low: float, high: float) -> Markup:
     seen = row.metrics[metric]
-    title = f"{row.name}: " + ", ".join(f"{100 * value:.2f}" for value in seen.values)
+    title = f"{row.name}: " + ", ".join(metric_text.shown_number(metric, value) for value in seen.values)
     if seen.interval:
-        title += f"; 95 % interval {_interval(seen.interval)}"
+        title += f"; 95 % interval {metric_text.shown_interval(metric, seen.interval)}"
     return strip_chart(seen.values, seen.mean, low, high, title, seen.interval)
 
 
 def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Value:
     if metric is None:
         return Value("–", "")
-    factor = 1 if name in table.IN_UNITS_OF_LABELS else 100
     return Value(
-        f"{factor * metric.mean:.2f}",
-        "" if metric.sd is None else f"± {factor * metric.sd:.2f}",
-        _interval(metric.interval) if with_interval and metric.interval else "",
+        metric_text.shown_number(name, metric.mean),
+        "" if metric.sd is None else f"± {metric_text.shown_number(name, metric.sd)}",
+        metric_text.shown_interval(name, metric.interval) if with_interval and metric.interval else "",
     )
 
 
-def _interval(interval: tuple[float, float]) -> str:
-    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+def _published_value(metric: str, value: float) -> str:
+    return metric_text.shown_number(metric, value).removesuffix("0")
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> list[Compared]:
@@ -162,23 +165,28 @@ def _compared(reference: str, metric: str, group: Sequence[Comparison]) -> Compa
     low, high = _range([0.0, *(end for one in group for end in (*one.interval, one.difference))])
     return Compared(
         reference,
-        table.METRIC_TITLES.get(metric, metric),
+        metric_text.METRIC_TITLES.get(metric, metric),
         [_compared_row(one, low, high) for one in group],
-        table.points(low, 1),
-        table.points(high, 1),
+        metric_text.shown_difference(metric, low, coarse=True),
+        metric_text.shown_difference(metric, high, coarse=True),
+        "" if metric in metric_text.PLAIN else " in percentage points",
     )
 
 
 def _compared_row(one: Comparison, low: float, high: float) -> ComparedRow:
-    interval = f"{table.points(one.interval[0])} to {table.points(one.interval[1])}"
-    difference = table.points(one.difference)
-    title = f"{one.row} minus {one.reference}: {difference} points, 95 % interval {interval}"
+    ends = [metric_text.shown_difference(one.metric, end) for end in one.interval]
+    interval = " to ".join(ends)
+    difference = metric_text.shown_difference(one.metric, one.difference)
+    unit = "" if one.metric in metric_text.PLAIN else " points"
+    title = f"{one.row} minus {one.reference}: {difference}{unit}, 95 % interval {interval}"
     return ComparedRow(
         name=one.row,
         difference=difference + (table.NOISE_MARK if one.within_seed_noise else ""),
         interval=interval,
         p_values=[table.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
-        seed_margin="–" if one.seed_margin is None else f"± {100 * one.seed_margin:.2f}",
+        seed_margin="–"
+        if one.seed_margin is None
+        else f"± {metric_text.shown_number(one.metric, one.seed_margin)}",
         within_seed_noise=bool(one.within_seed_noise),
         chart=interval_chart(one.difference, one.interval, low, high, title, origin=0.0),
     )

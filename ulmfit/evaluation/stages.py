@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.datasets.stages import DatasetStage
-from ulmfit.datasets.subsets import check_single_label
+from ulmfit.datasets.stages import DatasetStage, Task
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.stage import Stage, Work
@@ -17,11 +16,17 @@ if TYPE_CHECKING:
     from ulmfit.evaluation.baselines import BaselineResult, Split
 
 Analyzer = Literal["word", "char"]
-Classifier = Literal["logistic_regression", "linear_svm"]
+Learner = Literal["logistic_regression", "linear_svm", "ridge", "linear_svr"]
+LEARNERS: dict[Task, tuple[Learner, ...]] = {
+    "single_label": ("logistic_regression", "linear_svm"),
+    "multi_label": ("logistic_regression", "linear_svm"),
+    "regression": ("ridge", "linear_svr"),
+}
+"""What can be fitted to the features in each kind of task; the first is the default."""
 
 
 class TfidfBaseline(Stage):
-    """TF-IDF with a linear classifier: predictions on valid and test, and `baseline.json`."""
+    """TF-IDF with a linear model: predictions on valid and test, and `baseline.json`."""
 
     stage_name: ClassVar[str] = "tfidf-baseline"
     stage_version: ClassVar[int] = 2
@@ -30,50 +35,61 @@ class TfidfBaseline(Stage):
     analyzer: Analyzer = Field(
         "char", description="word: 1-2-grams of words; char: 2-5-grams of characters within words"
     )
-    classifier: Classifier = Field("logistic_regression", description="what is fitted to the features")
+    classifier: Learner = Field(
+        "logistic_regression",
+        description="what is fitted to the features, in multi-label tasks once a label; ridge and linear_svr "
+        "are for regression",
+    )
     class_weights: Literal["tuned", "balanced", "none"] = Field(
         "tuned",
         description="balanced: labels weigh by inverse frequency; none: all alike; tuned: whichever is "
-        "better on the validation split",
+        "better on the validation split; without effect in regression",
     )
     c_grid: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
         min_length=1,
         description="inverse strengths of regularisation to choose from on the validation split; None: 0.3 "
-        "to 30 for logistic regression, 0.03 to 3 for the SVM",
+        "to 30 for logistic regression, 0.1 to 10 for ridge regression (1 / alpha), 0.03 to 3 for the others",
     )
 
     @model_validator(mode="after")
-    def _has_one_label_a_text(self) -> Self:
-        check_single_label(self.dataset, "a TF-IDF baseline (`tfidf` among comparisons)")
+    def _fits_the_task(self) -> Self:
+        fitting = LEARNERS[self.dataset.task]
+        if self.classifier not in fitting:
+            raise InputError(
+                f"TF-IDF baseline: classifier {self.classifier} does not fit task {self.dataset.task}: "
+                f"expected one of {', '.join(fitting)}"
+            )
         return self
 
     def build(self, work: Work) -> None:
-        """Fit on train, choose C and weights on valid, predict valid and test."""
-        from ulmfit.classifier.predictions import write_predictions
-        from ulmfit.evaluation.baselines import Choices, fit_and_predict
+        """Fit on train, choose C, weights and thresholds on valid, predict valid and test."""
+        from ulmfit.classifier.task_predictions import task_of, write_any
+        from ulmfit.evaluation.baselines import Choices
+        from ulmfit.evaluation.task_baselines import fit_and_predict_task
 
         folder = work.input(self.dataset)
         description = read_json(folder / "dataset.json")
-        labels = description["labels"]
-        if len(labels) < 2:
+        labels, task = description["labels"], task_of(description)
+        if len(labels) < 2 and task != "regression":
             raise InputError(f"{folder / 'dataset.json'}: {len(labels)} labels; expected at least two")
-        result = fit_and_predict(
+        result = fit_and_predict_task(
+            task,
             {split: _read_split(folder / f"{split}.parquet") for split in ("train", "valid", "test")},
             labels,
             Choices(self.analyzer, self.classifier, self.class_weights, self.c_grid),
             metric=description["metric"],
             positive_label=self.dataset.positive_label,
         )
-        write_predictions(work.folder / "predictions-valid.parquet", result.valid)
-        write_predictions(work.folder / "predictions-test.parquet", result.test)
+        write_any(work.folder / "predictions-valid.parquet", result.valid)
+        write_any(work.folder / "predictions-test.parquet", result.test)
         write_json(work.folder / "baseline.json", self._describe(result, description["metric"]))
         weights = "balanced" if result.chosen.balanced else "equal"
         work.log(
             f"{self.analyzer} n-grams: {result.features} features, C = {result.chosen.c:g}, {weights} weights"
         )
 
-    def _describe(self, result: BaselineResult, metric: str) -> dict:
+    def _describe(self, result: BaselineResult, metric: str) -> dict[str, Any]:
         from ulmfit.evaluation.baselines import FEATURES
 
         return {

@@ -10,43 +10,31 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ulmfit.datasets.stages import Task
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.data_checks import data_check_notes
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
+from ulmfit.evaluation.metric_text import (
+    METRIC_TITLES,
+    PLAIN,
+    shown_difference,
+    shown_number,
+    shown_values,
+)
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "binary_f1": "F1",
-    "germeval_f": "GermEval average F",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "binary_precision": "precision",
-    "binary_recall": "recall",
-    "weighted_f1": "weighted F1",
-    "kappa": "Cohen's kappa",
-    "mcc": "MCC",
-    "samples_f1": "samples F1",
-    "subset_accuracy": "subset accuracy",
-    "average_precision": "average precision",
-    "hamming_loss": "Hamming loss",
-    "pearson": "Pearson r",
-    "spearman": "Spearman rho",
-    "r2": "R²",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
+SHOWN: dict[Task, tuple[str, ...]] = {
+    "single_label": ("accuracy", "macro_f1", "binary_f1", "binary_precision", "binary_recall"),
+    "multi_label": ("macro_f1", "micro_f1", "samples_f1", "subset_accuracy"),
+    "regression": ("pearson", "spearman", "mae", "rmse"),
 }
+"""The metrics that get a column beside the main one; the others stand in the record."""
 
-IN_UNITS_OF_LABELS = frozenset({"mae", "rmse"})
-"""Errors of numbers: not shown in percent."""
-
-MOST_METRICS_WITH_DIFFERENCES = 3
-"""So that a table with differences has eight columns at most; the others stand in the record."""
+MOST_METRICS_WITH_DIFFERENCES: dict[Task, int] = {"single_label": 3, "multi_label": 4, "regression": 4}
+"""So that a table with differences stays narrow."""
 
 LABEL_MEANINGS = {
     "transductive": "the language model has seen the texts of the test split, without their labels",
@@ -77,15 +65,14 @@ def shown_metrics(record: Record) -> list[str]:
     if record.dataset is None:
         return []
     main = record.dataset.metric
-    candidates = ["accuracy", "macro_f1", "binary_f1", "binary_precision", "binary_recall"]
+    candidates = list(SHOWN[record.dataset.task])
     if main == "germeval_f":
         candidates += ["macro_precision", "macro_recall"]
-    if main == "micro_f1":
+    if main == "micro_f1" and record.dataset.task == "single_label":
         candidates.remove("accuracy")  # the same number when every text has one label
-    candidates += ["samples_f1", "subset_accuracy", "pearson", "spearman", "mae"]
     present = [name for name in candidates if any(name in row.metrics for row in record.rows)]
     shown = [main, *(name for name in present if name != main)]
-    return shown[:MOST_METRICS_WITH_DIFFERENCES] if record.comparisons else shown
+    return shown[: MOST_METRICS_WITH_DIFFERENCES[record.dataset.task]] if record.comparisons else shown
 
 
 def shown_titles(record: Record) -> list[str]:
@@ -97,26 +84,6 @@ def shown_titles(record: Record) -> list[str]:
         return f"{name} of {positive_label}" if metric.startswith("binary_") and positive_label else name
 
     return [title(metric) for metric in shown_metrics(record)]
-
-
-def percent(metric: MetricValues | None, *, with_interval: bool = False, factor: float = 100) -> str:
-    """Return `mean ± standard deviation [low, high]` in percent, without what is unknown; a dash for None."""
-    if metric is None:
-        return "–"
-    parts = [f"{factor * metric.mean:.2f}"]
-    if metric.sd is not None:
-        parts.append(f"± {factor * metric.sd:.2f}")
-    if with_interval and metric.interval:
-        low, high = (factor * bound for bound in metric.interval)
-        parts.append(f"[{low:.1f}, {high:.1f}]")
-    return " ".join(parts)
-
-
-def points(difference: float, decimals: int = 2) -> str:
-    """Return a difference in percentage points, with its sign."""
-    rounded = round(100 * difference, decimals)
-    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.{decimals}f}"
 
 
 def p_value(p: float) -> str:
@@ -136,14 +103,9 @@ def result_table(record: Record) -> Table:
 
     def line(row: RowResult) -> list[str]:
         cells = [
-            percent(
-                row.metrics.get(name),
-                with_interval=name == metrics[0],
-                factor=1 if name in IN_UNITS_OF_LABELS else 100,
-            )
-            for name in metrics
+            shown_values(name, row.metrics.get(name), with_interval=name == metrics[0]) for name in metrics
         ]
-        cells += [percent(row.valid_metrics.get(metrics[0]))] if with_valid else []
+        cells += [shown_values(metrics[0], row.valid_metrics.get(metrics[0]))] if with_valid else []
         cells += _difference(row, compared) if compared else []
         seeds = f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
         return [row.name, *cells, seeds]
@@ -161,22 +123,30 @@ def _difference(row: RowResult, compared: dict[str, Comparison]) -> list[str]:
     if row.name not in compared:
         return ["reference" if any(one.reference == row.name for one in compared.values()) else "–", "–"]
     one = compared[row.name]
-    low, high = one.interval
+    low, high = (shown_difference(one.metric, bound, coarse=True) for bound in one.interval)
     mark = NOISE_MARK if one.within_seed_noise else ""
-    cell = f"{points(one.difference)}{mark} [{points(low, 1)}, {points(high, 1)}]"
+    cell = f"{shown_difference(one.metric, one.difference)}{mark} [{low}, {high}]"
     return [cell, p_value(one.p_adjusted)]
 
 
 def published_table(record: Record) -> Table:
     """Return what others reported for the data set, which is not from this run."""
-    header = ["published, not from this run", "metric", "source", "remarks", "percent"]
+    plain = any(result.metric in PLAIN for result in record.published)
+    unit = "value" if plain else "percent"
+    header = ["published, not from this run", "metric", "source", "remarks", unit]
     return Table(header, [_published_line(result) for result in record.published], text_columns=4)
 
 
 def _published_line(result: PublishedResult) -> list[str]:
     remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
     metric = METRIC_TITLES.get(result.metric, result.metric)
-    return [result.name, metric, result.source, "; ".join(remarks) or "–", f"{100 * result.value:.2f}"]
+    return [
+        result.name,
+        metric,
+        result.source,
+        "; ".join(remarks) or "–",
+        shown_number(result.metric, result.value),
+    ]
 
 
 def language_model_table(record: Record) -> Table:
@@ -204,8 +174,10 @@ def caption(record: Record) -> str:
     if data is None:
         return "Language models only: no data set."
     rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
+    plain = data.metric in PLAIN
+    unit = "correlations as they are, errors in the labels' units" if plain else "percent"
     sentences = [
-        f"{data.name} ({rows}), test split, percent; "
+        f"{data.name} ({rows}), test split, {unit}; "
         "mean ± sample standard deviation over the seeds (no ± for one seed)."
     ]
     if any(row.metrics[data.metric].interval for row in record.rows):
@@ -214,9 +186,10 @@ def caption(record: Record) -> str:
         )
     if compared := list(_compared(record).values()):
         many = f"Holm-corrected for {len(compared)} comparisons" if len(compared) > 1 else "one comparison"
+        scale = "" if plain else ", percentage points"
         sentences.append(
-            f"Difference: row minus {compared[0].reference}, percentage points, with the 95 % interval of "
-            f"the paired bootstrap; p: two-sided approximate randomisation over the documents, {many}."
+            f"Difference: row minus {compared[0].reference}{scale}, with the 95 % interval of the paired "
+            f"bootstrap; p: two-sided approximate randomisation over the documents, {many}."
         )
     return " ".join(sentences)
 

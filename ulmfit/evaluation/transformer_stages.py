@@ -100,6 +100,13 @@ class TransformerModel(Settings):
     pretrained: File | HubModel = Field(description="as for TransformerClassifier")
     settings: TransformerSettings = TransformerSettings()
 
+    @property
+    def origin(self) -> str:
+        """Where its weights are from, for the reader of the table."""
+        if isinstance(self.pretrained, HubModel):
+            return f"{self.pretrained.name} at {self.pretrained.revision[:12]}"
+        return self.pretrained.label
+
     def classifier(self, dataset: DatasetStage, seed: int) -> TransformerClassifier:
         """Return the stage that fine-tunes it on `dataset`."""
         return TransformerClassifier(

@@ -129,16 +129,13 @@ class WeightDropLSTM(nn.Module):
         weight_mask: Tensor | None,
     ) -> tuple[Tensor, LSTMState]:
         other = self.module
-        output, hidden, cell = function.apply(
-            inputs,
-            state[0],
-            state[1],
-            other.weight_ih_l0,
-            self.weight_hh_l0_raw,
-            weight_mask,
-            other.bias_ih_l0,
-            other.bias_hh_l0,
-        )
+        weights: tuple[Tensor, ...] = (other.weight_ih_l0, self.weight_hh_l0_raw)
+        weights += (other.bias_ih_l0, other.bias_hh_l0)
+        if not self._needs_graph(inputs, *state):
+            # cuDNN keeps what a backward pass needs for parameters that want gradients.
+            weights = tuple(weight.detach() for weight in weights)
+        of_inputs, recurrent, *biases = weights
+        output, hidden, cell = function.apply(inputs, *state, of_inputs, recurrent, weight_mask, *biases)
         return output, (hidden, cell)
 
     def _in_steps(self, inputs: Tensor, state: LSTMState, weight: Tensor) -> tuple[Tensor, LSTMState]:

@@ -206,5 +206,12 @@ class LSTMFunction(torch.autograd.Function):
 
 
 def _weight_gradient(d_gates: Tensor, left: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the gradient (4H, K) of a weight that maps `left` (T, B, K) to gates (T * B, 4H)."""
-    return torch.mm(d_gates.t(), left.flatten(0, 1)).to(dtype)
+    """Return the gradient (4H, K) of a weight that maps `left` (T, B, K) to gates (T * B, 4H).
+
+    In bf16 oneDNN takes twice as long for a left side that is transposed without having been copied. Of the
+    two sides `left` is the smaller one to copy, and the result has to be turned round then.
+    """
+    left = left.flatten(0, 1)
+    if left.dtype != torch.bfloat16:
+        return torch.mm(d_gates.t(), left).to(dtype)
+    return torch.mm(left.t().contiguous(), d_gates).t().contiguous().to(dtype)

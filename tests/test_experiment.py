@@ -17,9 +17,11 @@ from ulmfit.datasets.noise import NoisyLabels
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.errors import InputError
-from ulmfit.files import read_json
+from ulmfit.evaluation.published import PublishedResult
+from ulmfit.files import read_json, write_json
 from ulmfit.presets import Preset, VocabularySettings
 from ulmfit.recipe import Experiment, Recipe
+from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, is_recorded
 from ulmfit.runner import Runner
 
 
@@ -139,3 +141,13 @@ def test_a_document_that_holds_a_test_text_is_left_out_and_listed(tmp_path: Path
     assert account["left_out"]["holds a test text"] == {"count": 1, "pages": ["corpus.txt:8"]}
     assert account["documents_written"] == 39
     assert test["id"].iloc[0] in [entry["id"] for entry in read_json(folder / "leaks.json")["leaked"]]
+
+
+def test_other_published_results_are_another_record(tmp_path: Path) -> None:
+    recipe, runner = recipe_with(), Runner(tmp_path)
+    for name in (RECORD, REPORT, TABLE):
+        (tmp_path / name).touch()
+    write_json(tmp_path / FINGERPRINT, _fingerprint(recipe, runner, []))
+    assert is_recorded(recipe, runner, [], tmp_path)
+    result = PublishedResult(name="best of the task", metric="accuracy", value=0.9, source="its overview")
+    assert not is_recorded(recipe.changed(published=(result,)), runner, [], tmp_path)

@@ -265,3 +265,30 @@ def test_every_committed_record_has_a_recipe_and_says_what_changed_since(path: P
     except InputError as error:
         assert "git checkout" in str(error) and " was " in str(error)
     assert json.dumps(record.configuration)
+
+
+def test_a_record_does_not_choose_the_code_that_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("print('ran')")
+    for name in ("evil.py", str(tmp_path / "evil"), f"../../../../..{tmp_path}/evil"):
+        with pytest.raises(InputError, match="expected a name such as toy/sentiment"):
+            verify.recorded_recipe(made_up_record().changed(recipe=name))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (5, "no list of FIELD=VALUE"),
+        ("seeds=1", "no list of FIELD=VALUE"),
+        ([5], "no list of FIELD=VALUE"),
+        (['dataset.script={"path": "evil.py"}'], "names a script to run"),
+        (["corpus.parts.1.dataset. script .path=evil.py", "dataset.script.url=x"], "names a script to run"),
+    ],
+)
+def test_overrides_of_a_record_are_held_to_data(overrides: Any, message: str) -> None:
+    changed = made_up_record().changed(configuration={"overrides": overrides})
+    with pytest.raises(InputError, match=message):
+        verify.recorded_recipe(changed, str(RECIPE))

@@ -261,6 +261,26 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}: {message}" if place else message
 
 
+def check_recorded(name: str, overrides: Any) -> None:
+    """Raise InputError where a record, which is data, would choose the code that is run.
+
+    Its recipe has to be a name, not a file, and its overrides may not name another data script.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).is_file():
+        raise InputError(
+            f"the record's recipe is {name!r}: expected a name such as toy/sentiment; give the recipe's file "
+            "with --recipe if you trust it"
+        )
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
+        raise InputError("the record's overrides are no list of FIELD=VALUE: the record is damaged")
+    for override in overrides:
+        if "script" in override.partition("=")[0].strip().split("."):
+            raise InputError(
+                f"the record's override {override!r} names a script to run: run the recipe yourself with "
+                "--set if you trust it"
+            )
+
+
 def load_recipe(reference: str) -> Recipe:
     """Load a recipe from a file, or by name (`toy/sentiment`) from the ones that came with the package."""
     path = _find(reference)

@@ -69,7 +69,8 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
 
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
     outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
-    return {"configuration": configuration(recipe), "outputs": outputs}
+    published = [result.model_dump(mode="json") for result in recipe.published]
+    return {"configuration": configuration(recipe), "published": published, "outputs": outputs}
 
 
 def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metric_text import shown_number
-from ulmfit.recipe import Recipe, load_recipe, validated
+from ulmfit.recipe import Recipe, check_recorded, load_recipe, validated
 from ulmfit.results import RECORD, configuration
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.settings import NOT_IN_KEY, Settings
@@ -97,6 +97,7 @@ def verify(
 
 def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none."""
+    check_recorded(record.recipe, record.configuration.get("overrides", ()))
     recipe = load_recipe(reference or record.recipe)
     if recipe.name != record.recipe:
         raise InputError(f"the record is of {record.recipe}, the recipe is {recipe.name}: give its own")

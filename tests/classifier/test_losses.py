@@ -164,6 +164,15 @@ def test_squared_error_by_hand() -> None:
     assert outputs.grad is not None and outputs.grad.tolist() == [[1.0], [2.0]]
 
 
+def test_balanced_weights_of_a_class_that_label_noise_has_emptied() -> None:
+    balanced = SETTINGS.changed(class_weights="balanced")
+    weights = class_weights(numpy.array([0, 0, 0]), LABELS, balanced)
+    assert weights is not None and weights.tolist() == [0.5, 1.5]
+    logits, targets = torch.tensor([[1.0, -1.0], [0.5, 2.0]]), torch.tensor([0, 1])
+    for smoothing, gamma in ((0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.1, 0.5)):
+        assert torch.isfinite(CrossEntropy(weights, smoothing, gamma)(logits, targets))
+
+
 def test_rare_labels_weigh_more_when_balanced() -> None:
     balanced = SETTINGS.changed(class_weights="balanced")
     weights = class_weights(numpy.array([0, 0, 0, 1]), LABELS, balanced)

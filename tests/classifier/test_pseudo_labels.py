@@ -191,6 +191,16 @@ def test_a_text_counts_once_whatever_its_id(tmp_path: Path) -> None:
     assert pool.left_out == {"in train": 1, "in valid": 0, "in test": 1, "repeated": 1}
 
 
+def test_rounds_on_one_data_set_or_on_top_of_each_other() -> None:
+    first = pseudo_labelled()
+    again = classifier(first)
+    assert pseudo_labelled(classifiers=(again,)).dataset == LABELLED
+    on_top = pseudo_labelled(dataset=first, classifiers=(again,))
+    assert on_top.dataset == first
+    with pytest.raises(ValidationError, match="number 1 was trained on another data set"):
+        pseudo_labelled(dataset=first, classifiers=(classifier(POOL),))
+
+
 def test_what_is_refused(runner: Runner) -> None:
     with pytest.raises(InputError, match="has no unlabelled texts"):
         runner.build(pseudo_labelled(pool=None))

@@ -144,6 +144,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path, bert:
     assert not (resumed / "scratch").exists()
 
 
+def test_an_epoch_with_the_lowest_score_there_is_can_be_the_best(
+    runner: Runner, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kappa and Matthews' coefficient reach -1.
+    monkeypatch.setattr(transformer.Task, "score", lambda task, predictions: -1.0)
+    assert result(runner, classifier(bert, seed=2, epochs=2, select="best"))["chosen_epoch"] == 1
+
+
 def test_the_best_epoch_predicts(runner: Runner, bert: Path) -> None:
     # A rate at which the last epochs are worse than an earlier one.
     content = result(runner, classifier(bert, seed=1, epochs=6, learning_rate=5e-2, select="best"))

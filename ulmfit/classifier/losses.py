@@ -117,8 +117,9 @@ def class_weights(
 ) -> Tensor | None:
     """Return the weight (K,) of every class, or None where all weigh 1.
 
-    `numbers` (texts,) are the classes of the training texts, places in `labels`; every class occurs. Raises
-    InputError when the weights of the settings are not those of exactly these labels.
+    `numbers` (texts,) are the classes of the training texts, places in `labels`; a class without a text
+    counts as if it had one. Raises InputError when the weights of the settings are not those of exactly
+    these labels.
     """
     if settings.class_weights == "none":
         return None
@@ -126,7 +127,8 @@ def class_weights(
         settings.check_labels(labels)
         return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
     counts = numpy.bincount(numbers, minlength=len(labels))
-    return torch.tensor(len(numbers) / (len(labels) * counts), dtype=torch.float32)
+    # Label noise can take a class its last text; an infinite weight would make losses infinite, or NaN.
+    return torch.tensor(len(numbers) / (len(labels) * numpy.maximum(counts, 1)), dtype=torch.float32)
 
 
 def positive_weights(

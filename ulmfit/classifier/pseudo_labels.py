@@ -52,7 +52,7 @@ class PseudoLabelled(DerivedDataset):
         for number, classifier in enumerate(self.classifiers, 1):
             # In a second round they were trained on the pseudo-labels of the first.
             learned = classifier.dataset
-            while isinstance(learned, PseudoLabelled):
+            while learned != self.dataset and isinstance(learned, PseudoLabelled):
                 learned = learned.dataset
             if learned != self.dataset:
                 raise ValueError(

@@ -7,6 +7,7 @@ goes on from the end of its last whole epoch, and on a CPU ends with the bits of
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -204,7 +205,9 @@ class Training:
         right = probabilities[numpy.arange(len(valid.ids)), valid.labels]
         score = self.task.score(self.task.predictions(valid, probabilities))
         loss = float(-numpy.log(numpy.maximum(right, 1e-12)).mean())
-        if self.settings.select == "best" and score > max((one["score"] for one in self.epochs), default=-1):
+        if self.settings.select == "best" and score > max(
+            (one["score"] for one in self.epochs), default=-math.inf
+        ):
             self.best = {name: tensor.clone() for name, tensor in own_tensors(self.model).items()}
             self.chosen = epoch + 1
         self.epochs.append({"epoch": epoch + 1, "train_loss": train_loss, "valid_loss": loss, "score": score})

@@ -74,7 +74,8 @@ def test_errors_are_those_of_the_averaged_predictions(runs: Path) -> None:
     for one in explained:
         assert one.explanation is not None
         assert one.explanation.label == one.predicted
-        assert one.explanation.probability == pytest.approx(one.probability, abs=1e-5)
+        # Explained in fp32; predicted in bf16 where the processor computes in it.
+        assert one.explanation.probability == pytest.approx(one.probability, abs=2e-3)
         assert [word.text for word in one.explanation.words] == one.text.split()
 
 

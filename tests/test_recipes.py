@@ -131,7 +131,8 @@ def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> Non
     rows = [row["name"] for row in record["rows"]]
     if recipe.dataset is None:
         assert rows == []
-        assert [model["split"] for model in record["language_models"]] == ["valid", "test"]
+        splits = ["valid", "test"] * len(recipe.settings.directions)
+        assert [model["split"] for model in record["language_models"]] == splits
     else:
         directions = recipe.settings.directions
         assert rows[: len(directions)] == [f"ULMFiT, {direction}" for direction in directions]

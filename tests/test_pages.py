@@ -132,3 +132,11 @@ def test_a_leaderboard_of_runs_names_them_by_their_folders(tmp_path: Path) -> No
     assert "[xx/one](xx/one/record.json)" in text and "[xx/two](xx/two/record.json)" in text
     assert (tmp_path / "runs" / "leaderboard.md").read_text("utf-8") == text
     assert 'href="xx/one/record.json"' in (tmp_path / "runs" / "leaderboard.html").read_text("utf-8")
+
+
+def test_names_in_a_record_are_no_markup(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    hostile = made_up_record().changed(recipe="x)<script>", preset="<img src=x>", title="<b>")
+    write_record(tmp_path / "records" / "task.json", hostile)
+    page = with_tables("<!-- results: records -->\n\n<!-- end of results -->\n", tmp_path / "README.md")
+    assert page.replace("\\<", "").count("<") == 2, "the marks alone"

@@ -115,7 +115,8 @@ def _results(folder: str, page: Path) -> list[str]:
     for path in sorted((page.parent / folder).glob("*.json")):
         record = read_record(path)
         links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
-        parts.append(f"**{escape(record.title)}** ({record.recipe}, preset {record.preset}; {links})")
+        origin = escape(f"{record.recipe}, preset {record.preset}")
+        parts.append(f"**{escape(record.title)}** ({origin}; {links})")
         parts.append(markdown_table(record).strip())
     return parts
 

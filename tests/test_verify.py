@@ -158,7 +158,17 @@ def test_differences_name_fields_at_any_depth() -> None:
     recorded = {"a": 1, "b": {"c": [1, 2], "d": 4}, "gone": 0}
     now = {"a": 1, "b": {"c": [1, 3], "d": 4, "new": 5, "default": 6}}
     found = list(verify.differences(recorded, now, {"b": {"new": 5}}))
-    assert found == [("b.c", [1, 2], [1, 3]), ("b.new", "absent", 5), ("gone", 0, "absent")]
+    assert found == [("b.c.1", 2, 3), ("b.new", "absent", 5), ("gone", 0, "absent")]
+
+
+def test_a_field_that_came_later_is_no_difference_inside_a_list_either() -> None:
+    recorded = {"phases": [{"epochs": 1}, {"epochs": 2}]}
+    now = {"phases": [{"epochs": 1, "lowest_rate": 0.0}, {"epochs": 3, "lowest_rate": 0.5}]}
+    found = list(verify.differences(recorded, now, {"phases": [{}, {"epochs": 3, "lowest_rate": 0.5}]}))
+    assert found == [("phases.1.epochs", 2, 3), ("phases.1.lowest_rate", verify.ABSENT, 0.5)]
+    assert list(verify.differences(recorded, {"phases": [{"epochs": 1}]}, {})) == [
+        ("phases", recorded["phases"], [{"epochs": 1}])
+    ]
 
 
 def test_an_input_of_other_content_is_refused_before_anything_runs(tmp_path: Path) -> None:

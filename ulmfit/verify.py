@@ -155,6 +155,11 @@ def differences(recorded: Any, now: Any, defaults: Any, name: str = "") -> Itera
             if field not in recorded and rest == ABSENT:
                 continue
             yield from differences(recorded.get(field, ABSENT), now.get(field, ABSENT), rest, inner)
+    elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        as_long = isinstance(defaults, list) and len(defaults) == len(now)
+        rests = defaults if as_long else [ABSENT] * len(now)
+        for index, (one, other, rest) in enumerate(zip(recorded, now, rests, strict=True)):
+            yield from differences(one, other, rest, f"{name}.{index}")
     elif recorded != now:
         yield name, recorded, now
 
@@ -180,6 +185,9 @@ def _fields_not_in_key(value: Any, name: str = "") -> Iterator[str]:
     elif isinstance(value, dict):
         for field, item in value.items():
             yield from _fields_not_in_key(item, f"{name}.{field}")
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _fields_not_in_key(item, f"{name}.{index}")
 
 
 def known_inputs(recipe: Recipe, runner: Runner) -> dict[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ulmfit.classifier.occlusion import Explanation, Word
 from ulmfit.evaluation import metric_text
 from ulmfit.evaluation.charts import interval_chart
 from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake, Part, Share
+
+if TYPE_CHECKING:
+    from ulmfit.classifier.occlusion import Explanation, Word
 
 LONGEST_SHOWN = 1200
 """Characters of a text that are shown."""

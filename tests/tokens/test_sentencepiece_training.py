@@ -121,6 +121,16 @@ def test_errors_of_the_reader_are_not_swallowed():
         train_tokenizer(broken(), GERMAN, vocab_size=20)
 
 
+def test_a_signal_that_ends_the_process_is_not_taken_for_a_fault():
+    def stopped():
+        yield "some text"
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit) as caught:
+        train_tokenizer(stopped(), GERMAN, vocab_size=20)
+    assert caught.value.code == 143
+
+
 def test_training_writes_no_files(tmp_path, monkeypatch):
     for variable in ("TMPDIR", "HOME"):
         monkeypatch.setenv(variable, str(tmp_path))

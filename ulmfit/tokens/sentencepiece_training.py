@@ -154,7 +154,7 @@ class _Reader:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._empty = True
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -166,7 +166,7 @@ class _Reader:
             if self._empty:
                 self.error = InputError("the training documents hold no text: a tokenizer needs some")
             raise
-        except Exception as error:
+        except BaseException as error:  # a signal that ends the process comes as SystemExit
             self.error = error
             raise
         self._empty = False

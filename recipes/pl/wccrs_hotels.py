@@ -19,7 +19,6 @@ recipe = shared.changed(
             value=value,
             source="github.com/sdadas/polish-sentence-evaluation",
             verified=True,
-            note="frozen vectors and a classifier",
         )
         for name, value in (
             ("fastText", 0.810),

@@ -58,5 +58,4 @@ def test_presets_are_those_of_multifit() -> None:
     )
     assert half.phases[0].learning_rate == pytest.approx(1e-2 * half.batch_size / 48)
     phase = MULTIFIT.classifier.phases[0]
-    lowest = phase.learning_rate / phase.discriminative**5
-    assert (phase.learning_rate, lowest) == (pytest.approx(2e-2), pytest.approx(1e-2 / 2.6**4))
+    assert (phase.learning_rate, phase.lowest_rate) == (2e-2, pytest.approx(1e-2 / 2.6**4))

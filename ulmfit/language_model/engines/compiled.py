@@ -1,4 +1,4 @@
-"""The kernels of `kernels.cpp`: compiled on first use by the system's compiler, called through ctypes.
+"""The kernels of `kernels.cpp` and `amx.cpp`: compiled on first use, called through ctypes.
 
 The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; where
 that cannot be written, or others may write to it, every process compiles it anew. It uses no header of torch,
@@ -32,7 +32,8 @@ COMPILERS = ("g++", "clang++", "c++")
 HUGE_PAGE, MADV_HUGEPAGE = 2 << 20, 14  # Linux's
 SECONDS_TO_COMPILE = 120
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "amx.cpp"))
+HEADERS = (Path(__file__).with_name("threads.h"),)
 
 
 class KernelsUnavailable(Exception):
@@ -97,18 +98,31 @@ class Kernels:
         return losses
 
 
+class FusedKernels:
+    """All time steps of a layer at once, in bf16; as with `Kernels`, a caller has to hold the tensors."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+        self.pack_forward, self.pack_backward = library.amx_pack_forward, library.amx_pack_backward
+        self.forward, self.backward = library.amx_forward, library.amx_backward
+        for pack in (self.pack_forward, self.pack_backward):
+            pack.argtypes = [size, pointer, pointer, pointer, number]
+        self.forward.argtypes = [*[size] * 3, *[pointer] * 4, size, size, pointer, number, pointer, number]
+        self.backward.argtypes = [*[size] * 3, *[pointer] * 7, number, pointer, number]
+        for function in (self.pack_forward, self.pack_backward, self.forward, self.backward):
+            function.restype = None
+
+
 @cache
 def kernels() -> dict[torch.dtype, Kernels]:
     """Return the kernels by type of storage; raises KernelsUnavailable."""
-    library = _load(_cache_folder())
-    process = ctypes.CDLL(None)
-    try:
-        runtime = (process.GOMP_parallel, process.omp_get_thread_num, process.omp_get_num_threads)
-    except AttributeError:
-        runtime = None  # a torch without OpenMP: one thread
-    if runtime is not None:
-        library.set_runtime(*(ctypes.cast(function, ctypes.c_void_p) for function in runtime))
-    return {dtype: Kernels(library, dtype) for dtype in NAMES}
+    return {dtype: Kernels(_library(), dtype) for dtype in NAMES}
+
+
+@cache
+def fused_kernels() -> FusedKernels | None:
+    """Return the kernels for processors with AMX, or None on others; raises KernelsUnavailable."""
+    return FusedKernels(_library()) if _library().amx_is_there() else None
 
 
 @cache
@@ -120,18 +134,30 @@ def kernels_or_none() -> dict[torch.dtype, Kernels] | None:
         return None
 
 
-def large_empty(like: Tensor, *shape: int) -> Tensor:
+def large_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """Return new memory for a large tensor, on the CPU in huge pages.
 
     The system gives memory a page at a time: of 4 KB each, that would take a tenth of a product's time.
     """
-    tensor = like.new_empty(*shape)
+    tensor = like.new_empty(*shape, dtype=dtype)
     if tensor.device.type == "cpu" and sys.platform == "linux":
         begin = -(-tensor.data_ptr() // HUGE_PAGE) * HUGE_PAGE
         end = (tensor.data_ptr() + tensor.nbytes) // HUGE_PAGE * HUGE_PAGE
         if end > begin:
             ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), MADV_HUGEPAGE)
     return tensor
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = _load(_cache_folder())
+    process = ctypes.CDLL(None)
+    try:
+        runtime = (process.GOMP_parallel, process.omp_get_thread_num, process.omp_get_num_threads)
+    except AttributeError:
+        return library  # a torch without OpenMP: one thread
+    library.set_runtime(*(ctypes.cast(function, ctypes.c_void_p) for function in runtime))
+    return library
 
 
 def _load(folder: Path | None) -> ctypes.CDLL:
@@ -191,7 +217,8 @@ def _compiler() -> list[str]:
 
 def _key(command: list[str]) -> str:
     version = _run([*command, "--version"])
-    parts = [SOURCE.read_text(encoding="utf-8"), *command, version, *FLAGS, *LIBRARY_FLAGS, _processor()]
+    texts = (path.read_text(encoding="utf-8") for path in (*SOURCES, *HEADERS))
+    parts = [*texts, *command, version, *FLAGS, *LIBRARY_FLAGS, _processor()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -211,7 +238,7 @@ def _compiled(command: list[str], folder: Path, key: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             built = Path(scratch) / "kernels.so"
-            _run([*command, *FLAGS, *LIBRARY_FLAGS, str(SOURCE), "-o", str(built)])
+            _run([*command, *FLAGS, *LIBRARY_FLAGS, *map(str, SOURCES), "-o", str(built)])
             path = folder / f"{key}-{_digest(built)}.so"
             return built.replace(path)
     except OSError as error:

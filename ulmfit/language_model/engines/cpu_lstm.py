@@ -1,22 +1,28 @@
-"""An LSTM layer on the CPU: a few large matrix products, and one packed product and one kernel a step.
+"""An LSTM layer on the CPU: a few large matrix products, and a kernel for all steps or one for each.
 
 Shapes: T tokens of a chunk, B batch, I inputs, H units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.engines.compiled import kernels, large_empty
+from ulmfit.language_model.engines.fused_steps import FusedWeight
 from ulmfit.language_model.engines.products import Product
 
 BLOCK_ROWS = 4480
 """Rows of inputs that are multiplied at once where nothing is kept: enough for a product's full speed."""
+
+
+StepWeight = Product | FusedWeight
+Weight = TypeVar("Weight", Product, StepWeight)
 
 
 class CastWeights:
@@ -27,38 +33,54 @@ class CastWeights:
     ) -> None:
         self.dtype, self.bias = dtype, bias.detach()
         self.input = input_weight.detach().to(dtype)
+        self.fused = fused_steps.available(dtype)
         self._recurrent = recurrent_weight.detach()
-        self._products: dict[str, Product] = {}
+        self._made: dict[str, Any] = {}
         self._whole: Tensor | None = None
         self._space: Tensor | None = None
 
-    def recurrent(self, mask: Tensor | None) -> Tensor:
-        """Return the recurrent weight under a mask, (4H, H); without one always the same tensor."""
+    def recurrent(self, mask: Tensor | None) -> Tensor | None:
+        """Return the recurrent weight under a mask, (4H, H); without one always the same tensor.
+
+        There is None where fused steps make what they need of the weight themselves.
+        """
+        if self.fused:
+            return None
         if mask is not None:
             return (self._recurrent * mask).to(self.dtype)
         if self._whole is None:
             self._whole = self._recurrent.to(self.dtype)
         return self._whole
 
-    def product(self, name: Literal["input", "inputs back", "step", "step back"], rows: int) -> Product:
-        """Return the product with a weight that no mask changes."""
-        if name not in self._products:
-            weight = self.input if name.startswith("input") else self.recurrent(None)
-            self._products[name] = Product(weight.t() if name.endswith("back") else weight, rows)
-        return self._products[name]
+    def inputs_back(self, rows: int) -> Product:
+        """Return the product that makes the inputs' gradients of those of the gates."""
+        return self._once("inputs back", lambda: Product(self.input.t(), rows))
 
-    def step(self, recurrent: Tensor, mask: Tensor | None, rows: int, *, back: bool = False) -> Product:
-        """Return the product of a time step with the recurrent weight that `recurrent` gave."""
-        if mask is None:
-            return self.product("step back" if back else "step", rows)
-        return Product(recurrent.t() if back else recurrent, rows)
+    def step(
+        self, recurrent: Tensor | None, mask: Tensor | None, rows: int, *, back: bool = False
+    ) -> StepWeight:
+        """Return the recurrent weight that `recurrent` gave, ready for time steps of so many rows."""
+
+        def made() -> StepWeight:
+            if recurrent is None:
+                return FusedWeight(self._recurrent, mask, back=back)
+            return Product(recurrent.t() if back else recurrent, rows)
+
+        return made() if mask is not None else self._once("step back" if back else "step", made)
+
+    def _once(self, name: str, make: Callable[[], Weight]) -> Weight:
+        """Return what `make` makes of a weight that no mask changes, the same one every time."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def gates(self, inputs: Tensor, *, reuse: bool = False) -> Tensor:
         """Return the inputs' part of the gates, (T, B, 4H); with `reuse` until the next call that has it."""
         time, batch, width = inputs.shape
         columns = len(self.input)
         if self.dtype == torch.float32 and width >= 512:
-            return self.product("input", time * batch)(inputs.flatten(0, 1)).view(time, batch, columns)
+            product = self._once("input", lambda: Product(self.input, time * batch))
+            return product(inputs.flatten(0, 1)).view(time, batch, columns)
         size = time * batch * columns
         if not reuse or self._space is None or len(self._space) < size:
             self._space = large_empty(inputs, size)
@@ -77,32 +99,35 @@ def without_graph(
     inputs = inputs.contiguous()
     outputs = inputs.new_empty(time + 1, batch, hidden.shape[1])
     outputs[0] = hidden
-    cells = [cell.detach().clone(memory_format=torch.contiguous_format), torch.empty_like(cell)]
-    product = weights.step(weights.recurrent(mask), mask, batch)
+    cells = weights.bias.new_empty(2, batch, hidden.shape[1])
+    cells[0] = cell
+    weight = weights.step(weights.recurrent(mask), mask, batch)
     block = max(BLOCK_ROWS // batch, 1)
     for first in range(0, time, block):
         gates = weights.gates(inputs[first : first + block], reuse=True)
         part = outputs[first : first + len(gates) + 1]
-        _steps(gates, part, cells, weights.bias, product, first)
-    return outputs[1:], outputs[time].clone(), cells[time % 2]
+        _steps(gates, part, cells, weights.bias, weight, first, keeps=False)
+    return outputs[1:], outputs[time].clone(), cells[time % 2].clone()
 
 
 def _steps(
     gates: Tensor,
     outputs: Tensor,
-    cells: Sequence[Tensor] | Tensor,
+    cells: Tensor,
     bias: Tensor,
-    product: Product,
+    weight: StepWeight,
     first: int = 0,
+    *,
+    keeps: bool,
 ) -> None:
-    """Fill `outputs` (T + 1, B, H) and the cells, both from an entry before the first step on.
-
-    The entries of `cells` are used in turn, beginning with number `first`.
-    """
+    """Fill `outputs` and `cells` as `fused_steps.forward_steps` does."""
+    if isinstance(weight, FusedWeight):
+        fused_steps.forward_steps(gates, outputs, cells, bias, weight, first=first, keeps=keeps)
+        return
     time, batch, units = len(gates), gates.shape[1], outputs.shape[2]
     step, threads = kernels()[gates.dtype].cell_forward, torch.get_num_threads()
     for now in range(time):
-        recurrent_part = product(outputs[now])
+        recurrent_part = weight(outputs[now])
         step(
             batch,
             units,
@@ -147,8 +172,9 @@ class LSTMFunction(torch.autograd.Function):
         outputs = inputs.new_empty(time + 1, batch, units)
         cells = weights.bias.new_empty(time + 1, batch, units)
         outputs[0], cells[0] = hidden, cell
-        _steps(gates, outputs, cells, weights.bias, weights.step(recurrent, mask, batch))
-        ctx.save_for_backward(inputs, outputs, cells, gates, recurrent, mask)
+        _steps(gates, outputs, cells, weights.bias, weights.step(recurrent, mask, batch), keeps=True)
+        # The weight itself is kept so that torch notices when it is changed before the backward pass.
+        ctx.save_for_backward(inputs, outputs, cells, gates, recurrent, mask, recurrent_weight)
         ctx.weights = weights
         ctx.spent = False
         ctx.set_materialize_grads(False)
@@ -163,46 +189,68 @@ class LSTMFunction(torch.autograd.Function):
         if ctx.spent:
             raise RuntimeError("the fast engine goes backward once only: its activations are overwritten")
         ctx.spent = True
-        inputs, outputs, cells, gates, recurrent, mask = ctx.saved_tensors
+        inputs, outputs, cells, gates, recurrent, mask, _ = ctx.saved_tensors
         weights: CastWeights = ctx.weights
         needs = ctx.needs_input_grad
         time, batch, units = outputs.shape[0] - 1, outputs.shape[1], outputs.shape[2]
         d_outputs = outputs.new_zeros(time, batch, units) if d_outputs is None else d_outputs.contiguous()
-        later = outputs.new_zeros(batch, units) if d_hidden is None else d_hidden.contiguous()
-        d_cell = (
-            cells.new_zeros(batch, units)
-            if d_cell is None
-            else d_cell.clone(memory_format=torch.contiguous_format)
-        )
-        product = weights.step(recurrent, mask, batch, back=True)
-        step = kernels()[inputs.dtype].cell_backward
-        threads = torch.get_num_threads()
-        d_biases = cells.new_zeros(threads, 4 * units)
-        for now in reversed(range(time)):
-            step(
-                batch,
-                units,
-                gates[now].data_ptr(),
-                cells[now].data_ptr(),
-                cells[now + 1].data_ptr(),
-                d_outputs[now].data_ptr(),
-                later.data_ptr(),
-                d_cell.data_ptr(),
-                d_biases.data_ptr(),
-                threads,
-            )
-            if now or needs[1]:
-                later = product(gates[now])
+        d_hidden = outputs.new_zeros(batch, units) if d_hidden is None else d_hidden
+        d_cell = cells.new_zeros(batch, units) if d_cell is None else d_cell
+        weight = weights.step(recurrent, mask, batch, back=True)
+        d_hidden, d_cell, d_bias = _steps_back(gates, cells, d_outputs, d_hidden, d_cell, weight, needs[1])
         d_gates = gates.flatten(0, 1)
         d_inputs = None
         if needs[0]:
-            d_inputs = weights.product("inputs back", len(d_gates))(d_gates).view_as(inputs)
+            d_inputs = weights.inputs_back(len(d_gates))(d_gates).view_as(inputs)
         d_input_weight = _weight_gradient(d_gates, inputs, cells.dtype) if needs[3] else None
         d_recurrent = _weight_gradient(d_gates, outputs[:-1], cells.dtype) if needs[4] else None
         if d_recurrent is not None and mask is not None:
             d_recurrent *= mask
-        d_bias = d_biases.sum(0)
-        return d_inputs, later, d_cell, d_input_weight, d_recurrent, None, d_bias, d_bias, None
+        return d_inputs, d_hidden, d_cell, d_input_weight, d_recurrent, None, d_bias, d_bias, None
+
+
+def _steps_back(
+    gates: Tensor,
+    cells: Tensor,
+    d_outputs: Tensor,
+    d_hidden: Tensor,
+    d_cell: Tensor,
+    weight: StepWeight,
+    wants_first: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Replace what was kept in `gates` (T, B, 4H) by gradients; return those of the first state and the bias.
+
+    Given are the gradients of the outputs (T, B, H) and the last state, (B, H) each. That of the first hidden
+    state is right only where it is wanted; the bias has one of (4H).
+    """
+    time, batch, units = d_outputs.shape
+    d_cell = d_cell.clone(memory_format=torch.contiguous_format)
+    if isinstance(weight, FusedWeight):
+        d_hidden = d_hidden.clone(memory_format=torch.contiguous_format)
+        d_bias = cells.new_zeros(4 * units)
+        fused_steps.backward_steps(
+            gates, cells, d_outputs, d_hidden, d_cell, d_bias, weight, wants_first=wants_first
+        )
+        return d_hidden, d_cell, d_bias
+    d_hidden = d_hidden.contiguous()
+    step, threads = kernels()[gates.dtype].cell_backward, torch.get_num_threads()
+    d_biases = cells.new_zeros(threads, 4 * units)
+    for now in reversed(range(time)):
+        step(
+            batch,
+            units,
+            gates[now].data_ptr(),
+            cells[now].data_ptr(),
+            cells[now + 1].data_ptr(),
+            d_outputs[now].data_ptr(),
+            d_hidden.data_ptr(),
+            d_cell.data_ptr(),
+            d_biases.data_ptr(),
+            threads,
+        )
+        if now or wants_first:
+            d_hidden = weight(gates[now])
+    return d_hidden, d_cell, d_biases.sum(0)
 
 
 def _weight_gradient(d_gates: Tensor, left: Tensor, dtype: torch.dtype) -> Tensor:

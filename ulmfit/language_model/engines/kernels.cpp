@@ -1,44 +1,22 @@
 // The cell of an LSTM, and the softmax cross-entropy with its gradient, for `compiled.py`.
 //
 // Shapes: B rows of a batch, H units, N rows of logits, V vocabulary. Storage is float, double or bfloat16;
-// arithmetic is in float, with double storage in double. Threads come from the OpenMP runtime that the
-// caller's process has loaded already: a second one would spin against it. Which thread computes a row
-// changes no result, except for the sums over rows, which depend on the number of threads alone.
+// arithmetic is in float, with double storage in double. Which thread computes a row changes no result, except
+// for the sums over rows, which depend on the number of threads alone.
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#include "threads.h"
+
 namespace {
 
-typedef void (*ParallelRegion)(void (*)(void *), void *, unsigned, unsigned);
-typedef int (*ThreadNumber)();
-
-ParallelRegion parallel_region = nullptr;
-ThreadNumber thread_number = nullptr, team_size = nullptr;
-
-template <class Body> struct Region {
-    const Body *body;
-    int64_t rows;
-    int threads;
-
-    void part(int thread) const {
-        (*body)(rows * thread / threads, rows * (thread + 1) / threads, thread);
-    }
-    static void run(void *region) {  // the runtime may give fewer threads than were asked for
-        const Region *own = static_cast<const Region *>(region);
-        for (int part = thread_number(); part < own->threads; part += team_size()) own->part(part);
-    }
-};
-
-// Call body(first, end, thread) for `threads` equal parts of the rows.
-template <class Body> void in_parallel(int64_t rows, int threads, const Body &body) {
-    Region<Body> region{&body, rows, threads};
-    if (threads > 1 && parallel_region != nullptr) {
-        parallel_region(&Region<Body>::run, &region, threads, 0);
-        return;
-    }
-    for (int thread = 0; thread < threads; ++thread) region.part(thread);
+// Call body(first, end, thread) for `parts` equal parts of the rows, however many threads there are.
+template <class Body> void in_parallel(int64_t rows, int parts, const Body &body) {
+    threads::in_team(parts, [&](int thread, int team) {
+        for (int part = thread; part < parts; part += team) body(rows * part / parts, rows * (part + 1) / parts, part);
+    });
 }
 
 template <class To, class From> inline To bits(From value) {
@@ -245,12 +223,10 @@ void cross_entropy(int64_t N, int64_t V, T *logits, const F *bias, const int64_t
 
 extern "C" {
 
-// Take the runtime's GOMP_parallel, omp_get_thread_num and omp_get_num_threads; without them everything runs
-// in one thread.
 void set_runtime(void *parallel, void *number, void *size) {
-    parallel_region = reinterpret_cast<ParallelRegion>(parallel);
-    thread_number = reinterpret_cast<ThreadNumber>(number);
-    team_size = reinterpret_cast<ThreadNumber>(size);
+    threads::parallel_region = reinterpret_cast<threads::ParallelRegion>(parallel);
+    threads::thread_number = reinterpret_cast<threads::ThreadNumber>(number);
+    threads::team_size = reinterpret_cast<threads::ThreadNumber>(size);
 }
 
 #define KERNELS(NAME, T, F)                                                                                       \

@@ -1,0 +1,114 @@
+"""The time steps of an LSTM layer by the kernels of `amx.cpp`, which exist for bf16 on processors with AMX.
+
+Shapes: T tokens of a chunk, B batch, H units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ulmfit.language_model.engines.compiled import FusedKernels, fused_kernels, large_empty
+
+BLOCK, TILE_COLUMNS, TILE_ROWS = 16, 32, 16
+
+
+class FusedWeight:
+    """A recurrent weight (4H, H) under a mask or none, in bf16, packed for the steps in one direction."""
+
+    def __init__(self, recurrent: Tensor, mask: Tensor | None, *, back: bool) -> None:
+        self.units = recurrent.shape[1]
+        blocks, columns = -(-self.units // BLOCK), -(-self.units // TILE_COLUMNS)
+        self.depth = 2 * blocks if back else columns
+        rows = -(-blocks // 2) * 2 if back else 4 * blocks
+        self.packed = large_empty(recurrent, rows * self.depth, TILE_COLUMNS * BLOCK, dtype=torch.bfloat16)
+        pack = _kernels().pack_backward if back else _kernels().pack_forward
+        weight = recurrent.float().contiguous()
+        mask = None if mask is None else mask.float().contiguous()
+        mask_at = None if mask is None else mask.data_ptr()
+        pack(self.units, weight.data_ptr(), mask_at, self.packed.data_ptr(), torch.get_num_threads())
+
+    def left_sides(self, batch: int) -> Tensor:
+        """Return the working space of a product for two steps in turn; what is not written has to be zero."""
+        tiles = 2 * -(-batch // TILE_ROWS) * self.depth
+        return self.packed.new_zeros(tiles, TILE_ROWS * TILE_COLUMNS)
+
+
+def available(dtype: torch.dtype) -> bool:
+    """Return whether steps can be fused here for activations of this type."""
+    return dtype == torch.bfloat16 and fused_kernels() is not None
+
+
+def forward_steps(
+    gates: Tensor,
+    outputs: Tensor,
+    cells: Tensor,
+    bias: Tensor,
+    weight: FusedWeight,
+    *,
+    first: int = 0,
+    keeps: bool,
+) -> None:
+    """Fill `outputs` (T + 1, B, H) and the cells, both from an entry before the first step on.
+
+    The entries of `cells` (N, B, H) are used in turn, beginning with number `first`. `gates` (T, B, 4H), the
+    inputs' part, receive the sums before activation where a backward pass `keeps` them.
+    """
+    time, batch, _ = gates.shape
+    left = weight.left_sides(batch)
+    _kernels().forward(
+        time,
+        batch,
+        weight.units,
+        gates.data_ptr(),
+        weight.packed.data_ptr(),
+        bias.data_ptr(),
+        cells.data_ptr(),
+        len(cells),
+        first,
+        outputs.data_ptr(),
+        keeps,
+        left.data_ptr(),
+        torch.get_num_threads(),
+    )
+
+
+def backward_steps(
+    gates: Tensor,
+    cells: Tensor,
+    d_outputs: Tensor,
+    d_hidden: Tensor,
+    d_cell: Tensor,
+    d_bias: Tensor,
+    weight: FusedWeight,
+    *,
+    wants_first: bool,
+) -> None:
+    """Replace the sums in `gates` (T, B, 4H) by their gradients, and add these to `d_bias` (4H).
+
+    `cells` (T + 1, B, H) are those of all steps. `d_hidden` and `d_cell` (B, H), gradients of the last state,
+    become those of the first one; `d_hidden` only where it is wanted.
+    """
+    time, batch, _ = gates.shape
+    left = weight.left_sides(batch)
+    _kernels().backward(
+        time,
+        batch,
+        weight.units,
+        gates.data_ptr(),
+        weight.packed.data_ptr(),
+        cells.data_ptr(),
+        d_outputs.data_ptr(),
+        d_hidden.data_ptr(),
+        d_cell.data_ptr(),
+        d_bias.data_ptr(),
+        wants_first,
+        left.data_ptr(),
+        torch.get_num_threads(),
+    )
+
+
+def _kernels() -> FusedKernels:
+    found = fused_kernels()
+    assert found is not None, "asked for only where they are available"
+    return found

@@ -1,6 +1,8 @@
 # `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13 and a C library.
 PYTHON ?= python3
 BIN := .venv/bin
+# One thread a process (tests/conftest.py); neighbours stay in one process, for what they share.
+PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test soak lint clean
 
@@ -8,10 +10,10 @@ demo: .venv/.installed
 	$(BIN)/ulmfit run recipes/toy/sentiment.py
 
 test: .venv/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 soak: .venv/.installed-dev
-	$(BIN)/python -m pytest -m "soak or not soak"
+	$(BIN)/python -m pytest $(PARALLEL) -m "soak or not soak"
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -14,12 +14,13 @@ import torch
 
 from ulmfit.bench import lm, lm_program, loader_program
 from ulmfit.bench.compare import Case, Comparison, Measured, compare
-from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Sizes, flop_per_token
+from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
 from ulmfit.bench.lm_profile import Event, kind_in_a_stream, microseconds
 from ulmfit.bench.made_tokens import BOS_ID, write_made_tokens
 from ulmfit.bench.measure import Program, Run
 from ulmfit.bench.run import Options, bench
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.tokens.arrays import TokenArray
@@ -224,18 +225,27 @@ def test_both_libraries_begin_with_the_same_loss_and_end_with_a_similar_one(
         assert found["valid_loss"] < found["first_loss"], "it has learned something"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_profile_names_all_parts_and_adds_up(
-    tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tokens: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    precision: Precision,
 ) -> None:
     with monkeypatch.context() as patches:
-        # The marks on this class stay for the rest of a process.
+        # The marks on these stay for the rest of a process.
         patches.setattr(Guard, "step", Guard.step)
-        found = figures_of(tokens, job("ours", "fp32", profile=True), tmp_path, monkeypatch, capsys)
+        for name in ("forward_steps", "backward_steps"):
+            patches.setattr(fused_steps, name, getattr(fused_steps, name))
+        found = figures_of(tokens, job("ours", precision, profile=True), tmp_path, monkeypatch, capsys)
+    fused = precision == "bf16" and fused_steps.available(torch.bfloat16)
+    steps = "recurrent products and cells in one" if fused else "recurrent products"
     rows = found["profile"]
     assert {"loader", "masks", "embedding", "decoder and loss", "clipping and optimizer", "rest"} < {*rows}
     for number in (1, 2):
         kinds = {name.partition(", ")[2] for name in rows if name.startswith(f"layer {number}")}
-        assert kinds == {"input products", "recurrent products", "weight gradients", "cell and rest"}
+        assert kinds == {"input products", steps, "weight gradients", "cell and rest"}
     assert sum(rows.values()) == pytest.approx(1000 * found["seconds"] / STEPS)
 
 

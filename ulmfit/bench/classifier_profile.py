@@ -8,6 +8,7 @@ from torch import nn
 
 from ulmfit.bench.lm_profile import (
     EMBEDDING,
+    FUSED,
     GRADIENTS,
     INPUTS,
     LAYER,
@@ -18,6 +19,7 @@ from ulmfit.bench.lm_profile import (
     RECURRENT,
     Event,
     mark,
+    mark_fused_steps,
     operands,
 )
 from ulmfit.classifier.model import TextClassifier
@@ -38,10 +40,13 @@ def mark_parts(model: TextClassifier) -> None:
     mark(model.head, "forward", HEAD)
     mark(nn.CrossEntropyLoss, "forward", HEAD)
     mark(Guard, "step", OPTIMIZER)
+    mark_fused_steps()
 
 
 def kind_in_documents(architecture: Architecture, batch_size: int, event: Event) -> str:
     """Return what an event inside of a layer does, told by the shapes of matrix products."""
+    if event.name == FUSED:
+        return FUSED
     both = operands(event)
     if both is None:
         return OTHER

@@ -18,6 +18,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from ulmfit.bench.lm_job import Sizes
+from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.loss import StreamLoss
 from ulmfit.language_model.model import LanguageModel, Outputs
 from ulmfit.training.guard import Guard
@@ -33,8 +34,9 @@ LOADER, MASKS, EMBEDDING, LOSS, OPTIMIZER = (
 )
 LAYER = "layer "
 REST = "rest"
-RECURRENT, INPUTS, GRADIENTS, OTHER = (
+RECURRENT, FUSED, INPUTS, GRADIENTS, OTHER = (
     "recurrent products",
+    "recurrent products and cells in one",
     "input products",
     "weight gradients",
     "cell and rest",
@@ -74,13 +76,25 @@ def mark_parts(model: LanguageModel) -> None:
     for number, rnn in enumerate(model.encoder.rnns, 1):
         mark(rnn, "forward", f"{LAYER}{number}")
     mark(Guard, "step", OPTIMIZER)
+    mark_fused_steps()
 
 
 def mark(owner: Any, name: str, marked_as: str) -> None:
+    """Let all that a method does be the part of a name."""
+    _recorded(owner, name, MARK + marked_as)
+
+
+def mark_fused_steps() -> None:
+    """Let the profiler see the kernels that are no operations of torch's, as events of a layer."""
+    for name in ("forward_steps", "backward_steps"):
+        _recorded(fused_steps, name, FUSED)
+
+
+def _recorded(owner: Any, name: str, event: str) -> None:
     method: Callable[..., Any] = getattr(owner, name)
 
     def marked(*arguments: Any, **options: Any) -> Any:
-        with part(marked_as):
+        with record_function(event):
             return method(*arguments, **options)
 
     setattr(owner, name, marked)
@@ -184,6 +198,8 @@ def operands(event: Event) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 def kind_in_a_stream(sizes: Sizes, event: Event) -> str:
     """Return what an event inside of a layer of a language model does."""
+    if event.name == FUSED:
+        return FUSED
     both = operands(event)
     if both is None:
         return OTHER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from ulmfit.files import read_json
+from ulmfit.cli_options import with_options
+from ulmfit.driver import run, unused
+from ulmfit.files import read_json, write_json
+from ulmfit.recipe import load_recipe
 
 TESTS = Path(__file__).parent
 RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
@@ -122,6 +126,31 @@ def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> N
     assert not unused.exists()
 
 
+def test_clean_offers_what_a_recipe_asked_for_before_and_its_record_is_not_made_from(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "runs" / "test" / "tiny"
+    for key in ("old", "recorded", "asked"):
+        (runs / "stages" / "pretrain" / key).mkdir(parents=True)
+    results.mkdir(parents=True)
+    write_json(results / "stages.json", [["pretrain", "asked"]])
+    write_json(results / "made-from.json", {"outputs": {"pretrain/recorded": "0" * 64}})
+    _, output, _ = ulmfit("clean", "--runs", runs, "--yes")
+    assert output.split("MB")[1].strip() == str(runs / "stages" / "pretrain" / "old")
+    assert {path.name for path in (runs / "stages" / "pretrain").iterdir()} == {"recorded", "asked"}
+
+
+def test_the_list_of_stages_is_that_of_the_latest_run(tmp_path: Path) -> None:
+    recipe = load_recipe(str(RECIPE)).changed(preset="forward")
+    lists = []
+    for documents in (60, 61):
+        changed = recipe.changed(corpus=recipe.corpus.changed(documents=documents))
+        run(changed, tmp_path, until="invented_corpus")
+        lists.append(read_json(tmp_path / "test" / "tiny-forward" / "stages.json"))
+    corpora = [[key for name, key in one if name == "invented_corpus"] for one in lists]
+    assert [len(keys) for keys in corpora] == [1, 1] and corpora[0] != corpora[1]
+    (folder,) = [folder.name for folder, _ in unused(tmp_path, 0)]
+    assert [folder] == corpora[0]
+
+
 def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert ulmfit("run", RECIPE, "--runs", runs, "--until", "tokenizer")[0] == 0
@@ -135,15 +164,45 @@ def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path:
     assert not list(runs.glob("stages/invented_corpus/*"))
 
 
-def test_a_record_of_an_overridden_run_says_so_and_repeats_it(finished: Path) -> None:
-    options = ("--preset", "forward", "--seeds", "0", "--set", "classifier.bptt=9")
+def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_it(finished: Path) -> None:
+    plain = (finished / "test" / "tiny" / "record.json").read_bytes()
+    options = ("--seeds", "0", "--set", "comparisons=[]")
     status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *options)
     assert status == 0, errors
-    assert "changed: classifier.bptt=9" in output
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
-    command = "ulmfit run recipes/test/tiny.py --preset forward --seeds 0 --set classifier.bptt=9"
-    assert record["command"] == command
+    (folder,) = (finished / "test").glob("tiny-changed-*")
+    assert f"test/{folder.name}: what --seeds, --set changed has a folder of its own" in output
+    assert "changed: comparisons=[]" in output and f"report: {folder / 'report.html'}" in output
+    assert (finished / "test" / "tiny" / "record.json").read_bytes() == plain
+    record = read_json(folder / "record.json")
+    path = RECIPE.relative_to(Path.cwd()) if RECIPE.is_relative_to(Path.cwd()) else RECIPE
+    assert record["command"] == f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
+    status, output, errors = ulmfit(*shlex.split(record["command"])[1:], "--runs", finished)
+    assert status == 0 and f"test/{folder.name}: nothing to do" in output, errors
+    status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)
+    assert status == 0 and f"report: {folder / 'report.html'}" in output, errors
     assert record["hardware"]["threads"] == 1
+
+
+def test_options_that_repeat_the_recipe_are_no_change() -> None:
+    recipe = load_recipe(str(RECIPE))
+    assert with_options(recipe, "tiny", [], "0,1").run_name == "test/tiny"
+    assert with_options(recipe, "forward", [], "0,1").run_name == "test/tiny-forward"
+    changed = [with_options(recipe, None, [], seeds).run_name for seeds in ("0", "1", "1,0")]
+    changed += [with_options(recipe, None, [], None, "10").run_name]
+    changed += [with_options(recipe, None, [], None, None, "0.1").run_name]
+    changed += [with_options(recipe, None, ["pretrain.bptt=13"], None).run_name]
+    assert len(set(changed)) == 6
+    assert all(name.startswith("test/tiny-changed-") for name in changed)
+
+
+def test_a_recipe_is_named_by_what_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_recipe("toy/sentiment").reference == "recipes/toy/sentiment.py"
+    copy = tmp_path / "mine" / "copy.py"
+    copy.parent.mkdir()
+    copy.write_text(RECIPE.read_text("utf-8").replace("test/tiny", "toy/sentiment"), encoding="utf-8")
+    assert load_recipe(str(copy)).changed(seeds=(5,)).reference == str(copy)
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(str(copy)).reference == load_recipe("mine/copy.py").reference == "mine/copy.py"
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_whole_recipe_under_torchrun(tmp_path: Path) -> None:
         for path in tmp_path.glob("stages/*/*/manifest.json")
     }
     assert (machines["pretrain"], machines["finetune"], machines["classifier"]) == (2, 2, 1)
-    assert (tmp_path / "test" / "tiny-forward" / "record.json").exists()
+    assert list((tmp_path / "test").glob("tiny-forward-changed-*/record.json"))
     again = torchrun(tmp_path, "--seeds=0")
     assert again.returncode == 0 and "nothing to do" in again.stdout
 

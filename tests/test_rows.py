@@ -277,8 +277,14 @@ OPTIONS = (
 )
 
 
+def results_of(runs: Path) -> Path:
+    """The folder of the one run's record."""
+    (folder,) = (runs / "test").iterdir()
+    return folder
+
+
 def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
+    record = read_json(results_of(finished) / "record.json")
     rows = {row["name"]: row for row in record["rows"]}
     assert list(rows)[:5] == [
         "ULMFiT, forward",
@@ -298,13 +304,13 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
     assert {one["row"] for one in record["comparisons"]} == set(rows) - {"ULMFiT, forward"}
     names = [model["name"] for model in record["language_models"]]
     assert {"pretrained, words", "fine-tuned, words, seed 1"} <= set(names)
-    page = (finished / "test" / "tiny-forward" / "report.md").read_text(encoding="utf-8")
+    page = (results_of(finished) / "report.md").read_text(encoding="utf-8")
     assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page
 
 
 def test_the_ensembles_row_is_the_average_of_saved_predictions(finished: Path) -> None:
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
+    record = read_json(results_of(finished) / "record.json")
     row = next(row for row in record["rows"] if row["name"].startswith("ULMFiT, ensemble"))
     assert (row["seeds"], row["averages_seeds"]) == ([0, 1], True)
     folders = []

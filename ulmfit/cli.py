@@ -195,7 +195,7 @@ def clean(
     runs: RunsOption = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
 ) -> None:
-    """List, then remove, stage folders that no recipe's list names."""
+    """List, then remove, stage folders that no recipe's latest run or record is made from."""
     from ulmfit import driver
 
     if not older.removesuffix("d").isdigit():

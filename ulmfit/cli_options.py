@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
 PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"),
+]
 SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
 TrainSizesOption = Annotated[
     str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")

@@ -15,14 +15,15 @@ from ulmfit import launch, slurm
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
-from ulmfit.recipe import Recipe
-from ulmfit.results import is_recorded, write_results
+from ulmfit.recipe import OPTION_NAMES, Recipe
+from ulmfit.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.runner import Runner, lock_path
 from ulmfit.slurm import Cluster
 from ulmfit.stage import FAILURE, LOG, MANIFEST, Stage
 from ulmfit.training.ranks import is_first_rank, is_rank
 
 STAGE_LIST = "stages.json"
+"""In a recipe's folder: the stages that its latest run asked for, which `clean` leaves alone."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     stages = runner.order(*recipe.stages().all())
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
-    _remember_stages(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    if recipe.options:
+        names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
+        say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")
     wanted = stages if until is None else _up_to(runner, stages, until)
     _check_labels(recipe, runner, wanted)
     if cluster is not None:
@@ -92,12 +96,6 @@ def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
     for stage in runner.order(dataset):
         runner.ensure(stage)
     settings.check_labels(read_json(runner.folder(dataset) / "dataset.json")["labels"])
-
-
-def _remember_stages(path: Path, keys: list[list[str]]) -> None:
-    """Add to the list of stages that this recipe has asked for, which `clean` leaves alone."""
-    known = read_json(path) if path.exists() else []
-    write_json(path, [*known, *(pair for pair in keys if pair not in known)])
 
 
 def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
@@ -174,8 +172,12 @@ def earlier_seconds(runs: Path) -> dict[str, float]:
 
 
 def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
-    """Return stage folders that no recipe's list names, unchanged for some days, with their bytes."""
-    named = {tuple(pair) for path in _stage_lists(runs) for pair in read_json(path)}
+    """Return stage folders unchanged for some days, with their bytes, that nothing under `runs` is made from.
+
+    Left alone is what the latest run of a recipe asked for, and what its record was made from.
+    """
+    named = {tuple(pair) for path in _found(runs, STAGE_LIST) for pair in read_json(path)}
+    named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
     oldest = time.time() - older_than_days * 86_400
     return [
         (folder, _size(folder))
@@ -189,9 +191,10 @@ def _last_change(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, log) if path.exists())
 
 
-def _stage_lists(runs: Path) -> Iterator[Path]:
+def _found(runs: Path, name: str) -> Iterator[Path]:
+    """Yield the files of that name in the folders of recipes."""
     reserved = {runs / "stages", runs / "assets", runs / "locks"}
-    for path in sorted(runs.rglob(STAGE_LIST)):
+    for path in sorted(runs.rglob(name)):
         if not reserved & set(path.parents):
             yield path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterable
@@ -25,9 +26,26 @@ from ulmfit.settings import Settings
 
 __all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
 
+
+class RecipeNotFound(InputError):
+    """No file, and none of the recipes that came along, has the given name."""
+
+
 Seed = Annotated[int, Field(ge=0)]
 TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]
 NoiseShare = Annotated[float, Field(ge=0, le=0.5)]
+
+OPTION_NAMES = {
+    "seeds": "--seeds",
+    "train_sizes": "--train-sizes",
+    "label_noise": "--label-noise",
+    "overrides": "--set",
+}
+"""The fields that options of a command change, beside the preset."""
+
+_PACKAGE = Path(__file__).parent
+CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
+"""Folders of the recipes that are found by name."""
 
 
 class Recipe(Settings):
@@ -102,6 +120,10 @@ class Recipe(Settings):
 
     _folder: Path | None = PrivateAttr(None)
     """Where relative paths of `--set` begin: the folder of the recipe's file, once that is known."""
+    _file: Path | None = PrivateAttr(None)
+    """The recipe's file, as the user named it."""
+    _written: dict[str, Any] = PrivateAttr({})
+    """What the file says where options of the command may say something else; nothing without a file."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -163,15 +185,38 @@ class Recipe(Settings):
         return self.presets[self.preset_name]
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What options of the command made other than the file has it, beside the preset."""
+        return {
+            name: getattr(self, name) for name in self._written if getattr(self, name) != self._written[name]
+        }
+
+    @property
     def run_name(self) -> str:
-        """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one."""
+        """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one.
+
+        What options changed has a name of its own, so that it never takes the place of the recipe's results.
+        """
         default = next(iter(self.presets))
-        return self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+        name = self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+        if not self.options:
+            return name
+        text = json.dumps(self.options, sort_keys=True, ensure_ascii=False)
+        return f"{name}-changed-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def reference(self) -> str:
+        """What names this recipe to a command: its place in `recipes/`, or the path of its file elsewhere."""
+        published = f"{self.name}.py"
+        if self._file is None or self._file.resolve() in [(one / published).resolve() for one in CAME_ALONG]:
+            return f"recipes/{published}"
+        here = Path.cwd()
+        return str(self._file.relative_to(here) if self._file.is_relative_to(here) else self._file)
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, whose files lie where this one's do."""
         copy = super().changed(**values)
-        copy._folder = self._folder
+        copy._folder, copy._file, copy._written = self._folder, self._file, self._written
         return copy
 
     def with_overrides(self, overrides: Iterable[str]) -> Recipe:
@@ -205,6 +250,12 @@ class Recipe(Settings):
         recipe._folder = folder
         return recipe
 
+    def from_file(self, path: Path) -> Recipe:
+        """Return a copy that knows the file it was read from, and what that says."""
+        recipe = self.relative_to(path.parent)
+        recipe._file, recipe._written = path, {name: getattr(self, name) for name in OPTION_NAMES}
+        return recipe
+
     def stages(self) -> Experiment:
         """Return the stages of this experiment."""
         return Experiment(self)
@@ -213,7 +264,7 @@ class Recipe(Settings):
         """Run this recipe with the options of `ulmfit run`."""
         from ulmfit.cli import run_recipe_as_program
 
-        run_recipe_as_program(self.relative_to(Path(sys.argv[0]).parent))
+        run_recipe_as_program(self.from_file(Path(sys.argv[0])))
 
 
 def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
@@ -301,16 +352,15 @@ def load_recipe(reference: str) -> Recipe:
     recipe = getattr(module, "recipe", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
-    return recipe.relative_to(path.parent)
+    return recipe.from_file(path)
 
 
 def _find(reference: str) -> Path:
     path = Path(reference)
     if path.is_file():
         return path
-    package = Path(__file__).parent
-    for folder in (package / "recipes", package.parent / "recipes"):
+    for folder in CAME_ALONG:
         candidate = folder / f"{reference.removesuffix('.py').removeprefix('recipes/')}.py"
         if candidate.is_file():
             return candidate
-    raise InputError(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")
+    raise RecipeNotFound(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")

@@ -67,6 +67,12 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
         return False
 
 
+def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
+    """Return name and key of the stages that a record was made from, which is written beside it."""
+    outputs = read_json(fingerprint)["outputs"]
+    return [(name, key) for name, _, key in (stage.rpartition("/") for stage in outputs)]
+
+
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
     outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
     published = [result.model_dump(mode="json") for result in recipe.published]
@@ -78,7 +84,8 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOS
     for stage in runner.order(*recipe.stages().all()):
         if not runner.is_done(stage):
             raise InputError(
-                f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first"
+                f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first, or give "
+                "the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
     return write_results(recipe, runner, folder, most_errors)
@@ -145,7 +152,7 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
 
 
 def _command(recipe: Recipe) -> str:
-    words = ["ulmfit", "run", f"recipes/{recipe.name}.py", "--preset", recipe.preset_name]
+    words = ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []

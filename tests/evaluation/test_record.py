@@ -113,7 +113,8 @@ def test_file_that_is_no_record(tmp_path, content):
     path = tmp_path / "record.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot be used"):
+    expected = "does not exist: expected a record.json" if content is None else "cannot be used"
+    with pytest.raises(InputError, match=expected):
         read_record(path)
 
 

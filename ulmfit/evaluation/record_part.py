@@ -37,4 +37,6 @@ def first_fault(error: Exception) -> str:
         return f"{place}: {fault['msg']}" if place else fault["msg"]
     if isinstance(error, KeyError):
         return f"the field {error} is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return str(error).splitlines()[0]

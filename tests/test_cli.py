@@ -19,6 +19,7 @@ from ulmfit.cli_options import with_options
 from ulmfit.driver import run, unused
 from ulmfit.files import read_json, write_json
 from ulmfit.recipe import load_recipe
+from ulmfit.training.precision import gpu_generations
 
 TESTS = Path(__file__).parent
 RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
@@ -48,6 +49,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     status, output, errors = ulmfit("run", RECIPE, "--runs", runs)
     assert status == 0, errors
     assert "ULMFiT, forward + backward" in output
+    started = [line for line in output.splitlines() if ": started (" in line]
+    assert started[0].endswith(f", stage 1 of {len(started)}")
+    assert started[-1].endswith(f", stage {len(started)} of {len(started)}")
+    assert len({line.split(": started (")[0] for line in started}) == len(started), "no two look alike"
     return runs
 
 
@@ -103,8 +108,12 @@ def test_plan_status_report_and_clean(finished: Path) -> None:
     status, output, _ = ulmfit("plan", RECIPE, "--runs", finished)
     assert status == 0
     assert output.count("done in") == len(output.strip().splitlines())
-    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--set", "pretrain.bptt=13")
-    assert "would run; the median of such stages here took" in other
+    assert "pretrain (backward) " in output and "finetune (backward, seed 1) " in output
+    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--seeds", "2", "--set", "classifier.bptt=13")
+    remarks = {line.split("  ")[0].strip(): line for line in other.splitlines()}
+    assert "would run; stages like it took " in remarks["finetune (backward, seed 2)"]
+    assert remarks["classifier (forward, seed 2)"].endswith("would run"), "no other bptt tells how long"
+    assert " done in " in remarks["pretrain (forward)"]
     status, output, _ = ulmfit("status", RECIPE, "--runs", finished)
     assert status == 0
     assert " done " in output
@@ -203,6 +212,20 @@ def test_a_recipe_is_named_by_what_repeats_it(tmp_path: Path, monkeypatch: pytes
     assert load_recipe(str(copy)).changed(seeds=(5,)).reference == str(copy)
     monkeypatch.chdir(tmp_path)
     assert load_recipe(str(copy)).reference == load_recipe("mine/copy.py").reference == "mine/copy.py"
+
+
+@pytest.mark.skipif(bool(gpu_generations()), reason="there is a GPU")
+def test_a_gpu_that_is_not_here_is_refused_first_and_changes_nothing_that_is_done(
+    finished: Path, tmp_path: Path
+) -> None:
+    device = ("--set", "pretrain.device=cuda")
+    status, _, errors = ulmfit("run", RECIPE, "--runs", tmp_path, *device)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "device 'cuda': torch finds no GPU here" in errors
+    assert not list(tmp_path.glob("stages/*")), "nothing is built before"
+    status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *device, "--until", "pretrain")
+    assert status == 0, errors
+    assert "device cuda changes nothing for 2 stages that a CPU has finished: pretrain" in output
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:

@@ -99,17 +99,15 @@ def plan(
     """Show the stages, their keys, what is done and what would run; runs nothing."""
     from ulmfit import driver
 
-    earlier = driver.earlier_seconds(runs)
-    for state in driver.states(
-        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
-    ):
+    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    width = max(len(state.title) for state in states)
+    for state in states:
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
-        elif state.stage in earlier:
-            remark = f"would run; the median of such stages here took {earlier[state.stage]:.0f} s"
         else:
-            remark = "would run; no such stage has been built here yet"
-        print(f"{state.stage:<16} {state.key}  {remark}")
+            like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
+            remark = f"would run{like}"
+        print(f"{state.title:<{width}} {state.key}  {remark}")
 
 
 @app.command()
@@ -125,11 +123,11 @@ def status(
     """Show which stages are done, running, failed or missing, with the last line of their logs."""
     from ulmfit import driver
 
-    for state in driver.states(
-        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
-    ):
+    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    width = max(len(state.title) for state in states)
+    for state in states:
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
-        print(f"{state.stage:<16} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
+        print(f"{state.title:<{width}} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
 
 
 @app.command()

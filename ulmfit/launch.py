@@ -350,7 +350,7 @@ class SilentWork(Work):
 
     def progress(self, total: int | None, unit: str, done: int = 0) -> Progress:
         """Return a display that shows nothing."""
-        return SilentProgress(total, unit, self._stage.stage_name, self.log, done)
+        return SilentProgress(total, unit, self._stage.title, self.log, done)
 
     def scratch(self) -> Path:
         """Return the scratch folder of all processes."""

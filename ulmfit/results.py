@@ -84,7 +84,7 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOS
     for stage in runner.order(*recipe.stages().all()):
         if not runner.is_done(stage):
             raise InputError(
-                f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first, or give "
+                f"{recipe.run_name}: stage {stage.title} is not finished; run the recipe first, or give "
                 "the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def configuration(recipe: Recipe) -> dict[str, Any]:
 def _manifest(stage: Stage, runner: Runner) -> dict[str, Any]:
     manifest = runner.manifest(stage)
     if manifest is None:
-        raise InputError(f"stage {stage.stage_name} is not finished; run the recipe first")
+        raise InputError(f"stage {stage.title} is not finished; run the recipe first")
     return manifest
 
 
@@ -204,13 +204,18 @@ def _inputs(stages: list[Stage], runner: Runner) -> dict[str, str]:
 
 
 def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
-    """Return this machine, with device and threads of the training stages."""
-    machine: dict[str, Any] = {}
-    for stage in stages:
-        machine |= _manifest(stage, runner).get("machine", {})
-    # What a resumed training ran on before is told by its log.
-    known = {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
-    return {**provenance.hardware(), **known}
+    """Return the machines that the stages were built on, with device and threads of the training ones."""
+    manifests = [_manifest(stage, runner) for stage in stages]
+    machines = [manifest.get("hardware", {}) for manifest in manifests]
+    for manifest in manifests:
+        trained = manifest.get("machine", {})
+        # What a resumed training ran on before counts as well.
+        machines += [*trained.get("earlier", ()), trained]
+    scalars = (
+        {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
+        for machine in machines
+    )
+    return provenance.together(scalars)
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):

@@ -79,7 +79,7 @@ def verify(
         say(line)
     for state in driver.states(recipe, runs, mirror):
         if state.state == "done":
-            say(f"used again: {state.stage} {state.key}")
+            say(f"used again: {state.title} {state.key}")
     folder = driver.run(recipe, runs, mirror)
     if folder is None:
         return []  # A process under torchrun that is not the first.

@@ -21,6 +21,7 @@ from ulmfit.cli_options import (
     SetOption,
     SlurmOption,
     TrainSizesOption,
+    VerifyRunsOption,
     chosen_recipe,
     with_options,
 )
@@ -312,10 +313,7 @@ def pages(
 @app.command()
 def verify(
     record: Annotated[Path, typer.Argument(help="a record.json, such as one under recipes/")],
-    runs: Annotated[
-        Path | None,
-        typer.Option(help="folder of results whose finished stages are used; default: one for verifying"),
-    ] = None,
+    runs: VerifyRunsOption = None,
     mirror: MirrorOption = None,
     recipe: Annotated[
         str | None, typer.Option(help="the recipe's file, where it is not found by the record's name")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
@@ -22,7 +22,7 @@ from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
-from ulmfit.settings import Settings
+from ulmfit.settings import Settings, first_fault
 
 __all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
 
@@ -31,8 +31,9 @@ class RecipeNotFound(InputError):
     """No file, and none of the recipes that came along, has the given name."""
 
 
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]
+Made = TypeVar("Made")
 NoiseShare = Annotated[float, Field(ge=0, le=0.5)]
 
 OPTION_NAMES = {
@@ -135,10 +136,13 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _curves_can_be_drawn(self) -> Self:
-        for name in ("train_sizes", "label_noise"):
+        for name, form in (
+            ("train_sizes", "rise, `all` last, such as 100,500,all"),
+            ("label_noise", "rise, such as 0,0.1,0.3"),
+        ):
             places = [float("inf") if place == "all" else place for place in getattr(self, name)]
             if any(first >= second for first, second in pairwise(places)):
-                raise ValueError(f"{name} have to rise, `all` last, such as 100,500,all")
+                raise ValueError(f"{name} {'have' if name.endswith('s') else 'has'} to {form}")
             if places and self.dataset is None:
                 raise ValueError(f"{name} need a data set")
         if self.curve_texts == "subset" and not self.train_sizes:
@@ -257,8 +261,8 @@ class Recipe(Settings):
         return recipe
 
     def stages(self) -> Experiment:
-        """Return the stages of this experiment."""
-        return Experiment(self)
+        """Return the stages of this experiment; InputError where settings do not fit together."""
+        return validated(lambda: Experiment(self), self.run_name)
 
     def main(self) -> None:
         """Run this recipe with the options of `ulmfit run`."""
@@ -296,20 +300,12 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def validated(make: Any, where: str) -> Any:
+def validated(make: Callable[[], Made], where: str) -> Made:
     """Call `make`, turning a validation error into one line that names the field."""
     try:
         return make()
     except ValidationError as error:
         raise InputError(f"{where}: {first_fault(error)}") from error
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return field and message of the first fault, on one line."""
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
 
 
 def check_recorded(name: str, overrides: Any) -> None:
@@ -347,7 +343,12 @@ def load_recipe(reference: str) -> Recipe:
         raise InputError(f"recipe {path}: {error.title}: {first_fault(error)}") from error
     except SyntaxError as error:
         raise InputError(f"recipe {path} is not valid Python: {error.msg}, line {error.lineno}") from error
-    except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+    except InputError:
+        raise
+    except OSError as error:
+        other = "" if error.filename in (None, str(path)) else f"{error.filename}: "
+        raise InputError(f"recipe {path} cannot be read: {other}{error.strerror or error}") from error
+    except Exception as error:
         raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "recipe", None)
     if not isinstance(recipe, Recipe):

@@ -187,9 +187,10 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
     assert "changed: comparisons=[]" in output and f"report: {folder / 'report.html'}" in output
     assert (finished / "test" / "tiny" / "record.json").read_bytes() == plain
     record = read_json(folder / "record.json")
-    path = RECIPE.relative_to(Path.cwd()) if RECIPE.is_relative_to(Path.cwd()) else RECIPE
+    path = load_recipe(str(RECIPE)).reference
     assert record["command"] == f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
-    status, output, errors = ulmfit(*shlex.split(record["command"])[1:], "--runs", finished)
+    repeat = ["run", RECIPE, *shlex.split(record["command"])[3:]]
+    status, output, errors = ulmfit(*repeat, "--runs", finished)
     assert status == 0 and f"test/{folder.name}: nothing to do" in output, errors
     status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)
     assert status == 0 and f"report: {folder / 'report.html'}" in output, errors
@@ -213,9 +214,12 @@ def test_a_recipe_is_named_by_what_repeats_it(tmp_path: Path, monkeypatch: pytes
     copy = tmp_path / "mine" / "copy.py"
     copy.parent.mkdir()
     copy.write_text(RECIPE.read_text("utf-8").replace("test/tiny", "toy/sentiment"), encoding="utf-8")
-    assert load_recipe(str(copy)).changed(seeds=(5,)).reference == str(copy)
+    assert load_recipe(str(copy)).changed(seeds=(5,)).reference == "copy.py", "no path of a machine"
     monkeypatch.chdir(tmp_path)
     assert load_recipe(str(copy)).reference == load_recipe("mine/copy.py").reference == "mine/copy.py"
+    monkeypatch.chdir(RECIPE.parent)
+    way_up = os.path.relpath(copy)
+    assert load_recipe(way_up).reference == way_up
 
 
 @pytest.mark.skipif(bool(gpu_generations()), reason="there is a GPU")

@@ -210,12 +210,17 @@ class Recipe(Settings):
 
     @property
     def reference(self) -> str:
-        """What names this recipe to a command: its place in `recipes/`, or the path of its file elsewhere."""
-        published = f"{self.name}.py"
-        if self._file is None or self._file.resolve() in [(one / published).resolve() for one in CAME_ALONG]:
+        """What names this recipe to a command: its place in `recipes/`, or elsewhere the path of its file.
+
+        Records hold no path of a machine: of an absolute one that is not below the current folder the file's
+        name is left, which repeats the run in the recipe's folder.
+        """
+        path, published = self._file, f"{self.name}.py"
+        if path is None or path.resolve() in [(folder / published).resolve() for folder in CAME_ALONG]:
             return f"recipes/{published}"
-        here = Path.cwd()
-        return str(self._file.relative_to(here) if self._file.is_relative_to(here) else self._file)
+        if path.is_relative_to(Path.cwd()):
+            return str(path.relative_to(Path.cwd()))
+        return path.name if path.is_absolute() else str(path)
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, whose files lie where this one's do."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,9 +14,16 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from filelock import FileLock
 
-from ulmfit.files import read_json
+from ulmfit.cli_errors import describe, guarded, is_of_users_path
+from ulmfit.cli_options import with_options
+from ulmfit.driver import run, unused
+from ulmfit.errors import InputError
+from ulmfit.files import read_json, write_json
+from ulmfit.recipe import load_recipe
+from ulmfit.training.precision import gpu_generations
 
 TESTS = Path(__file__).parent
 RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
@@ -44,6 +53,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     status, output, errors = ulmfit("run", RECIPE, "--runs", runs)
     assert status == 0, errors
     assert "ULMFiT, forward + backward" in output
+    started = [line for line in output.splitlines() if ": started (" in line]
+    assert started[0].endswith(f", stage 1 of {len(started)}")
+    assert started[-1].endswith(f", stage {len(started)} of {len(started)}")
+    assert len({line.split(": started (")[0] for line in started}) == len(started), "no two look alike"
     return runs
 
 
@@ -99,8 +112,12 @@ def test_plan_status_report_and_clean(finished: Path) -> None:
     status, output, _ = ulmfit("plan", RECIPE, "--runs", finished)
     assert status == 0
     assert output.count("done in") == len(output.strip().splitlines())
-    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--set", "pretrain.bptt=13")
-    assert "would run; the median of such stages here took" in other
+    assert "pretrain (backward) " in output and "finetune (backward, seed 1) " in output
+    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--seeds", "2", "--set", "classifier.bptt=13")
+    remarks = {line.split("  ")[0].strip(): line for line in other.splitlines()}
+    assert "would run; stages like it took " in remarks["finetune (backward, seed 2)"]
+    assert remarks["classifier (forward, seed 2)"].endswith("would run"), "no other bptt tells how long"
+    assert " done in " in remarks["pretrain (forward)"]
     status, output, _ = ulmfit("status", RECIPE, "--runs", finished)
     assert status == 0
     assert " done " in output
@@ -122,6 +139,31 @@ def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> N
     assert not unused.exists()
 
 
+def test_clean_offers_what_a_recipe_asked_for_before_and_its_record_is_not_made_from(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "runs" / "test" / "tiny"
+    for key in ("old", "recorded", "asked"):
+        (runs / "stages" / "pretrain" / key).mkdir(parents=True)
+    results.mkdir(parents=True)
+    write_json(results / "stages.json", [["pretrain", "asked"]])
+    write_json(results / "made-from.json", {"outputs": {"pretrain/recorded": "0" * 64}})
+    _, output, _ = ulmfit("clean", "--runs", runs, "--yes")
+    assert output.split("MB")[1].strip() == str(runs / "stages" / "pretrain" / "old")
+    assert {path.name for path in (runs / "stages" / "pretrain").iterdir()} == {"recorded", "asked"}
+
+
+def test_the_list_of_stages_is_that_of_the_latest_run(tmp_path: Path) -> None:
+    recipe = load_recipe(str(RECIPE)).changed(preset="forward")
+    lists = []
+    for documents in (60, 61):
+        changed = recipe.changed(corpus=recipe.corpus.changed(documents=documents))
+        run(changed, tmp_path, until="invented_corpus")
+        lists.append(read_json(tmp_path / "test" / "tiny-forward" / "stages.json"))
+    corpora = [[key for name, key in one if name == "invented_corpus"] for one in lists]
+    assert [len(keys) for keys in corpora] == [1, 1] and corpora[0] != corpora[1]
+    (folder,) = [folder.name for folder, _ in unused(tmp_path, 0)]
+    assert [folder] == corpora[0]
+
+
 def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     assert ulmfit("run", RECIPE, "--runs", runs, "--until", "tokenizer")[0] == 0
@@ -135,15 +177,63 @@ def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path:
     assert not list(runs.glob("stages/invented_corpus/*"))
 
 
-def test_a_record_of_an_overridden_run_says_so_and_repeats_it(finished: Path) -> None:
-    options = ("--preset", "forward", "--seeds", "0", "--set", "classifier.bptt=9")
+def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_it(finished: Path) -> None:
+    plain = (finished / "test" / "tiny" / "record.json").read_bytes()
+    options = ("--seeds", "0", "--set", "comparisons=[]")
     status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *options)
     assert status == 0, errors
-    assert "changed: classifier.bptt=9" in output
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
-    command = "ulmfit run recipes/test/tiny.py --preset forward --seeds 0 --set classifier.bptt=9"
-    assert record["command"] == command
+    (folder,) = (finished / "test").glob("tiny-changed-*")
+    assert f"test/{folder.name}: what --seeds, --set changed has a folder of its own" in output
+    assert "changed: comparisons=[]" in output and f"report: {folder / 'report.html'}" in output
+    assert (finished / "test" / "tiny" / "record.json").read_bytes() == plain
+    record = read_json(folder / "record.json")
+    path = load_recipe(str(RECIPE)).reference
+    assert record["command"] == f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
+    repeat = ["run", RECIPE, *shlex.split(record["command"])[3:]]
+    status, output, errors = ulmfit(*repeat, "--runs", finished)
+    assert status == 0 and f"test/{folder.name}: nothing to do" in output, errors
+    status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)
+    assert status == 0 and f"report: {folder / 'report.html'}" in output, errors
     assert record["hardware"]["threads"] == 1
+
+
+def test_options_that_repeat_the_recipe_are_no_change() -> None:
+    recipe = load_recipe(str(RECIPE))
+    assert with_options(recipe, "tiny", [], "0,1").run_name == "test/tiny"
+    assert with_options(recipe, "forward", [], "0,1").run_name == "test/tiny-forward"
+    changed = [with_options(recipe, None, [], seeds).run_name for seeds in ("0", "1", "1,0")]
+    changed += [with_options(recipe, None, [], None, "10").run_name]
+    changed += [with_options(recipe, None, [], None, None, "0.1").run_name]
+    changed += [with_options(recipe, None, ["pretrain.bptt=13"], None).run_name]
+    assert len(set(changed)) == 6
+    assert all(name.startswith("test/tiny-changed-") for name in changed)
+
+
+def test_a_recipe_is_named_by_what_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_recipe("toy/sentiment").reference == "recipes/toy/sentiment.py"
+    copy = tmp_path / "mine" / "copy.py"
+    copy.parent.mkdir()
+    copy.write_text(RECIPE.read_text("utf-8").replace("test/tiny", "toy/sentiment"), encoding="utf-8")
+    assert load_recipe(str(copy)).changed(seeds=(5,)).reference == "copy.py", "no path of a machine"
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(str(copy)).reference == load_recipe("mine/copy.py").reference == "mine/copy.py"
+    monkeypatch.chdir(RECIPE.parent)
+    way_up = os.path.relpath(copy)
+    assert load_recipe(way_up).reference == way_up
+
+
+@pytest.mark.skipif(bool(gpu_generations()), reason="there is a GPU")
+def test_a_gpu_that_is_not_here_is_refused_first_and_changes_nothing_that_is_done(
+    finished: Path, tmp_path: Path
+) -> None:
+    device = ("--set", "pretrain.device=cuda")
+    status, _, errors = ulmfit("run", RECIPE, "--runs", tmp_path, *device)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "device 'cuda': torch finds no GPU here" in errors
+    assert not list(tmp_path.glob("stages/*")), "nothing is built before"
+    status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *device, "--until", "pretrain")
+    assert status == 0, errors
+    assert "device cuda changes nothing for 2 stages that a CPU has finished: pretrain" in output
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:
@@ -179,8 +269,8 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
     [
         (["run", "nowhere.py"], "recipe nowhere.py not found"),
         (["run", RECIPE, "--preset", "huge"], "'huge' is not one of tiny, forward"),
-        (["run", RECIPE, "--seeds=-1"], "seeds.0: Input should be greater than or equal to 0"),
-        (["run", RECIPE, "--set", "classifier.batch_size=1"], "batch_size: Input should be greater than"),
+        (["run", RECIPE, "--seeds=-1"], "seeds.0: expected 0 or more; got -1"),
+        (["run", RECIPE, "--set", "classifier.batch_size=1"], "batch_size: expected 2 or more; got 1"),
         (
             ["run", RECIPE, "--set", "classifier.dropouts.multiplier=5"],
             "times the multiplier has to be below 1",
@@ -190,8 +280,20 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
             "device 'gpu': expected auto",
         ),
         (["run", RECIPE, "--seeds", "a,b"], "--seeds a,b: expected numbers"),
+        (["run", RECIPE, "--seeds", 2**63], f"seeds.0: expected less than {2**63}; got {2**63}"),
+        (
+            ["run", RECIPE, "--set", f"pretrain.seed={2**64}"],
+            f"seed: expected less than {2**63}; got {2**64}",
+        ),
+        (["run", RECIPE, "--set", "dataset=3"], 'dataset: expected fields such as {"a": 1}; got 3'),
+        (["run", RECIPE, "--set", 'train_sizes=[5,"x"]'], "train_sizes.1: expected a whole number or 'all'"),
+        (["run", RECIPE, "--set", "tokenizer={}"], "a File needs a path, or a name and a sha256"),
+        (
+            ["run", RECIPE, "--set", "vocabulary.kind=words", "--set", "vocabulary.byte_fallback=true"],
+            ": byte_fallback has no effect on model_type words: leave it out",
+        ),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
-        (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: Input should be a valid integer"),
+        (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: expected a whole number; got 'one'"),
         (["run", RECIPE, "--set", "pretrain.bptt"], "expected FIELD=VALUE"),
         (["run", RECIPE, "--until", "dinner"], "the recipe has no such stage; it has"),
         (["run", RECIPE, "--until", "tokens", *EXACT], "cannot carry vocab_size 9000: set it to"),
@@ -210,12 +312,76 @@ def test_wrong_input_is_one_line_and_exit_status_2(arguments: list, message: str
     assert len(errors.strip().splitlines()) == 1
 
 
+READ_ONLY = OSError(errno.EROFS, "Read-only file system", "runs/locks")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (READ_ONLY, 2, "ulmfit: runs/locks cannot be used: read-only file system\n"),
+        (PermissionError(errno.EACCES, "x", "a.csv"), 2, "ulmfit: a.csv cannot be used: permission denied\n"),
+        (OSError(errno.EIO, "disk"), 1, "ulmfit: OSError: [Errno 5] disk (--debug shows where)\n"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_the_users(
+    error: OSError,
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    program = typer.Typer(pretty_exceptions_enable=False)
+
+    @program.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["ulmfit"])
+    with pytest.raises(SystemExit) as ended:
+        guarded(program)
+    assert (ended.value.code, capsys.readouterr().err) == (status, line)
+
+
+def test_a_runs_folder_that_is_a_file_and_an_unreadable_recipe_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for command in (["run", RECIPE], ["plan", RECIPE], ["clean"], ["verify", "record.json"]):
+        status, _, errors = ulmfit(*command, "--runs", tmp_path / "file")
+        assert (status, errors) == (2, f"ulmfit: --runs {tmp_path / 'file'}: expected a folder; got a file\n")
+    (tmp_path / "fails.py").write_text("open('nowhere.txt')", encoding="utf-8")
+    with pytest.raises(InputError, match=r"fails\.py cannot be read: nowhere.txt: No such file or directory"):
+        load_recipe(str(tmp_path / "fails.py"))
+    (tmp_path / "fails.py").write_text("1 / 0", encoding="utf-8")
+    with pytest.raises(InputError, match=r"fails\.py cannot be read: ZeroDivisionError: division by zero"):
+        load_recipe(str(tmp_path / "fails.py"))
+
+
+def test_an_unreadable_data_file_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "files.py").write_text(WITH_FILES, encoding="utf-8")
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text(GOOD, encoding="utf-8")
+    opened = Path.open
+
+    def refused(path: Path, *arguments: object, **options: object) -> object:
+        if path.suffix == ".csv":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(PermissionError) as error:
+        run(load_recipe(str(tmp_path / "files.py")), tmp_path / "runs")
+    assert is_of_users_path(error.value)
+    assert describe(error.value) == f"{tmp_path / 'train.csv'} cannot be used: permission denied"
+
+
 def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
     text = RECIPE.read_text(encoding="utf-8").replace("seeds=(0, 1)", "seed=(0, 1)")
     (tmp_path / "wrong.py").write_text(text, encoding="utf-8")
     status, _, errors = ulmfit("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
     assert status == 2
-    assert "Recipe: seed: Extra inputs are not permitted" in errors
+    assert "Recipe: seed: there is no such field" in errors
     assert len(errors.strip().splitlines()) == 1
 
 

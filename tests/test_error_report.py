@@ -43,7 +43,7 @@ def recipe() -> Recipe:
 
 
 def page_of(runs: Path) -> str:
-    return (runs / "test" / "tiny-forward" / "report.html").read_text(encoding="utf-8")
+    return (runs / recipe().run_name / "report.html").read_text(encoding="utf-8")
 
 
 def texts_of(runs: Path, split: str) -> dict[str, str]:
@@ -90,7 +90,8 @@ def test_texts_stand_in_the_report_alone(runs: Path, tmp_path: Path) -> None:
     assert any(f">{html.escape(text)}<" in page for text in texts)
     kept = [path for folder in (tmp_path, runs / "test") for path in folder.rglob("*") if path.is_file()]
     names = {path.name for path in kept}
-    assert {"record.json", "report.md", "tiny-forward.json", "tiny-forward.log", "README.md"} <= names
+    name = recipe().run_name.rpartition("/")[2]
+    assert {"record.json", "report.md", f"{name}.json", f"{name}.log", "README.md"} <= names
     for path in kept:
         content = path.read_text(encoding="utf-8")
         if path.name != "report.html":

@@ -21,7 +21,7 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.files import read_json, write_json
 from ulmfit.presets import Preset, VocabularySettings
 from ulmfit.recipe import Experiment, Recipe
-from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, is_recorded
+from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, _hardware, is_recorded
 from ulmfit.runner import Runner
 
 
@@ -141,6 +141,52 @@ def test_a_document_that_holds_a_test_text_is_left_out_and_listed(tmp_path: Path
     assert account["left_out"]["holds a test text"] == {"count": 1, "pages": ["corpus.txt:8"]}
     assert account["documents_written"] == 39
     assert test["id"].iloc[0] in [entry["id"] for entry in read_json(folder / "leaks.json")["leaked"]]
+
+
+def test_hardware_is_that_of_all_stages(tmp_path: Path) -> None:
+    machines = [
+        {"hardware": {"processor": "A", "cores": 2, "load_average": 0.5}},
+        {
+            "hardware": {"processor": "B", "cores": 2, "load_average": 3.0},
+            "machine": {"device": "cpu", "processes": 2, "threads": 1, "earlier": [{"threads": 4}], "x": [1]},
+        },
+        {
+            "hardware": {"processor": "A", "cores": 2},
+            "machine": {"device": "cpu", "processes": 1, "threads": 1},
+        },
+    ]
+    runner = Runner(tmp_path)
+    stages = [InventedDataset(rows=rows) for rows in (10, 20, 30)]
+    for stage, machine in zip(stages, machines, strict=True):
+        runner.folder(stage).mkdir(parents=True)
+        write_json(runner.folder(stage) / "manifest.json", machine)
+    assert _hardware(stages, runner) == {
+        "processor": "A, B",
+        "cores": 2,
+        "load_average": "0.5 to 3.0",
+        "threads": "1 to 4",
+        "device": "cpu",
+        "processes": "1 to 2",
+    }
+
+
+def test_stages_of_one_kind_are_told_apart() -> None:
+    comparisons = ("without_finetuning", "words", "from_scratch", "tfidf")
+    preset = Preset(vocabulary=VocabularySettings(size=80), comparisons=comparisons, words=90)
+    recipe = recipe_with(
+        presets={"tiny": preset}, train_sizes=(10, "all"), label_noise=(0.1,), curve_texts="subset"
+    )
+    titles = [stage.title for stage in Runner(Path("runs")).order(*recipe.stages().all())]
+    assert len(set(titles)) == len(titles)
+    assert {
+        "pretrain (backward)",
+        "pretrain (forward, words)",
+        "finetune (forward, 10 texts, seed 0)",
+        "classifier (forward, without fine-tuning, 10 % wrong labels, seed 2)",
+        "classifier (forward, from scratch, 10 texts, seed 0)",
+        "tfidf-baseline (char, logistic_regression, 10 texts, seed 1)",
+        "tokens (dataset-texts, words, 90)",
+    } <= set(titles)
 
 
 def test_other_published_results_are_another_record(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_transformer_cannot_have_the_name_of_another_row() -> None:
         ({"train_sizes": (10, 10)}, "train_sizes have to rise"),
         ({"train_sizes": (1,)}, "greater than or equal to 2"),
         ({"train_sizes": ("some",)}, "'all'"),
-        ({"label_noise": (0.1, 0.0)}, "label_noise have to rise"),
+        ({"label_noise": (0.1, 0.0)}, "label_noise has to rise, such as 0,0.1,0.3"),
         ({"label_noise": (0.6,)}, "less than or equal to 0.5"),
         ({"label_noise": (0.1,), "dataset": None}, "need a data set"),
         ({"curve_texts": "subset"}, "no effect without train_sizes"),
@@ -277,8 +277,14 @@ OPTIONS = (
 )
 
 
+def results_of(runs: Path) -> Path:
+    """The folder of the one run's record."""
+    (folder,) = (runs / "test").iterdir()
+    return folder
+
+
 def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
+    record = read_json(results_of(finished) / "record.json")
     rows = {row["name"]: row for row in record["rows"]}
     assert list(rows)[:5] == [
         "ULMFiT, forward",
@@ -298,13 +304,13 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
     assert {one["row"] for one in record["comparisons"]} == set(rows) - {"ULMFiT, forward"}
     names = [model["name"] for model in record["language_models"]]
     assert {"pretrained, words", "fine-tuned, words, seed 1"} <= set(names)
-    page = (finished / "test" / "tiny-forward" / "report.md").read_text(encoding="utf-8")
+    page = (results_of(finished) / "report.md").read_text(encoding="utf-8")
     assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page
 
 
 def test_the_ensembles_row_is_the_average_of_saved_predictions(finished: Path) -> None:
-    record = read_json(finished / "test" / "tiny-forward" / "record.json")
+    record = read_json(results_of(finished) / "record.json")
     row = next(row for row in record["rows"] if row["name"].startswith("ULMFiT, ensemble"))
     assert (row["seeds"], row["averages_seeds"]) == ([0, 1], True)
     folders = []
@@ -342,8 +348,9 @@ def test_plan_and_report_know_the_curves(finished: Path) -> None:
         (("--train-sizes", "ten"), "--train-sizes ten: expected numbers with commas, or all"),
         (("--train-sizes", "20,10"), "--train-sizes 20,10: train_sizes have to rise"),
         (("--label-noise", "much"), "--label-noise much: expected shares"),
-        (("--label-noise", "0.7"), "label_noise.0: Input should be less than or equal to 0.5"),
-        (("--set", 'comparisons=["lunch"]'), "comparisons.0: Input should be 'ensemble'"),
+        (("--label-noise", "0.3,0.3"), "--label-noise 0.3,0.3: label_noise has to rise, such as 0,0.1,0.3"),
+        (("--label-noise", "0.7"), "label_noise.0: expected 0.5 or less; got 0.7"),
+        (("--set", 'comparisons=["lunch"]'), "comparisons.0: expected 'ensemble', 'without_finetuning'"),
     ],
 )
 def test_wrong_options_are_one_line(options: tuple, message: str, tmp_path: Path) -> None:

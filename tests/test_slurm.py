@@ -107,9 +107,9 @@ def test_stages_are_built_by_jobs_in_their_order(tmp_path: Path, capfd: pytest.C
     assert notes == ["invented_corpus", "tokenizer", "tokens"]
     note = read_json(next((tmp_path / "jobs").glob("tokens-*.json")))
     logs = list(Path(note["folder"]).glob("*_log.out"))
-    assert note["tasks"] == [0] and "tokens: done in" in logs[0].read_text()
+    assert note["tasks"] == [0] and "unigram, 80): done in" in logs[0].read_text()
     output = capfd.readouterr().out
-    assert output.index("invented_corpus: done by job") < output.index("tokenizer: job")
+    assert output.index("invented_corpus: done by job") < output.index("tokenizer (unigram, 80): job")
     build(stages, runner, LOCAL)
     assert "job" not in capfd.readouterr().out
 

@@ -77,11 +77,12 @@ class Run:
         process = start("run", self.recipe, "--runs", self.runs, "--set", EPOCHS)
         self.output, errors = process.communicate(timeout=900)
         assert process.returncode == 0, errors
-        self.folder = self.runs / "test" / task
+        recipe = load_recipe(str(self.recipe)).with_overrides([EPOCHS])
+        self.folder = self.runs / recipe.run_name
         self.record: Record = read_record(self.folder / "record.json")
         self.table = (self.folder / "report.md").read_text("utf-8")
         self.page = (self.folder / "report.html").read_text("utf-8")
-        self.experiment = load_recipe(str(self.recipe)).with_overrides([EPOCHS]).stages()
+        self.experiment = recipe.stages()
 
     def predictions(self, stage: Stage, split: str) -> pandas.DataFrame:
         return pandas.read_parquet(Runner(self.runs).folder(stage) / f"predictions-{split}.parquet")

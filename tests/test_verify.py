@@ -44,10 +44,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+def path_of_record(runs: Path) -> Path:
+    (path,) = runs.glob("test/*/record.json")
+    return path
+
+
 @pytest.fixture
 def record(finished: Path) -> dict[str, Any]:
     """The content of the run's record."""
-    return read_json(finished / "test" / "tiny-forward" / "record.json")
+    return read_json(path_of_record(finished))
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def verified(finished: Path, tmp_path: Path) -> Callable[..., tuple[int, list[st
 
 
 def test_a_record_is_repeated_to_the_bit_in_a_folder_of_its_own(finished: Path, tmp_path: Path) -> None:
-    record = finished / "test" / "tiny-forward" / "record.json"
+    record = path_of_record(finished)
     status, lines, errors = ulmfit("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
     assert status == 0, errors
     assert not any(line.startswith("used again") for line in lines)
@@ -275,6 +280,21 @@ def test_every_committed_record_has_a_recipe_and_says_what_changed_since(path: P
     except InputError as error:
         assert "git checkout" in str(error) and " was " in str(error)
     assert json.dumps(record.configuration)
+
+
+def test_a_recipe_that_is_not_found_by_name_is_asked_for(tmp_path: Path) -> None:
+    record = made_up_record().changed(recipe="mine/task")
+    with pytest.raises(
+        InputError, match=r"recipe mine/task not found: .*; give the recipe's file with --recipe"
+    ):
+        verify.recorded_recipe(record)
+    with pytest.raises(InputError, match=r"recipe nowhere.py not found: [^;]*$"):
+        verify.recorded_recipe(record, "nowhere.py")
+    status, _, errors = ulmfit("verify", tmp_path / "gone.json")
+    assert (status, errors) == (
+        2,
+        f"ulmfit: record {tmp_path / 'gone.json'} does not exist: expected a record.json\n",
+    )
 
 
 def test_a_record_does_not_choose_the_code_that_is_run(

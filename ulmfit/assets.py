@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ulmfit.errors import InputError
 from ulmfit.files import has_textual_name, sha256_of
-from ulmfit.settings import Settings
+from ulmfit.settings import Settings, first_fault
 
 MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
 """Environment variable that names the mirror where `--mirror` does not."""
@@ -76,7 +76,9 @@ class Catalogue:
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8"))
             self._files = {key: self._file(entry) for key, entry in entries.items()}
-        except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError) as error:
+        except ValidationError as error:
+            raise InputError(f"catalogue {path} cannot be read: {first_fault(error)}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"catalogue {path} cannot be read: {str(error).splitlines()[0]}") from error
 
     @staticmethod

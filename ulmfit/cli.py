@@ -21,6 +21,7 @@ from ulmfit.cli_options import (
     SetOption,
     SlurmOption,
     TrainSizesOption,
+    VerifyRunsOption,
     chosen_recipe,
     with_options,
 )
@@ -99,17 +100,15 @@ def plan(
     """Show the stages, their keys, what is done and what would run; runs nothing."""
     from ulmfit import driver
 
-    earlier = driver.earlier_seconds(runs)
-    for state in driver.states(
-        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
-    ):
+    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    width = max(len(state.title) for state in states)
+    for state in states:
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
-        elif state.stage in earlier:
-            remark = f"would run; the median of such stages here took {earlier[state.stage]:.0f} s"
         else:
-            remark = "would run; no such stage has been built here yet"
-        print(f"{state.stage:<16} {state.key}  {remark}")
+            like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
+            remark = f"would run{like}"
+        print(f"{state.title:<{width}} {state.key}  {remark}")
 
 
 @app.command()
@@ -125,11 +124,11 @@ def status(
     """Show which stages are done, running, failed or missing, with the last line of their logs."""
     from ulmfit import driver
 
-    for state in driver.states(
-        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs
-    ):
+    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    width = max(len(state.title) for state in states)
+    for state in states:
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
-        print(f"{state.stage:<16} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
+        print(f"{state.title:<{width}} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
 
 
 @app.command()
@@ -195,7 +194,7 @@ def clean(
     runs: RunsOption = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="remove without asking")] = False,
 ) -> None:
-    """List, then remove, stage folders that no recipe's list names."""
+    """List, then remove, stage folders that no recipe's latest run or record is made from."""
     from ulmfit import driver
 
     if not older.removesuffix("d").isdigit():
@@ -314,10 +313,7 @@ def pages(
 @app.command()
 def verify(
     record: Annotated[Path, typer.Argument(help="a record.json, such as one under recipes/")],
-    runs: Annotated[
-        Path | None,
-        typer.Option(help="folder of results whose finished stages are used; default: one for verifying"),
-    ] = None,
+    runs: VerifyRunsOption = None,
     mirror: MirrorOption = None,
     recipe: Annotated[
         str | None, typer.Option(help="the recipe's file, where it is not found by the record's name")

@@ -6,6 +6,7 @@ Exit status: 0 done, 2 wrong input, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.errors import InputError, StageFailed
+from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 """What torch says of a GPU's memory and of the machine's."""
@@ -31,8 +32,13 @@ def guarded(program: typer.Typer) -> NoReturn:
         if debug:
             traceback.print_exc()
         print(f"ulmfit: {describe(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        sys.exit(2 if isinstance(error, InputError) or is_of_users_path(error) else 1)
     sys.exit(0)
+
+
+def is_of_users_path(error: BaseException) -> bool:
+    """Return whether the system has refused a path that the user has chosen, or what lies there."""
+    return isinstance(error, OSError) and error.errno in USERS_ERRORS
 
 
 def describe(error: BaseException) -> str:
@@ -40,6 +46,9 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         place = f" ({error.filename})" if error.filename else ""
         return f"the disk is full{place}: free some space and run the same command again"
+    if isinstance(error, OSError) and error.errno in USERS_ERRORS:
+        reason = os.strerror(error.errno).lower()
+        return f"{error.filename or 'a file'} cannot be used: {reason}"
     # fastai puts a line of its own before the message of an error in a callback.
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
     if isinstance(error, (InputError, StageFailed)):

@@ -14,9 +14,19 @@ from ulmfit.errors import InputError
 if TYPE_CHECKING:
     from ulmfit.recipe import Recipe
 
+
+def _no_file(path: Path | None) -> Path | None:
+    if path is not None and path.exists() and not path.is_dir():
+        raise InputError(f"--runs {path}: expected a folder; got a file")
+    return path
+
+
 RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
 PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE, may be repeated")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"),
+]
 SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
 TrainSizesOption = Annotated[
     str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
@@ -24,7 +34,14 @@ TrainSizesOption = Annotated[
 LabelNoiseOption = Annotated[
     str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
 ]
-RunsOption = Annotated[Path, typer.Option(help="folder of all results")]
+RunsOption = Annotated[Path, typer.Option(help="folder of all results", callback=_no_file)]
+VerifyRunsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="folder of results whose finished stages are used; default: one for verifying",
+        callback=_no_file,
+    ),
+]
 MirrorOption = Annotated[
     Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,28 +12,33 @@ from typing import Literal
 
 from ulmfit import launch, slurm
 from ulmfit.errors import InputError
+from ulmfit.estimates import estimated_seconds
 from ulmfit.files import read_json, write_json
 from ulmfit.progress import say
-from ulmfit.recipe import Recipe
-from ulmfit.results import is_recorded, write_results
+from ulmfit.recipe import OPTION_NAMES, Recipe
+from ulmfit.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.runner import Runner, lock_path
 from ulmfit.slurm import Cluster
 from ulmfit.stage import FAILURE, LOG, MANIFEST, Stage
+from ulmfit.training.precision import gpu_generations
 from ulmfit.training.ranks import is_first_rank, is_rank
 
 STAGE_LIST = "stages.json"
+"""In a recipe's folder: the stages that its latest run asked for, which `clean` leaves alone."""
 
 
 @dataclass(frozen=True)
 class StageState:
     """How one stage of a recipe stands."""
 
-    stage: str
+    title: str
     key: str
     state: Literal["done", "running", "failed", "missing"]
     seconds: float | None
     bytes: int
     last_line: str
+    estimate: float | None = None
+    """Seconds that stages like it took; None: there are none."""
 
 
 def run(
@@ -67,13 +71,18 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     stages = runner.order(*recipe.stages().all())
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
-    _remember_stages(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    if recipe.options:
+        names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
+        say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")
     wanted = stages if until is None else _up_to(runner, stages, until)
+    if cluster is None:
+        check_devices(wanted, runner)
     _check_labels(recipe, runner, wanted)
     if cluster is not None:
         slurm.build(wanted, runner, cluster)
-    for stage in wanted:
-        runner.ensure(stage)
+    for number, stage in enumerate(wanted, start=1):
+        runner.ensure(stage, f"stage {number} of {len(wanted)}")
     if until is not None:
         say(f"{recipe.run_name}: done up to {until}")
         return None
@@ -84,6 +93,29 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     return folder
 
 
+def check_devices(wanted: list[Stage], runner: Runner) -> None:
+    """Refuse a GPU that is not here before anything is built; say where a stage was finished without it.
+
+    A device is no part of what a stage is: what is finished stays so, whatever it was computed on.
+    """
+    unchanged = []
+    for stage in wanted:
+        device = getattr(getattr(stage, "settings", None), "device", "auto")
+        if not device.startswith("cuda"):
+            continue
+        if runner.is_done(stage):
+            manifest = runner.manifest(stage)
+            on_cpu = manifest is not None and manifest.get("machine", {}).get("device") == "cpu"
+            unchanged += [stage.stage_name] if on_cpu else []
+        elif not gpu_generations():
+            from ulmfit.training.distribution import choose_device
+
+            choose_device(device)
+    if unchanged:
+        names = ", ".join(dict.fromkeys(unchanged))
+        say(f"device cuda changes nothing for {len(unchanged)} stages that a CPU has finished: {names}")
+
+
 def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
     """Build the data set first and refuse settings that name other labels, before hours of training."""
     dataset, settings = recipe.stages().recipe.dataset, recipe.settings.classifier
@@ -92,12 +124,6 @@ def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
     for stage in runner.order(dataset):
         runner.ensure(stage)
     settings.check_labels(read_json(runner.folder(dataset) / "dataset.json")["labels"])
-
-
-def _remember_stages(path: Path, keys: list[list[str]]) -> None:
-    """Add to the list of stages that this recipe has asked for, which `clean` leaves alone."""
-    known = read_json(path) if path.exists() else []
-    write_json(path, [*known, *(pair for pair in keys if pair not in known)])
 
 
 def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
@@ -112,10 +138,14 @@ def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
 def states(recipe: Recipe, runs: Path, mirror: Path | None = None) -> list[StageState]:
     """Return how every stage of a recipe stands, upstream first; builds nothing."""
     runner = Runner(runs, mirror)
-    return [_state(runner, stage) for stage in runner.order(*recipe.stages().all())]
+    stages = runner.order(*recipe.stages().all())
+    estimates = estimated_seconds(stages, runner)
+    return [
+        _state(runner, stage, estimates.get((stage.stage_name, runner.keys.key(stage)))) for stage in stages
+    ]
 
 
-def _state(runner: Runner, stage: Stage) -> StageState:
+def _state(runner: Runner, stage: Stage, estimate: float | None) -> StageState:
     folder = runner.folder(stage)
     manifest = runner.manifest(stage) if runner.is_done(stage) else None
     state: Literal["done", "running", "failed", "missing"] = "missing"
@@ -126,12 +156,13 @@ def _state(runner: Runner, stage: Stage) -> StageState:
             "running" if _is_locked(runner, stage) else "failed" if (folder / FAILURE).exists() else "missing"
         )
     return StageState(
-        stage=stage.stage_name,
+        title=stage.title,
         key=folder.name,
         state=state,
         seconds=manifest["seconds"] if manifest else None,
         bytes=_size(folder),
         last_line=_last_line(folder / LOG),
+        estimate=estimate,
     )
 
 
@@ -164,18 +195,13 @@ def _last_line(path: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def earlier_seconds(runs: Path) -> dict[str, float]:
-    """Return, for every kind of stage, the median seconds of the finished ones under `runs`."""
-    seconds: dict[str, list[float]] = {}
-    for path in (runs / "stages").glob(f"*/*/{MANIFEST}"):
-        manifest = read_json(path)
-        seconds.setdefault(manifest["stage"], []).append(manifest["seconds"])
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
-    """Return stage folders that no recipe's list names, unchanged for some days, with their bytes."""
-    named = {tuple(pair) for path in _stage_lists(runs) for pair in read_json(path)}
+    """Return stage folders unchanged for some days, with their bytes, that nothing under `runs` is made from.
+
+    Left alone is what the latest run of a recipe asked for, and what its record was made from.
+    """
+    named = {tuple(pair) for path in _found(runs, STAGE_LIST) for pair in read_json(path)}
+    named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
     oldest = time.time() - older_than_days * 86_400
     return [
         (folder, _size(folder))
@@ -189,9 +215,10 @@ def _last_change(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, log) if path.exists())
 
 
-def _stage_lists(runs: Path) -> Iterator[Path]:
+def _found(runs: Path, name: str) -> Iterator[Path]:
+    """Yield the files of that name in the folders of recipes."""
     reserved = {runs / "stages", runs / "assets", runs / "locks"}
-    for path in sorted(runs.rglob(STAGE_LIST)):
+    for path in sorted(runs.rglob(name)):
         if not reserved & set(path.parents):
             yield path
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import re
+
+USERS_ERRORS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+    }
+)
+"""Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
 
 LONGEST_BEGINNING, LONGEST_END = 600, 300
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -21,6 +21,37 @@ def has_textual_name(path: Path) -> bool:
     return not _NO_TEXT.search(path.name)
 
 
+BEGINNINGS = {
+    b"PK\x03\x04": "a zip archive (as .xlsx and .docx are)",
+    b"PK\x05\x06": "an empty zip archive",
+    b"\x1f\x8b": "compressed with gzip",
+    b"BZh91AY&SY": "compressed with bzip2",
+    b"\xfd7zXZ\x00": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"%PDF-": "a PDF",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""What a file is that begins with these bytes, which may be UTF-8 by chance."""
+
+
+def no_text(beginning: bytes) -> str | None:
+    """Return why a file that begins so is no UTF-8 text, and what to do; None: it may be one."""
+    kind = next((kind for bytes_, kind in BEGINNINGS.items() if beginning.startswith(bytes_)), None)
+    if kind is None:
+        return None
+    advice = "convert it: iconv -f utf-16 -t utf-8" if kind == "UTF-16" else "unpack or convert it"
+    return f"is {kind}, expected UTF-8 text; {advice}"
+
+
+def other_separator(first_line: str, expected: str) -> str | None:
+    """Return what the columns of a table seem to be separated by, where that is not what is expected."""
+    if expected in first_line:
+        return None
+    return next((one for one in ";\t,|" if one in first_line), None)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ulmfit.errors import InputError, StageFailed
+from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
 from ulmfit.progress import Progress
@@ -307,8 +307,8 @@ def _rebuilt(content: dict[str, Any]) -> Exception:
     error: Exception
     if content["type"] == "InputError":
         error = InputError(message)
-    elif content["errno"] == errno.ENOSPC:
-        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), content["file"])
+    elif content["errno"] in {errno.ENOSPC, *USERS_ERRORS}:
+        error = OSError(content["errno"], os.strerror(content["errno"]), content["file"])
     elif content["type"] == "MemoryError" or "out of memory" in message.lower():
         error = MemoryError(message)
     elif content["type"] == "StageFailed":
@@ -350,7 +350,7 @@ class SilentWork(Work):
 
     def progress(self, total: int | None, unit: str, done: int = 0) -> Progress:
         """Return a display that shows nothing."""
-        return SilentProgress(total, unit, self._stage.stage_name, self.log, done)
+        return SilentProgress(total, unit, self._stage.title, self.log, done)
 
     def scratch(self) -> Path:
         """Return the scratch folder of all processes."""

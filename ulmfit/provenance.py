@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,6 +62,24 @@ def hardware() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def together(machines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return each value that several machines have: one, the lowest and highest number, or all texts."""
+    values: dict[str, list[Any]] = {}
+    for machine in machines:
+        for name, value in machine.items():
+            if value not in values.setdefault(name, []):
+                values[name].append(value)
+    return {name: _spread(found) for name, found in values.items()}
+
+
+def _spread(values: list[Any]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    if all(isinstance(value, (int, float)) for value in values):
+        return f"{min(values)} to {max(values)}"
+    return ", ".join(map(str, values))
 
 
 def _processor() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
@@ -21,13 +22,31 @@ from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
-from ulmfit.settings import Settings
+from ulmfit.settings import Settings, first_fault
 
 __all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
 
-Seed = Annotated[int, Field(ge=0)]
+
+class RecipeNotFound(InputError):
+    """No file, and none of the recipes that came along, has the given name."""
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]
+Made = TypeVar("Made")
 NoiseShare = Annotated[float, Field(ge=0, le=0.5)]
+
+OPTION_NAMES = {
+    "seeds": "--seeds",
+    "train_sizes": "--train-sizes",
+    "label_noise": "--label-noise",
+    "overrides": "--set",
+}
+"""The fields that options of a command change, beside the preset."""
+
+_PACKAGE = Path(__file__).parent
+CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
+"""Folders of the recipes that are found by name."""
 
 
 class Recipe(Settings):
@@ -102,6 +121,10 @@ class Recipe(Settings):
 
     _folder: Path | None = PrivateAttr(None)
     """Where relative paths of `--set` begin: the folder of the recipe's file, once that is known."""
+    _file: Path | None = PrivateAttr(None)
+    """The recipe's file, as the user named it."""
+    _written: dict[str, Any] = PrivateAttr({})
+    """What the file says where options of the command may say something else; nothing without a file."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -113,10 +136,13 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _curves_can_be_drawn(self) -> Self:
-        for name in ("train_sizes", "label_noise"):
+        for name, form in (
+            ("train_sizes", "rise, `all` last, such as 100,500,all"),
+            ("label_noise", "rise, such as 0,0.1,0.3"),
+        ):
             places = [float("inf") if place == "all" else place for place in getattr(self, name)]
             if any(first >= second for first, second in pairwise(places)):
-                raise ValueError(f"{name} have to rise, `all` last, such as 100,500,all")
+                raise ValueError(f"{name} {'have' if name.endswith('s') else 'has'} to {form}")
             if places and self.dataset is None:
                 raise ValueError(f"{name} need a data set")
         if self.curve_texts == "subset" and not self.train_sizes:
@@ -163,15 +189,43 @@ class Recipe(Settings):
         return self.presets[self.preset_name]
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What options of the command made other than the file has it, beside the preset."""
+        return {
+            name: getattr(self, name) for name in self._written if getattr(self, name) != self._written[name]
+        }
+
+    @property
     def run_name(self) -> str:
-        """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one."""
+        """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one.
+
+        What options changed has a name of its own, so that it never takes the place of the recipe's results.
+        """
         default = next(iter(self.presets))
-        return self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+        name = self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+        if not self.options:
+            return name
+        text = json.dumps(self.options, sort_keys=True, ensure_ascii=False)
+        return f"{name}-changed-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def reference(self) -> str:
+        """What names this recipe to a command: its place in `recipes/`, or elsewhere the path of its file.
+
+        Records hold no path of a machine: of an absolute one that is not below the current folder the file's
+        name is left, which repeats the run in the recipe's folder.
+        """
+        path, published = self._file, f"{self.name}.py"
+        if path is None or path.resolve() in [(folder / published).resolve() for folder in CAME_ALONG]:
+            return f"recipes/{published}"
+        if path.is_relative_to(Path.cwd()):
+            return str(path.relative_to(Path.cwd()))
+        return path.name if path.is_absolute() else str(path)
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, whose files lie where this one's do."""
         copy = super().changed(**values)
-        copy._folder = self._folder
+        copy._folder, copy._file, copy._written = self._folder, self._file, self._written
         return copy
 
     def with_overrides(self, overrides: Iterable[str]) -> Recipe:
@@ -205,15 +259,21 @@ class Recipe(Settings):
         recipe._folder = folder
         return recipe
 
+    def from_file(self, path: Path) -> Recipe:
+        """Return a copy that knows the file it was read from, and what that says."""
+        recipe = self.relative_to(path.parent)
+        recipe._file, recipe._written = path, {name: getattr(self, name) for name in OPTION_NAMES}
+        return recipe
+
     def stages(self) -> Experiment:
-        """Return the stages of this experiment."""
-        return Experiment(self)
+        """Return the stages of this experiment; InputError where settings do not fit together."""
+        return validated(lambda: Experiment(self), self.run_name)
 
     def main(self) -> None:
         """Run this recipe with the options of `ulmfit run`."""
         from ulmfit.cli import run_recipe_as_program
 
-        run_recipe_as_program(self.relative_to(Path(sys.argv[0]).parent))
+        run_recipe_as_program(self.from_file(Path(sys.argv[0])))
 
 
 def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
@@ -245,20 +305,12 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def validated(make: Any, where: str) -> Any:
+def validated(make: Callable[[], Made], where: str) -> Made:
     """Call `make`, turning a validation error into one line that names the field."""
     try:
         return make()
     except ValidationError as error:
         raise InputError(f"{where}: {first_fault(error)}") from error
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return field and message of the first fault, on one line."""
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
 
 
 def check_recorded(name: str, overrides: Any) -> None:
@@ -296,21 +348,25 @@ def load_recipe(reference: str) -> Recipe:
         raise InputError(f"recipe {path}: {error.title}: {first_fault(error)}") from error
     except SyntaxError as error:
         raise InputError(f"recipe {path} is not valid Python: {error.msg}, line {error.lineno}") from error
-    except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+    except InputError:
+        raise
+    except OSError as error:
+        other = "" if error.filename in (None, str(path)) else f"{error.filename}: "
+        raise InputError(f"recipe {path} cannot be read: {other}{error.strerror or error}") from error
+    except Exception as error:
         raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "recipe", None)
     if not isinstance(recipe, Recipe):
         raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
-    return recipe.relative_to(path.parent)
+    return recipe.from_file(path)
 
 
 def _find(reference: str) -> Path:
     path = Path(reference)
     if path.is_file():
         return path
-    package = Path(__file__).parent
-    for folder in (package / "recipes", package.parent / "recipes"):
+    for folder in CAME_ALONG:
         candidate = folder / f"{reference.removesuffix('.py').removeprefix('recipes/')}.py"
         if candidate.is_file():
             return candidate
-    raise InputError(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")
+    raise RecipeNotFound(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")

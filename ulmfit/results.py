@@ -67,6 +67,12 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
         return False
 
 
+def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
+    """Return name and key of the stages that a record was made from, which is written beside it."""
+    outputs = read_json(fingerprint)["outputs"]
+    return [(name, key) for name, _, key in (stage.rpartition("/") for stage in outputs)]
+
+
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
     outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
     published = [result.model_dump(mode="json") for result in recipe.published]
@@ -78,7 +84,8 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOS
     for stage in runner.order(*recipe.stages().all()):
         if not runner.is_done(stage):
             raise InputError(
-                f"{recipe.run_name}: stage {stage.stage_name} is not finished; run the recipe first"
+                f"{recipe.run_name}: stage {stage.title} is not finished; run the recipe first, or give "
+                "the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
     return write_results(recipe, runner, folder, most_errors)
@@ -145,7 +152,7 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
 
 
 def _command(recipe: Recipe) -> str:
-    words = ["ulmfit", "run", f"recipes/{recipe.name}.py", "--preset", recipe.preset_name]
+    words = ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
@@ -165,7 +172,7 @@ def configuration(recipe: Recipe) -> dict[str, Any]:
 def _manifest(stage: Stage, runner: Runner) -> dict[str, Any]:
     manifest = runner.manifest(stage)
     if manifest is None:
-        raise InputError(f"stage {stage.stage_name} is not finished; run the recipe first")
+        raise InputError(f"stage {stage.title} is not finished; run the recipe first")
     return manifest
 
 
@@ -197,13 +204,18 @@ def _inputs(stages: list[Stage], runner: Runner) -> dict[str, str]:
 
 
 def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
-    """Return this machine, with device and threads of the training stages."""
-    machine: dict[str, Any] = {}
-    for stage in stages:
-        machine |= _manifest(stage, runner).get("machine", {})
-    # What a resumed training ran on before is told by its log.
-    known = {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
-    return {**provenance.hardware(), **known}
+    """Return the machines that the stages were built on, with device and threads of the training ones."""
+    manifests = [_manifest(stage, runner) for stage in stages]
+    machines = [manifest.get("hardware", {}) for manifest in manifests]
+    for manifest in manifests:
+        trained = manifest.get("machine", {})
+        # What a resumed training ran on before counts as well.
+        machines += [*trained.get("earlier", ()), trained]
+    scalars = (
+        {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
+        for machine in machines
+    )
+    return provenance.together(scalars)
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):

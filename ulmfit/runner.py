@@ -63,8 +63,11 @@ class Runner:
             self.ensure(needed)
         return self.folder(stage)
 
-    def ensure(self, stage: Stage) -> bool:
-        """Build `stage`, whose upstreams are done, unless it is done; return whether it was built here."""
+    def ensure(self, stage: Stage, place: str = "") -> bool:
+        """Build `stage`, whose upstreams are done, unless it is done; return whether it was built here.
+
+        `place` says where it stands in a run, such as "stage 3 of 20".
+        """
         if self.is_done(stage):
             return False
         from filelock import Timeout
@@ -73,14 +76,14 @@ class Runner:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"{stage.stage_name}: another process is building {self.folder(stage).name}; waiting for it")
+            say(f"{stage.title}: another process is building {self.folder(stage).name}; waiting for it")
             lock.acquire()
         try:
             if self.is_done(stage):
                 return False
             for upstream in stage.upstream():
                 self.verify(upstream)
-            self._build(stage)
+            self._build(stage, place)
             return True
         finally:
             lock.release()
@@ -133,12 +136,12 @@ class Runner:
         files = manifest["files"] if manifest else {}
         altered = [name for name, entry in files.items() if not _has_content(folder / name, entry)]
         if altered or manifest is None:
-            say(f"{stage.stage_name}: {', '.join(altered) or MANIFEST} was altered; building it again")
+            say(f"{stage.title}: {', '.join(altered) or MANIFEST} was altered; building it again")
             (folder / MANIFEST).unlink(missing_ok=True)
             self.build(stage)
         self._verified.add(folder)
 
-    def _build(self, stage: Stage) -> None:
+    def _build(self, stage: Stage, place: str) -> None:
         folder = self.folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -147,7 +150,7 @@ class Runner:
         self._drop_stale_scratch(stage, folder)
         write_json(folder / CONFIG, self.keys.config(stage))
         work = Work(self, stage, folder)
-        work.log(f"started ({folder.name})")
+        work.log(f"started ({folder.name})" + (f", {place}" if place else ""))
         started = time.monotonic()
         try:
             self.execute(stage.resolved(), work)

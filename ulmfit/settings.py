@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 NOT_IN_KEY: Final = "not in key"
 """Marks a field that cannot change a result: `workers: Annotated[int, NOT_IN_KEY] = 2`."""
@@ -19,3 +20,63 @@ class Settings(BaseModel):
         """Return a copy with `values` replaced, validated like a new one."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**{**current, **values})
+
+
+WHOLE, NUMBER, LIST, OBJECT = (
+    "a whole number",
+    "a number",
+    'a list such as ["a", "b"]',
+    'fields such as {{"a": 1}}',
+)
+EXPECTED: Final = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing"), NUMBER),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), LIST),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), OBJECT),
+    **dict.fromkeys(("path_type", "string_type"), "text"),
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "string_too_short": "{min_length} characters or more",
+    "too_short": "{min_length} items or more",
+    "too_long": "{max_length} items or fewer",
+}
+"""What pydantic's kinds of errors say was expected."""
+UNION_PART: Final = re.compile(r"int|float|str|bool|constrained-\w+|[\w-]+\[.*\]")
+"""What pydantic puts into the place of a fault for each kind of value that a field may have."""
+LONGEST_SHOWN: Final = 60
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the place of the first fault and what is wrong there, on one line."""
+    faults = error.errors(include_url=False)
+    # Of a field that takes several kinds of values, what came furthest is what was meant.
+    faults = [fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
+    furthest = next(fault for fault in faults if len(fault["loc"]) == max(len(one["loc"]) for one in faults))
+    place = _place(furthest)
+    faults = [fault for fault in faults if _place(fault) == place]
+    return f"{place}: {_wrong(faults)}" if place else _wrong(faults)
+
+
+def _place(fault: Any) -> str:
+    return ".".join(str(part) for part in fault["loc"] if not UNION_PART.fullmatch(str(part)))
+
+
+def _wrong(faults: list[Any]) -> str:
+    """Return what is wrong at one place, for every kind of value that may stand there."""
+    fault = faults[0]
+    if fault["type"] == "extra_forbidden":
+        return "there is no such field"
+    if fault["type"] == "missing":
+        return "is missing"
+    wanted = [EXPECTED[one["type"]].format(**one.get("ctx", {})) for one in faults if one["type"] in EXPECTED]
+    if fault["type"] not in EXPECTED:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    given = repr(fault["input"])
+    shown = given if len(given) <= LONGEST_SHOWN else f"{given[:LONGEST_SHOWN]}…"
+    return f"expected {' or '.join(dict.fromkeys(wanted))}; got {shown}"

@@ -158,12 +158,12 @@ def _find_or_submit(stage: Stage, runner: Runner, cluster: Cluster) -> Any:
     with FileLock(runner.runs / "locks" / f"{name}.job.lock"):
         job = _noted_job(note, cluster)
         if job is not None and not _is_over(job):
-            say(f"{stage.stage_name}: job {job.job_id} is building {folder.name}; waiting for it")
+            say(f"{stage.title}: job {job.job_id} is building {folder.name}; waiting for it")
             return job
         job = _submit(stage, runner, cluster, note.with_suffix(""))
         tasks = list(range(job.num_tasks))
         write_json(note, {"job": job.job_id, "tasks": tasks, "folder": str(job.paths.folder.resolve())})
-    say(f"{stage.stage_name}: job {job.job_id} submitted, logs in {job.paths.folder}")
+    say(f"{stage.title}: job {job.job_id} submitted, logs in {job.paths.folder}")
     return job
 
 
@@ -218,7 +218,7 @@ def _check_result(stage: Stage, runner: Runner, job: Any) -> None:
                 f"its log is {job.paths.stderr}; the same command submits it again"
             )
         time.sleep(1)
-    say(f"{stage.stage_name}: done by job {job.job_id}")
+    say(f"{stage.title}: done by job {job.job_id}")
 
 
 def _last_words(job: Any) -> str:

@@ -36,6 +36,17 @@ class Stage(Settings):
         """Write the stage's files into `work.folder`."""
         raise TypeError(f"{type(self).__name__} has no build()")
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells this stage from others of its kind, for people: no key depends on it."""
+        return ()
+
+    @property
+    def title(self) -> str:
+        """Name and details, as lines of the log begin."""
+        details = ", ".join(dict.fromkeys(self.details))
+        return f"{self.stage_name} ({details})" if details else self.stage_name
+
     def resolved(self) -> Self:
         """Return a copy in which `auto` values are replaced by what they mean on this machine."""
         return self
@@ -178,7 +189,7 @@ class Work:
 
     def log(self, message: str) -> None:
         """Write one line to the terminal and to the stage's log."""
-        line = f"{self._stage.stage_name}: {message}"
+        line = f"{self._stage.title}: {message}"
         say(line)
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
@@ -198,7 +209,7 @@ class Work:
 
     def progress(self, total: int, unit: str, done: int = 0) -> Progress:
         """Return a progress display with rate and time left: a bar on a terminal, else lines in the log."""
-        return Progress(total, unit, self._stage.stage_name, self.log, done)
+        return Progress(total, unit, self._stage.title, self.log, done)
 
     def scratch(self) -> Path:
         """Return a folder for checkpoints and partial results: kept when killed, removed at success."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metric_text import shown_number
-from ulmfit.recipe import Recipe, check_recorded, load_recipe, validated
+from ulmfit.recipe import Recipe, RecipeNotFound, check_recorded, load_recipe, validated
 from ulmfit.results import RECORD, configuration
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.settings import NOT_IN_KEY, Settings
@@ -79,7 +79,7 @@ def verify(
         say(line)
     for state in driver.states(recipe, runs, mirror):
         if state.state == "done":
-            say(f"used again: {state.stage} {state.key}")
+            say(f"used again: {state.title} {state.key}")
     folder = driver.run(recipe, runs, mirror)
     if folder is None:
         return []  # A process under torchrun that is not the first.
@@ -98,7 +98,11 @@ def verify(
 def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none."""
     check_recorded(record.recipe, record.configuration.get("overrides", ()))
-    recipe = load_recipe(reference or record.recipe)
+    try:
+        recipe = load_recipe(reference or record.recipe)
+    except RecipeNotFound as error:
+        advice = "" if reference else "; give the recipe's file with --recipe"
+        raise InputError(f"{error}{advice}") from error
     if recipe.name != record.recipe:
         raise InputError(f"the record is of {record.recipe}, the recipe is {recipe.name}: give its own")
     advice = _advice(record)

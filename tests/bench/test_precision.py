@@ -91,6 +91,6 @@ def test_both_precisions_train_on_the_same_tokens_and_go_on_after_a_stop(tmp_pat
     assert cases[0]["fp32"]["valid_loss"] != cases[1]["fp32"]["valid_loss"]
     assert cases[2]["machine"]["commit"] is not None
     assert cases[2]["input"]["overrides"] == ["pretrain.phases.0.epochs=1"]
-    assert "pretrain: started" in done.stderr
+    assert "pretrain (forward): started" in done.stderr
     again = run_tiny(tmp_path)
-    assert "pretrain: started" not in again.stderr, "finished trainings are not repeated"
+    assert "pretrain (forward): started" not in again.stderr, "finished trainings are not repeated"

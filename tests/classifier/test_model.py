@@ -15,7 +15,7 @@ from stages_for_tests import tiny_classifier, tiny_pretrain
 from ulmfit.classifier.fit import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
-from ulmfit.classifier.pooling import concat_pooling
+from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json
@@ -50,7 +50,8 @@ def documents(count: int = 23, longest: int = 40) -> list[numpy.ndarray]:
 
 def test_concat_pooling_by_hand() -> None:
     outputs = torch.tensor([[[1.0], [4.0], [99.0]], [[-3.0], [-5.0], [-1.0]]])
-    pooled = concat_pooling(outputs, torch.tensor([2, 3]))
+    lengths = torch.tensor([2, 3])
+    pooled = Pooled.of(outputs.transpose(0, 1), lengths, 2).vector(lengths)
     assert pooled.tolist() == [[4.0, 4.0, 2.5], [-1.0, -1.0, -3.0]]
 
 

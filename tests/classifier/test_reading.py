@@ -15,7 +15,7 @@ from ulmfit.bench.classifier_job import Sizes
 from ulmfit.bench.classifier_stock import load_our_weights, stock_model
 from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups
-from ulmfit.classifier.pooling import concat_pooling
+from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError
 from ulmfit.language_model.compute import Compute
@@ -179,7 +179,8 @@ def test_pooling_chunk_by_chunk_is_pooling_over_everything(precision: str, engin
     ids, lengths = a_batch(LENGTHS)
     with torch.no_grad():
         outputs, _ = encoder(ids, encoder.initial_state(len(ids)))
-        whole, chunks = concat_pooling(outputs, lengths), model.encoder(ids, lengths)
+        pooled = Pooled.of(outputs.transpose(0, 1), lengths, int(lengths.min()))
+        whole, chunks = pooled.vector(lengths), model.encoder(ids, lengths)
         expected = torch.stack(
             [
                 torch.cat([row[n - 1], row[:n].amax(dim=0), row[:n].mean(dim=0)])

@@ -140,8 +140,11 @@ def test_test_labels_change_nothing(tmp_path: Path, task: str) -> None:
         data = dataset(tmp_path, task, (FEW_ROWS, FEW_ROWS, FEW_ROWS))
         if number:
             texts = pandas.read_csv(tmp_path / "test.csv")["text"]
-            other = "colour" if task == "multi_label" else "-7e5"
-            data = data.changed(test=write_rows(tmp_path / "other.csv", [(text, other) for text in texts]))
+            others = (
+                ["colour"] * len(texts) if task == "multi_label" else [f"-{n}e5" for n in range(len(texts))]
+            )
+            rows = list(zip(texts, others, strict=True))
+            data = data.changed(test=write_rows(tmp_path / "other.csv", rows))
         runner = Runner(tmp_path / f"runs {number}")
         stage = classifier(data, phases=(Phase(learning_rate=1e-2),))
         folder = runner.build(stage)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,6 +38,14 @@ def tar(path: Path, files: dict[str, str]) -> File:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     return File(path=path)
+
+
+def stored_zip() -> bytes:
+    """An archive of ASCII bytes alone, but for the checksum."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.txt", "some text\n")
+    return content.getvalue()
 
 
 def text_file(tmp_path: Path, text: str, name: str = "a.txt") -> File:
@@ -102,6 +114,30 @@ def test_a_missing_column_names_those_that_are_there(tmp_path: Path, name: str) 
     else:
         pq.write_table(pa.table({"id": [1], "tekst": ["x"]}), tmp_path / name)
     with pytest.raises(InputError, match=f"{name} has no column 'text'; its columns are 'id', 'tekst'"):
+        build(tmp_path, TextFiles(files=File(path=tmp_path / name)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (stored_zip(), "a.txt is a zip archive .*, expected UTF-8 text; unpack or convert it"),
+        (gzip.compress(b"x"), "a.txt is compressed with gzip, expected UTF-8 text"),
+        (bz2.compress(b"x"), "a.txt is compressed with bzip2"),
+        (lzma.compress(b"x"), "a.txt is compressed with xz"),
+        ("Zażółć".encode("utf-16"), "a.txt is UTF-16, expected UTF-8 text; convert it: iconv -f utf-16"),
+    ],
+    ids=["zip", "gzip", "bzip2", "xz", "UTF-16"],
+)
+def test_what_is_no_text_is_told_by_its_first_bytes(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        build(tmp_path, TextFiles(files=File(path=tmp_path / "a.txt")))
+
+
+@pytest.mark.parametrize(("name", "content"), [("t.csv", "id;text\n1;x, y\n"), ("t.tsv", "id,text\n1,x\n")])
+def test_another_separator_is_named(tmp_path: Path, name: str, content: str) -> None:
+    text_file(tmp_path, content, name)
+    with pytest.raises(InputError, match=f"{name}: the columns seem to be separated by '[;,]'; expected "):
         build(tmp_path, TextFiles(files=File(path=tmp_path / name)))
 
 

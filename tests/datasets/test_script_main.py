@@ -41,7 +41,7 @@ from ulmfit.datasets.script import main
 
 def convert(files):
     \"\"\"Make rows.\"\"\"
-    rows = pd.DataFrame({"text": ["p", "q", "r", "s"], "label": ["1.5", 2, 3, 4]})
+    rows = pd.DataFrame({"text": list("abcdefghijklmnopqrst"), "label": ["1.5", *range(2, 21)]})
     return {"train": rows, "test": rows}
 
 if __name__ == "__main__":
@@ -52,6 +52,6 @@ if __name__ == "__main__":
     command = [sys.executable, tmp_path / "made.py", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert pd.read_parquet(tmp_path / "out" / "test.parquet")["label"].tolist() == [1.5, 2, 3, 4]
+    assert pd.read_parquet(tmp_path / "out" / "test.parquet")["label"].tolist() == [1.5, *range(2, 21)]
     described = json.loads((tmp_path / "out" / "dataset.json").read_text("utf-8"))
     assert (described["task"], described["metric"]) == ("regression", "pearson")

@@ -210,6 +210,14 @@ def test_numbers_that_cannot_be_standardised(numbers, message):
         check_splits({"train": frame, "valid": frame, "test": frame}, 0.1, print, task="regression")
 
 
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_numbers_that_no_correlation_can_be_computed_of(split):
+    frame = pd.DataFrame({"text": ["p", "q", "r"], "label": [1.0, 2.0, 3.0]})
+    splits = {"train": frame, "valid": frame, "test": frame, split: frame.assign(label=4.0)}
+    with pytest.raises(InputError, match=f"{split} has one number only, 4: expected two or more"):
+        check_splits(splits, 0.1, print, task="regression")
+
+
 # --- Settings -----------------------------------------------------------------------------------------------
 
 

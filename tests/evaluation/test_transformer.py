@@ -221,14 +221,6 @@ def test_only_matrices_decay(bert: Path) -> None:
     assert not any("LayerNorm" in names[id(one)] for one in decaying["params"])
 
 
-def test_class_weights_by_hand() -> None:
-    labels = numpy.array([0, 0, 0, 1])
-    weights = transformer._class_weights(labels, 2, TransformerSettings(class_weights="balanced"))
-    assert weights is not None
-    assert weights.tolist() == pytest.approx([4 / 6, 2.0])
-    assert transformer._class_weights(labels, 2, TransformerSettings()) is None
-
-
 def test_balanced_weights_and_bf16_change_what_is_learned(runner: Runner, bert: Path) -> None:
     plain = result(runner, classifier(bert))["weights_sha256"]
     assert result(runner, classifier(bert, precision="bf16"))["weights_sha256"] != plain

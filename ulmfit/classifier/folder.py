@@ -21,6 +21,7 @@ from ulmfit.language_model.folder import MODEL, WEIGHTS
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import Direction
+from ulmfit.settings import first_fault
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
@@ -87,6 +88,7 @@ def load_classifier(
             raise ValueError(f"direction {direction!r}: expected forward or backward")
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        fault = first_fault(error) if isinstance(error, ValidationError) else fault
         raise InputError(f"{folder / MODEL} is damaged ({fault}): train the classifier again") from error
     tokenizer = load_tokenizer(tokenizer_folder)
     if tokenizer.size != size:

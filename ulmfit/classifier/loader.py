@@ -48,7 +48,7 @@ class DocumentLoader:
         A model reads chunks of `bptt` tokens; a document that has ended is in none of the later ones.
         """
         computed = 0
-        for chosen in self._order(epoch):
+        for chosen in self.order(epoch):
             lengths = self.lengths[chosen]
             starts = numpy.arange(0, lengths.max(), bptt)
             rows = (lengths[:, None] > starts).sum(axis=0)
@@ -66,9 +66,6 @@ class DocumentLoader:
 
     def order(self, epoch: int) -> list[numpy.ndarray]:
         """Return the documents' numbers, batch by batch."""
-        return self._order(epoch)
-
-    def _order(self, epoch: int) -> list[numpy.ndarray]:
         if not self.shuffled:
             return self._split(numpy.argsort(-self.lengths, kind="stable"))
         random = numpy.random.default_rng([self.seed, epoch])

@@ -123,12 +123,27 @@ def class_weights(
     """
     if settings.class_weights == "none":
         return None
-    if isinstance(settings.class_weights, dict):
-        settings.check_labels(labels)
-        return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
-    counts = numpy.bincount(numbers, minlength=len(labels))
+    if (given := _given_weights(labels, settings)) is not None:
+        return given
+    return balanced_weights(numbers, len(labels))
+
+
+def _given_weights(labels: Sequence[str], settings: ClassifierSettings) -> Tensor | None:
+    """Return the weights (K,) that the settings name, checked; None: they name none."""
+    if not isinstance(settings.class_weights, dict):
+        return None
+    settings.check_labels(labels)
+    return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
+
+
+def balanced_weights(numbers: numpy.ndarray, classes: int) -> Tensor:
+    """Return weights (K,) with which every class of the texts' classes `numbers` (texts,) weighs alike.
+
+    A class without a text counts as if it had one.
+    """
+    counts = numpy.bincount(numbers, minlength=classes)
     # Label noise can take a class its last text; an infinite weight would make losses infinite, or NaN.
-    return torch.tensor(len(numbers) / (len(labels) * numpy.maximum(counts, 1)), dtype=torch.float32)
+    return torch.tensor(len(numbers) / (classes * numpy.maximum(counts, 1)), dtype=torch.float32)
 
 
 def positive_weights(
@@ -142,9 +157,8 @@ def positive_weights(
     """
     if settings.class_weights == "none":
         return None
-    if isinstance(settings.class_weights, dict):
-        settings.check_labels(labels)
-        return torch.tensor([settings.class_weights[label] for label in labels], dtype=torch.float32)
+    if (given := _given_weights(labels, settings)) is not None:
+        return given
     counts = targets.sum(axis=0, dtype=numpy.float64)
     without = len(targets) - counts
     return torch.tensor(numpy.where(without > 0, without / counts, 1.0), dtype=torch.float32)

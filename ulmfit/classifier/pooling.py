@@ -66,8 +66,3 @@ class Pooled:
     def vector(self, lengths: Tensor) -> Tensor:
         """Return [last, maximum, mean], (B, 3E), of documents with lengths (B,)."""
         return torch.cat([self.last, self.maximum, self.total / lengths[:, None]], dim=1)
-
-
-def concat_pooling(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """Map outputs (B, T, E) to (B, 3E): the last true token's, and maximum and mean over true tokens."""
-    return Pooled.of(outputs.transpose(0, 1), lengths, int(lengths.min())).vector(lengths)

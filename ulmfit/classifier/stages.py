@@ -52,6 +52,22 @@ class TrainClassifier(Stage):
             raise ValueError("tokenizer: expected the one that the language model was fine-tuned with")
         return self
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        model = self.language_model
+        start = (
+            "from scratch" if model is None else "" if isinstance(model, FineTune) else "without fine-tuning"
+        )
+        words = () if self.tokenizer.has_subwords else ("words",)
+        return (
+            self.direction,
+            *([start] if start else []),
+            *words,
+            *self.dataset.details,
+            f"seed {self.seed}",
+        )
+
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""
         return self.changed(settings=self.settings.resolved())

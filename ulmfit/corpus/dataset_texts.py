@@ -34,6 +34,11 @@ class DatasetTexts(CorpusStage):
                 raise ValueError(f"{name} cannot be set: the texts keep the splits of their data set")
         return self
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return self.dataset.details
+
     def build(self, work: Work) -> None:
         """Write `documents.parquet` and `account.json`."""
         import pandas as pd

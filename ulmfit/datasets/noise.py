@@ -30,6 +30,11 @@ class NoisyLabels(DerivedDataset):
     share: float = Field(ge=0, le=0.5, description="share of the training labels that are wrong; 0: none")
     seed: int = Field(0, ge=0, description="decides which labels change, and to what")
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (*self.dataset.details, f"{100 * self.share:g} % wrong labels", f"seed {self.seed}")
+
     def build(self, work: Work) -> None:
         """Write the tables; warns of labels that no training text has any more."""
         import pandas as pd

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ulmfit.errors import InputError
+from ulmfit.files import no_text, other_separator
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
@@ -24,6 +25,8 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if reason := no_text(content):
+        raise InputError(f"{path} {reason}")
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -65,7 +68,7 @@ def read_table(
     if path.suffix == ".parquet":
         table = _parquet(path, columns.values(), [columns[name] for name in lists if name in columns])
     else:
-        table = _separated(path)
+        table = _separated(path, columns.values())
     found = {name: column for name, column in columns.items() if column in table.columns}
     for name, column in columns.items():
         if name not in found and name not in optional:
@@ -96,8 +99,15 @@ def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.
         raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
 
 
-def _separated(path: Path) -> pd.DataFrame:
-    text = io.StringIO(read_text(path), newline="")
+def _separated(path: Path, wanted: Collection[str]) -> pd.DataFrame:
+    content = read_text(path)
+    first = content.partition("\n")[0].strip("\r")
+    separator = "\t" if path.suffix == ".tsv" else ","
+    if first not in wanted and (other := other_separator(first, separator)):
+        raise InputError(
+            f"{path}: the columns seem to be separated by {other!r}; expected {separator!r}: {first[:60]}"
+        )
+    text = io.StringIO(content, newline="")
     if path.suffix == ".tsv":
         reader = csv.reader(text, strict=True, quoting=csv.QUOTE_NONE, delimiter="\t")
     else:

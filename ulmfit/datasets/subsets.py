@@ -65,6 +65,11 @@ class TrainingSubset(DerivedDataset):
     size: int = Field(ge=1, description="training texts that are kept")
     seed: int = Field(0, ge=0, description="decides which; subsets of one seed are nested")
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (*self.dataset.details, f"{self.size} texts", f"seed {self.seed}")
+
     def build(self, work: Work) -> None:
         """Write the tables; InputError where train has fewer texts, or more labels than `size`."""
         import pandas as pd

@@ -119,6 +119,8 @@ def check_labels(tables: Mapping[str, pd.DataFrame], task: Task) -> None:
     """Raise InputError when train has too few labels, or valid or test one that train lacks."""
     if task == "regression":
         _check_numbers(tables["train"]["label"])
+        for split in ("valid", "test"):
+            _check_several(tables[split]["label"], split)
         return
     known = set(label_names(task, tables["train"]["label"].tolist()))
     for split in ("valid", "test"):
@@ -134,9 +136,16 @@ def check_labels(tables: Mapping[str, pd.DataFrame], task: Task) -> None:
         raise InputError(f"train has {found}: expected two or more")
 
 
-def _check_numbers(numbers: pd.Series) -> None:
+def _check_several(numbers: pd.Series, split: str) -> None:
     if numbers.nunique() < 2:
-        raise InputError(f"train has one number only, {numbers.iloc[0]:g}: expected two or more")
+        raise InputError(
+            f"{split} has one number only, {numbers.iloc[0]:g}: expected two or more, which no correlation "
+            "can be computed without"
+        )
+
+
+def _check_numbers(numbers: pd.Series) -> None:
+    _check_several(numbers, "train")
     values = numbers.to_numpy(numpy.float64)
     with numpy.errstate(over="ignore", invalid="ignore"):
         deviation = float(values.std())

@@ -196,5 +196,7 @@ def read_record(path: Path) -> Record:
     """Read `record.json`; raises InputError for a missing or malformed file and for unknown fields."""
     try:
         return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"record {path} does not exist: expected a record.json") from error
     except (OSError, ValidationError) as error:
         raise InputError(f"record {path} cannot be used: {first_fault(error)}") from error

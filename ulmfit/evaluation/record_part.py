@@ -6,13 +6,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 
+from ulmfit import settings
 from ulmfit.errors import InputError
-from ulmfit.settings import Settings
 
 Split = Literal["train", "valid", "test"]
 
 
-class RecordPart(Settings):
+class RecordPart(settings.Settings):
     """A part of a record: frozen, closed to unknown fields, and free of NaN and infinity."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -32,9 +32,9 @@ def part_of(model: type[Part], content: Any, what: str) -> Part:
 def first_fault(error: Exception) -> str:
     """Return the place of an error and what is wrong there, on one line."""
     if isinstance(error, ValidationError):
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        return f"{place}: {fault['msg']}" if place else fault["msg"]
+        return settings.first_fault(error)
     if isinstance(error, KeyError):
         return f"the field {error} is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return str(error).splitlines()[0]

@@ -62,6 +62,11 @@ class TfidfBaseline(Stage):
             )
         return self
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (f"{self.analyzer}, {self.classifier}", *self.dataset.details)
+
     def build(self, work: Work) -> None:
         """Fit on train, choose C, weights and thresholds on valid, predict valid and test."""
         from ulmfit.classifier.task_predictions import task_of, write_any

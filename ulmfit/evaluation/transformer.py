@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ulmfit.classifier.losses import balanced_weights
 from ulmfit.classifier.predictions import Predictions, write_predictions
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metrics import main_score
@@ -110,8 +111,8 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, self.settings.weight_decay), eps=self.settings.epsilon
         )
-        weights = _class_weights(splits["train"].labels, len(task.labels), self.settings)
-        self.weights = None if weights is None else weights.to(self.device)
+        weights = balanced_weights(splits["train"].labels, len(task.labels)).to(self.device)
+        self.weights = weights if self.settings.class_weights == "balanced" else None
         self.steps = -(-len(splits["train"].ids) // self.settings.batch_size)
         self.store = CheckpointStore(work.scratch() / "checkpoints", work.log)
         self.epochs: list[dict[str, float]] = []
@@ -305,13 +306,6 @@ def _warn(splits: dict[str, Split], settings: TransformerSettings, work: Work) -
         )
     if (share := splits["train"].encoded.unknown_share) > 0.05:
         work.warn(f"{share:.0%} of the training texts' pieces are unknown to the tokenizer")
-
-
-def _class_weights(labels: numpy.ndarray, classes: int, settings: TransformerSettings) -> Tensor | None:
-    if settings.class_weights == "none":
-        return None
-    counts = numpy.bincount(labels, minlength=classes)
-    return torch.tensor(len(labels) / (classes * numpy.maximum(counts, 1)), dtype=torch.float32)
 
 
 def _cut(order: numpy.ndarray, size: int) -> list[numpy.ndarray]:

@@ -63,6 +63,13 @@ class TransformerSettings(Settings):
     device: Annotated[str, NOT_IN_KEY] = Field("auto", description="auto: cuda where there is one, else cpu")
 
 
+def origin_of(pretrained: File | HubModel) -> str:
+    """Return where weights are from, in a few words."""
+    if isinstance(pretrained, HubModel):
+        return f"{pretrained.name} at {pretrained.revision[:12]}"
+    return pretrained.label
+
+
 class TransformerClassifier(Stage):
     """A pretrained transformer with a new head, fine-tuned on the training texts as a whole.
 
@@ -86,6 +93,11 @@ class TransformerClassifier(Stage):
             raise ValueError(f"transformers are compared on texts with one label each; the task is {task}")
         return self
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (origin_of(self.pretrained), *self.dataset.details, f"seed {self.seed}")
+
     def build(self, work: Work) -> None:
         """Fine-tune, and predict validation and test texts."""
         from ulmfit.evaluation.transformer import build
@@ -103,9 +115,7 @@ class TransformerModel(Settings):
     @property
     def origin(self) -> str:
         """Where its weights are from, for the reader of the table."""
-        if isinstance(self.pretrained, HubModel):
-            return f"{self.pretrained.name} at {self.pretrained.revision[:12]}"
-        return self.pretrained.label
+        return origin_of(self.pretrained)
 
     def classifier(self, dataset: DatasetStage, seed: int) -> TransformerClassifier:
         """Return the stage that fine-tunes it on `dataset`."""

@@ -39,6 +39,11 @@ class PolEvalPerplexity(Stage):
             raise ValueError("PolEval-2018 perplexity needs a language model of a corpus RareWordsReplaced")
         return self
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.language_model.direction,)
+
     def build(self, work: Work) -> None:
         """Score the test split, the end of every document included; InputError when it is empty."""
         from ulmfit.files import write_json

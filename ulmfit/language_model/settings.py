@@ -74,7 +74,7 @@ class PretrainSettings(LanguageModelSettings):
 
     architecture: Architecture = Architecture()
     seed: int = Field(
-        0, ge=0, description="seed of initialization and dropout; shared by all seeds of a recipe"
+        0, ge=0, lt=2**63, description="seed of initialization and dropout; shared by all seeds of a recipe"
     )
 
 

@@ -22,6 +22,12 @@ class LanguageModelStage(Stage):
 
     tokens: EncodeTokens = Field(description="token arrays that it is trained on")
 
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What it reads, where that is not the recipe's own: words, or a part of the texts."""
+        words = () if self.tokens.tokenizer.has_subwords else ("words",)
+        return (*words, *self.tokens.documents.details)
+
 
 class Pretrain(LanguageModelStage):
     """A language model trained from nothing on a large corpus (ULMFiT, section 3.1)."""
@@ -30,6 +36,11 @@ class Pretrain(LanguageModelStage):
     stage_version: ClassVar[int] = 2
     settings: PretrainSettings = PretrainSettings()
     direction: Direction = "forward"
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.direction, *self.reading)
 
     @model_validator(mode="after")
     def _tokenizer_can_sample(self) -> Self:
@@ -64,6 +75,11 @@ class ImportedModel(Stage):
     architecture: Architecture | None = Field(
         None, description="size that the weights have to have; None: whatever they have"
     )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.direction,)
 
     def build(self, work: Work) -> None:
         """Read the weights without running code from them, and write them in our layout."""
@@ -100,6 +116,11 @@ class FineTune(LanguageModelStage):
     def direction(self) -> Direction:
         """The pretrained model's direction."""
         return self.pretrained.direction
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.direction, *self.reading, f"seed {self.seed}")
 
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""

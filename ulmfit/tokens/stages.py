@@ -122,6 +122,11 @@ class TrainTokenizer(TokenizerStage):
         """Whether a word can be cut into other pieces, which subword sampling needs."""
         return self.model_type != "words"
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.model_type, str(self.vocab_size))
+
     @model_validator(mode="after")
     def _has_no_field_without_effect(self) -> Self:
         without_effect = ["min_count"] if self.has_subwords else ["character_coverage", "byte_fallback"]
@@ -183,6 +188,11 @@ class EncodeTokens(Stage):
     workers: Annotated[int, NOT_IN_KEY] = Field(
         0, ge=0, description="threads that encode; 0: as many as there are cores, but at most 2"
     )
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What tells it from others of its kind."""
+        return (self.documents.stage_name, *self.documents.details, *self.tokenizer.details)
 
     def build(self, work: Work) -> None:
         """Write `{split}.npy`, `{split}.offsets.npy` and `counts.json`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ulmfit.errors import InputError
+from ulmfit.files import no_text
 
 MOST_READS_AT_END = 100
 TAR_SUFFIXES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tgz", ".txz")
@@ -95,6 +96,8 @@ def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their ends; raises InputError with file and offset otherwise."""
     offset = 0
     for line in _undamaged(stream, name):
+        if offset == 0 and (reason := no_text(line)):
+            raise InputError(f"{name} {reason}")
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ulmfit.corpus.cleaning import normalise, text_key
 from ulmfit.corpus.documents import Account, Document
 from ulmfit.corpus.sources.archives import decoded_lines, is_tar, open_files
 from ulmfit.errors import InputError
+from ulmfit.files import other_separator
 
 EMPTY = "empty text"
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -106,6 +108,10 @@ def _csv_texts(
 ) -> Iterator[tuple[str, str, str]]:
     csv.field_size_limit(1 << 30)
     delimiter = "\t" if name.lower().endswith(".tsv") else ","
+    first = next(lines, "")
+    if first.strip("\r\n") != form.text_column and (other := other_separator(first, delimiter)):
+        raise InputError(f"{name}: the columns seem to be separated by {other!r}; expected {delimiter!r}")
+    lines = chain([first], lines)
     # As in labelled data: a stray quote is an error in CSV, and a letter like any other in TSV.
     if delimiter == "\t":
         rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)

@@ -6,7 +6,7 @@ from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
+from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -46,8 +46,7 @@ recipe = Recipe(
             note="small: 3 layers of 400 units, 8k pieces and bytes, everything read once",
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
-            comparisons=ALL_COMPARISONS,
-            words=20_000,
+            comparisons=("ensemble", "without_finetuning", "from_scratch", "tfidf"),
             finetune=SMALL.finetune.with_epochs(1, 1),
             classifier=SMALL.classifier.with_epochs(1, 1, 1, 1, 1),
         ),

@@ -12,6 +12,7 @@ recipe = shared.changed(
     name="pl/wccrs_hotels",
     title="WCCRS hotel reviews, sentiment",
     dataset=reviews.dataset,
+    train_sizes=(100, 200, 500, 1_000, "all"),
     published=tuple(
         PublishedResult(
             name=name,

@@ -246,12 +246,49 @@ def test_differences_and_published_results_in_markdown(with_differences):
     assert "| best | GermEval average F | S | unverified; another split | 70.00 |" in lines
 
 
-def test_noise_of_a_single_run_is_unknown(with_differences):
-    changed = with_differences.changed(comparisons=(compared("TF-IDF, words", -0.1, seed_margin=None),))
-    assert row_notes(changed)[1:] == [
-        "seed noise unknown, a trained row has a single run: TF-IDF, words",
-    ]
-    assert "over the documents, one comparison." in text_table(changed)
+def of_one_run(record, name):
+    """The record with a row of a single run."""
+
+    def of(row):
+        metrics = {name: MetricValues.of(metric.values[:1]) for name, metric in row.metrics.items()}
+        return row.changed(
+            seeds=row.seeds[:1],
+            metrics=metrics,
+            valid_metrics={},
+            label_metrics={},
+            confusion=(),
+            calibration=(),
+        )
+
+    return record.changed(rows=tuple(of(row) if row.name == name else row for row in record.rows))
+
+
+@pytest.mark.parametrize(
+    ("single", "rows", "note"),
+    [
+        ("from scratch", 1, "seed noise unknown, a trained row has a single run: from scratch"),
+        (
+            "ULMFiT, forward",
+            2,
+            "seed noise of every difference unknown, the reference has a single run: ULMFiT, forward",
+        ),
+    ],
+)
+def test_the_noise_that_a_single_run_leaves_unknown_is_blamed_on_no_baseline(
+    with_differences, single, rows, note
+):
+    changed = of_one_run(with_differences, single).changed(
+        comparisons=tuple(
+            compared(name, -0.1, seed_margin=None) for name in ("from scratch", "TF-IDF, words")[:rows]
+        )
+    )
+    assert row_notes(changed)[1:] == [note]
+
+
+def test_one_comparison_needs_no_correction(with_differences):
+    assert "over the documents, one comparison." in text_table(
+        with_differences.changed(comparisons=with_differences.comparisons[:1])
+    )
 
 
 def test_a_table_with_differences_has_eight_columns_at_most(with_differences):

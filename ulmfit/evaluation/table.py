@@ -200,9 +200,16 @@ def row_notes(record: Record) -> list[str]:
     compared = _compared(record).values()
     if any(one.within_seed_noise for one in compared):
         notes.append(f"{NOISE_MARK} {SEED_NOISE}")
-    if unknown := [one.row for one in compared if one.within_seed_noise is None]:
-        notes.append(f"seed noise unknown, a trained row has a single run: {'; '.join(unknown)}")
-    return notes
+    return notes + _unknown_noise(record, [one for one in compared if one.within_seed_noise is None])
+
+
+def _unknown_noise(record: Record, unknown: Sequence[Comparison]) -> list[str]:
+    """Name the trained rows whose single run leaves the noise of some differences unknown."""
+    single = {row.name for row in record.rows if row.runs == 1 and row.kind != "baseline"}
+    if reference := next((one.reference for one in unknown if one.reference in single), None):
+        return [f"seed noise of every difference unknown, the reference has a single run: {reference}"]
+    names = [one.row for one in unknown if one.row in single]
+    return [f"seed noise unknown, a trained row has a single run: {'; '.join(names)}"] if names else []
 
 
 def language_model_notes(record: Record) -> list[str]:

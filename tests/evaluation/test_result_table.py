@@ -13,6 +13,7 @@ from ulmfit.evaluation.table import (
     leak_notes,
     markdown_table,
     p_value,
+    published_table,
     result_table,
     row_notes,
     shown_metrics,
@@ -224,8 +225,8 @@ ULMFiT, forward + backward  90.36 ± 0.44 [86.2, 93.3]  93.17 ± 0.76      –  
 
 published, not from this run  metric              source            remarks                    percent
 ----------------------------  ------------------  ----------------  -------------------------  -------
-a|b                           macro F1            A paper, table 3  –                            91.50
-best                          GermEval average F  S                 unverified; another split    70.00
+a|b                           macro F1            A paper, table 3  –                             91.5
+best                          GermEval average F  S                 unverified; another split     70.0
 """  # noqa: E501  # a golden text
 
 
@@ -242,8 +243,8 @@ def test_differences_and_published_results_in_markdown(with_differences):
     assert "| model | macro F1 | accuracy | validation | difference | p | seeds |" in lines
     words = r"| TF-IDF, words | 80.26 \[73.3, 86.4\] | 84.00 | – | −8.98 \[−11.0, −7.0\] | \<0.001 | 1 |"
     assert words in lines
-    assert r"| a\|b | macro F1 | A paper, table 3 | – | 91.50 |" in lines
-    assert "| best | GermEval average F | S | unverified; another split | 70.00 |" in lines
+    assert r"| a\|b | macro F1 | A paper, table 3 | – | 91.5 |" in lines
+    assert "| best | GermEval average F | S | unverified; another split | 70.0 |" in lines
 
 
 def of_one_run(record, name):
@@ -283,6 +284,17 @@ def test_the_noise_that_a_single_run_leaves_unknown_is_blamed_on_no_baseline(
         )
     )
     assert row_notes(changed)[1:] == [note]
+
+
+def test_published_shares_beside_other_figures_have_a_percent_sign(record):
+    published = [
+        PublishedResult(name=metric, metric=metric, value=value, source="S")
+        for metric, value in (("accuracy", 0.81), ("pearson", -0.25), ("word_perplexity", 156.6))
+    ]
+    both = published_table(record.changed(published=published))
+    assert (both.header[-1], [row[-1] for row in both.rows]) == ("value", ["81.0 %", "-0.250", "156.6"])
+    shares = published_table(record.changed(published=published[:1]))
+    assert (shares.header[-1], shares.rows[0][-1]) == ("percent", "81.0")
 
 
 def test_one_comparison_needs_no_correction(with_differences):

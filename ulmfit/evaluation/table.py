@@ -131,22 +131,20 @@ def _difference(row: RowResult, compared: dict[str, Comparison]) -> list[str]:
 
 def published_table(record: Record) -> Table:
     """Return what others reported for the data set, which is not from this run."""
-    plain = any(result.metric in PLAIN for result in record.published)
-    unit = "value" if plain else "percent"
+    plain = {result.metric in PLAIN for result in record.published}
+    unit = "percent" if plain == {False} else "value"
     header = ["published, not from this run", "metric", "source", "remarks", unit]
-    return Table(header, [_published_line(result) for result in record.published], text_columns=4)
+    mark = " %" if len(plain) > 1 else ""
+    return Table(header, [_published_line(result, mark) for result in record.published], text_columns=4)
 
 
-def _published_line(result: PublishedResult) -> list[str]:
+def _published_line(result: PublishedResult, mark: str) -> list[str]:
+    """Return the cells; `mark` stands behind a share."""
     remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
-    metric = METRIC_TITLES.get(result.metric, result.metric)
-    return [
-        result.name,
-        metric,
-        result.source,
-        "; ".join(remarks) or "–",
-        shown_number(result.metric, result.value),
-    ]
+    metric = METRIC_TITLES[result.metric]
+    value = shown_number(result.metric, result.value).removesuffix("0")
+    value += "" if result.metric in PLAIN else mark
+    return [result.name, metric, result.source, "; ".join(remarks) or "–", value]
 
 
 def language_model_table(record: Record) -> Table:

@@ -87,7 +87,7 @@ def test_wrong_input() -> None:
     with pytest.raises(InputError, match="at least one record"):
         leaderboard([])
     with pytest.raises(
-        InputError, match=r"a/one.json and b/one.json: expected .*; got two named 'one': give a copy"
+        InputError, match=r"a/one.json and b/one.json: expected .*; got 'one' twice: give a copy"
     ):
         leaderboard([Source(ONE, "one", file="a/one.json"), Source(TWO, "one", file="b/one.json")])
 

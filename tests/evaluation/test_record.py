@@ -38,7 +38,7 @@ from ulmfit.evaluation.record import (
     write_record,
 )
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.evaluation.table import text_table
+from ulmfit.evaluation.text_table import text_table
 
 
 def test_round_trip(tmp_path, record):

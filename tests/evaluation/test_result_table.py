@@ -17,8 +17,8 @@ from ulmfit.evaluation.table import (
     result_table,
     row_notes,
     shown_metrics,
-    text_table,
 )
+from ulmfit.evaluation.text_table import text_table
 
 MARKDOWN = r"""
 **transductive: the language model has seen the texts of the test split, without their labels**
@@ -236,6 +236,38 @@ def test_differences_and_published_results_on_a_terminal(with_differences):
     assert "Difference: row minus ULMFiT, forward, percentage points" in text
     assert "Holm-corrected for 3 comparisons" in text
     assert "\n† inside seed noise" in text
+
+
+NARROW = """
+model                   macro F1    validation     difference       p  seeds
+------------------  ------------  ------------  -------------  ------  -----
+TF-IDF, words       80.26             –                 −8.98  <0.001      1
+                    [73.3, 86.4]                [−11.0, −7.0]
+TF-IDF, characters  85.62             –                 −3.62   0.020      1
+                    [79.3, 91.0]                 [−5.6, −1.6]
+from scratch        59.11 ± 6.01      –                     –       –      3
+                    [53.8, 63.5]
+ULMFiT, forward     89.24 ± 0.28  90.36 ± 0.44      reference       –      3
+                    [85.3, 92.3]
+ULMFiT, forward +   90.36 ± 0.44      –                +1.12†   0.410      3
+  backward          [86.2, 93.3]                 [−0.9, +3.1]
+not shown here, but in the report: accuracy
+
+published, not  metric            source            remarks          percent
+"""
+
+
+def test_a_table_wider_than_the_terminal(with_differences):
+    assert NARROW in text_table(with_differences, 80)
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
+def test_no_line_is_longer_than_the_terminal(with_differences, width):
+    text = text_table(with_differences, width)
+    assert max(map(len, text.split("\n"))) <= width
+    assert ("but in the report: accuracy" in text) == (width < 100)
+    for row in result_table(with_differences).rows:
+        assert all(part in text for cell in (row[0], row[1], row[4], row[5]) for part in cell.split())
 
 
 def test_differences_and_published_results_in_markdown(with_differences):

@@ -91,8 +91,8 @@ def leaderboard(sources: Sequence[Source]) -> Leaderboard:
     for source in sources:
         if source.name in files:
             raise InputError(
-                f"{files[source.name]} and {source.file}: expected records of different names; got two named "
-                f"{source.name!r}: give a copy of one file another name (a record.json is named by its folder)"
+                f"{files[source.name]} and {source.file}: expected records of different names; got "
+                f"{source.name!r} twice: give a copy of one another name (a record.json has its folder's)"
             )
         files[source.name] = source.file
     found: dict[str, dict[Task, MetricValues]] = {}

@@ -1,4 +1,4 @@
-"""The results of a record as tables: Markdown for a README, plain text for a terminal.
+"""The results of a record as tables, and those as Markdown for a README.
 
 Rows stand in the order of the record and all look alike, also a model's row below a baseline's. What others
 published stands in a table of its own.
@@ -7,7 +7,7 @@ published stands in a table of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ulmfit.datasets.stages import Task
@@ -281,31 +281,13 @@ def markdown_table(record: Record) -> str:
         blocks += [escape(curve_caption(curve)), _markdown(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
-    if remarks := _remarks(record):
-        blocks.append("\n".join(f"- {escape(remark)}" for remark in remarks))
+    if listed := remarks(record):
+        blocks.append("\n".join(f"- {escape(remark)}" for remark in listed))
     return "\n\n".join(blocks) + "\n"
 
 
-def text_table(record: Record) -> str:
-    """Return the same for a terminal: aligned columns, no markup, no control characters."""
-    blocks = []
-    if record.labels:
-        blocks.append("\n".join(f"[{line}]" for line in label_lines(record)))
-    blocks.append(caption(record))
-    if record.dataset:
-        blocks.append(_aligned(result_table(record)))
-    if record.published:
-        blocks.append(_aligned(published_table(record)))
-    for curve in record.curves:
-        blocks += [curve_caption(curve), _aligned(Table(*curve_cells(curve), text_columns=1))]
-    if record.language_models:
-        blocks.append(_aligned(language_model_table(record)))
-    if remarks := _remarks(record):
-        blocks.append("\n".join(remarks))
-    return "\n".join(_printable(line) for line in "\n\n".join(blocks).split("\n")) + "\n"
-
-
-def _remarks(record: Record) -> list[str]:
+def remarks(record: Record) -> list[str]:
+    """Return all that stands below the tables."""
     notes = row_notes(record) + language_model_notes(record) + leak_notes(record)
     return notes + data_check_notes(record.data_checks)
 
@@ -324,41 +306,3 @@ def _markdown_line(cells: Sequence[str]) -> str:
 def escape(text: str) -> str:
     """Show `text` as it is: no markup, no HTML, no new line."""
     return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", " ".join(text.split()))
-
-
-def _aligned(table: Table) -> str:
-    columns = [_decimals_aligned(column) for column in zip(*table.rows, strict=True)] if table.rows else []
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    lines = [[_printable(cell) for cell in row] for row in (table.header, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
-
-    def line(cells: Sequence[str]) -> str:
-        sides: list[Callable[[str, int], str]] = [str.ljust] * table.text_columns
-        sides += [str.rjust] * (len(cells) - table.text_columns)
-        padded = (side(cell, width) for side, cell, width in zip(sides, cells, widths, strict=True))
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(lines[0]), rule, *(line(row) for row in lines[1:])])
-
-
-_PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,]+†?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
-
-
-def _decimals_aligned(column: Sequence[str]) -> list[str]:
-    """Pad cells so that all means, standard deviations and intervals stand below each other."""
-    matches = [_PARTS.fullmatch(cell) for cell in column]
-    parts = [match.group("mean", "sd", "interval") if match else None for match in matches]
-    mean, sd, interval = (
-        max((len(part[place] or "") for part in parts if part), default=0) for place in range(3)
-    )
-    if not sd and not interval:
-        return list(column)
-    return [
-        f"{part[0]:>{mean}}{part[1] or '':{sd}}{part[2] or '':>{interval}}" if part else cell
-        for part, cell in zip(parts, column, strict=True)
-    ]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -329,6 +329,16 @@ def test_published_shares_beside_other_figures_have_a_percent_sign(record):
     assert (shares.header[-1], shares.rows[0][-1]) == ("percent", "81.0")
 
 
+def test_rows_that_the_most_frequent_label_alone_may_reach(record):
+    # 120 of 200 texts have the most frequent label: F1 is 0.75 for it and 0 for the two others.
+    low = record.rows[0].metrics["macro_f1"].changed(interval=(0.25, 0.9))
+    poor = record.rows[0].changed(metrics={**record.rows[0].metrics, "macro_f1": low})
+    assert "not clearly" not in " ".join(row_notes(record))
+    assert row_notes(record.changed(rows=(poor, *record.rows[1:])))[1] == (
+        "not clearly better than always the most frequent label (macro F1 25.00): TF-IDF, words"
+    )
+
+
 def test_one_comparison_needs_no_correction(with_differences):
     assert "over the documents, one comparison." in text_table(
         with_differences.changed(comparisons=with_differences.comparisons[:1])

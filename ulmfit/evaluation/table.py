@@ -195,10 +195,31 @@ def caption(record: Record) -> str:
 def row_notes(record: Record) -> list[str]:
     """Return the remarks below the main table."""
     notes = [f"{row.name}: {note}" for row in record.rows for note in row.notes]
+    notes += _majority_note(record)
     compared = _compared(record).values()
     if any(one.within_seed_noise for one in compared):
         notes.append(f"{NOISE_MARK} {SEED_NOISE}")
     return notes + _unknown_noise(record, [one for one in compared if one.within_seed_noise is None])
+
+
+def _majority_note(record: Record) -> list[str]:
+    """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
+    from ulmfit.evaluation.metrics import majority_score
+
+    data = record.dataset
+    gold = next(([sum(line) for line in row.confusion[0]] for row in record.rows if row.confusion), None)
+    if data is None or not gold or not sum(gold):
+        return []
+    positive = data.labels.index(data.positive_label) if data.positive_label else None
+    least = majority_score(data.metric, gold, positive)
+    rows = [(row.name, row.metrics[data.metric].interval) for row in record.rows]
+    poor = [name for name, interval in rows if interval and interval[0] <= least]
+    shown = f"{METRIC_TITLES[data.metric]} {shown_number(data.metric, least)}"
+    return (
+        [f"not clearly better than always the most frequent label ({shown}): {'; '.join(poor)}"]
+        if poor
+        else []
+    )
 
 
 def _unknown_noise(record: Record, unknown: Sequence[Comparison]) -> list[str]:

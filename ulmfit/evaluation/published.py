@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -30,3 +31,13 @@ class PublishedResult(RecordPart):
         if not low <= self.value <= high:
             raise ValueError(f"{self.metric}: expected a value from {low:g} to {high:g}; got {self.value:g}")
         return self
+
+
+def read_in(
+    source: str, metric: str, values: Mapping[str, float], *, note: str = ""
+) -> tuple[PublishedResult, ...]:
+    """Return what somebody has read in one source: system -> value of one metric."""
+    return tuple(
+        PublishedResult(name=name, metric=metric, value=value, source=source, verified=True, note=note)
+        for name, value in values.items()
+    )

@@ -131,6 +131,8 @@ def test_a_leaderboard_of_runs_names_them_by_their_folders(tmp_path: Path) -> No
     text = write_leaderboard(records, tmp_path / "runs")
     assert "[xx/one](xx/one/record.json)" in text and "[xx/two](xx/two/record.json)" in text
     assert (tmp_path / "runs" / "leaderboard.md").read_text("utf-8") == text
+    again = tmp_path / "runs" / ".." / "runs" / "xx" / "one" / "record.json"
+    assert write_leaderboard([*records, again], tmp_path / "runs") == text
     assert 'href="xx/one/record.json"' in (tmp_path / "runs" / "leaderboard.html").read_text("utf-8")
 
 

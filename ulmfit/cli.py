@@ -81,10 +81,10 @@ def _run(
 
 def _print_results(folder: Path) -> None:
     from ulmfit.evaluation.record import read_record
-    from ulmfit.evaluation.table import text_table
+    from ulmfit.evaluation.text_table import terminal_width, text_table
     from ulmfit.results import RECORD, REPORT
 
-    print(f"\n{text_table(read_record(folder / RECORD))}\nreport: {folder / REPORT}")
+    print(f"\n{text_table(read_record(folder / RECORD), terminal_width())}\nreport: {folder / REPORT}")
 
 
 @app.command()

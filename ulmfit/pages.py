@@ -168,9 +168,12 @@ def _board(records: Sequence[Path], folder: Path) -> Leaderboard:
         link = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
         # In a run's folder every record has one name: there the folder's says whose it is.
         name = path.parent.name if path.name == RECORD else path.stem
-        return Source(read_record(path), f"{_group(path)}{name}", quote(link))
+        return Source(read_record(path), f"{_group(path)}{name}", quote(link), str(path))
 
-    return leaderboard([source(path) for path in dict.fromkeys(records)])
+    distinct: dict[Path, Path] = {}
+    for path in records:
+        distinct.setdefault(path.resolve(), path)
+    return leaderboard([source(path) for path in distinct.values()])
 
 
 def _group(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.published import read_in
 from ulmfit.recipe import load_recipe
 
 shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))
@@ -12,22 +12,17 @@ recipe = shared.changed(
     name="pl/8tags",
     title="8TAGS, topics of headlines",
     dataset=headlines.dataset,
-    published=tuple(
-        PublishedResult(
-            name=name,
-            metric="accuracy",
-            value=value,
-            source="github.com/sdadas/polish-sentence-evaluation",
-            verified=True,
-            note="frozen vectors and a classifier",
-        )
-        for name, value in (
-            ("ELMo", 0.714),
-            ("Polish RoBERTa-base", 0.703),
-            ("Polish RoBERTa-large", 0.767),
-            ("LaBSE", 0.724),
-            ("mBERT", 0.651),
-        )
+    published=read_in(
+        "github.com/sdadas/polish-sentence-evaluation",
+        "accuracy",
+        {
+            "ELMo": 0.714,
+            "Polish RoBERTa-base": 0.703,
+            "Polish RoBERTa-large": 0.767,
+            "LaBSE": 0.724,
+            "mBERT": 0.651,
+        },
+        note="frozen vectors and a classifier",
     ),
 )
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.published import read_in
 from ulmfit.recipe import load_recipe
+
+SOURCE = "github.com/sdadas/polish-sentence-evaluation"
 
 shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))
 _, reviews, _ = shared.corpus.parts
@@ -13,21 +15,11 @@ recipe = shared.changed(
     title="WCCRS hotel reviews, sentiment",
     dataset=reviews.dataset,
     train_sizes=(100, 200, 500, 1_000, "all"),
-    published=tuple(
-        PublishedResult(
-            name=name,
-            metric="accuracy",
-            value=value,
-            source="github.com/sdadas/polish-sentence-evaluation",
-            verified=True,
-        )
-        for name, value in (
-            ("fastText", 0.810),
-            ("mBERT", 0.768),
-            ("ELMo", 0.855),
-            ("Polish RoBERTa-base", 0.858),
-            ("Polish RoBERTa-large", 0.891),
-        )
+    published=read_in(SOURCE, "accuracy", {"fastText": 0.8031}, note="in the table of February 2020")
+    + read_in(
+        SOURCE,
+        "accuracy",
+        {"mBERT": 0.768, "ELMo": 0.855, "Polish RoBERTa-base": 0.858, "Polish RoBERTa-large": 0.891},
     ),
 )
 

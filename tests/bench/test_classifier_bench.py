@@ -197,7 +197,7 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
         return Run(seconds, 1.0, 0.0, figures)
 
     monkeypatch.setattr(classifier, "resolve_precision", lambda precision, device: "bf16")
-    monkeypatch.setattr(classifier, "gpu_generations", list)
+    monkeypatch.setattr("ulmfit.bench.pairs.gpu_generations", list)
     monkeypatch.setattr(classifier.Programs, "_weights", lambda self, job: Path("weights"))
     monkeypatch.setattr(classifier, "measure", measured)
     monkeypatch.setattr("ulmfit.bench.compare.measure", measured)

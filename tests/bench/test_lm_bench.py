@@ -267,7 +267,7 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
         return Run(seconds, 1.0, 0.0, figures)
 
     monkeypatch.setattr(lm, "resolve_precision", lambda precision, device: "bf16")
-    monkeypatch.setattr(lm, "gpu_generations", list)
+    monkeypatch.setattr("ulmfit.bench.pairs.gpu_generations", list)
     monkeypatch.setattr(lm, "measure", measured)
     monkeypatch.setattr("ulmfit.bench.compare.measure", measured)
     report = bench("lm", Options(model="quick", steps=3, repetitions=2), lambda line: None)

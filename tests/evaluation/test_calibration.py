@@ -15,6 +15,7 @@ from sklearn.metrics import log_loss
 
 from ulmfit.classifier.predictions import Predictions, average
 from ulmfit.evaluation.calibration import BINS, calibrate, fit_temperature, measure, scaled
+from ulmfit.evaluation.reliability import describe_reliability
 from ulmfit.evaluation.row import row_result
 
 LABELS = ["a", "b", "c"]
@@ -130,6 +131,37 @@ def test_sure_and_never_wrong_says_nothing_of_the_temperature():
 def test_validation_that_says_nothing(probabilities, gold):
     found = calibrate(*[predictions(probabilities, np.array(gold))] * 2)
     assert (found.temperature, found.fitted) == (1.0, False)
+
+
+GOLD = [0, 1, 2, 0]
+FAULTLESS, CHANCE = (np.eye(3)[codes] * 0.7 + 0.1 for codes in (GOLD, [1, 2, 0, 1]))
+SURE = np.array([[0.9, 0.05, 0.05]] * 100)
+
+
+@pytest.mark.parametrize(
+    ("runs", "gold", "temperature", "remark"),
+    [
+        ([CHANCE], GOLD, "1 (not fitted)", "no better than chance: no temperature fits"),
+        ([CHANCE, FAULTLESS], GOLD, "1 (not fitted)", "nothing in validation is wrong in 1 of 2 runs"),
+        ([CHANCE, FAULTLESS], GOLD, "1 (not fitted)", "no better than chance in 1 of 2 runs"),
+        ([SURE], [0] * 35 + [1] * 33 + [2] * 32, "39.0", "hardly better than chance: scaled, "),
+    ],
+)
+def test_the_page_says_why_a_temperature_is_no_use(record, runs, gold, temperature, remark):
+    found = shown(record, runs, gold)
+    assert found.temperature.startswith(temperature)
+    assert any(note.startswith(remark) for note in found.notes)
+
+
+def test_the_page_has_no_remark_on_a_sound_temperature(record):
+    assert shown(record, [SURE], [0] * 85 + [1] * 15).notes == ["fitted on 100 validation texts"]
+
+
+def shown(record, runs, gold):
+    """What the page says of a row with these probabilities on both splits."""
+    splits = [(seed, predictions(one, np.array(gold))) for seed, one in enumerate(runs)]
+    row = row_result("one", splits, valid_runs=splits, resamples=10)
+    return describe_reliability(record.changed(rows=[row], comparisons=()))[0]
 
 
 def test_one_wrong_text_among_sure_ones_is_enough():

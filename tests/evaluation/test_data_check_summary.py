@@ -15,7 +15,8 @@ from ulmfit.evaluation.data_checks import checked_data, data_check_notes
 from ulmfit.evaluation.data_checks_section import describe_data_checks
 from ulmfit.evaluation.page import page_environment
 from ulmfit.evaluation.record import read_record, write_record
-from ulmfit.evaluation.table import markdown_table, text_table
+from ulmfit.evaluation.table import markdown_table
+from ulmfit.evaluation.text_table import text_table
 
 
 def summary(label: str = "b") -> dict:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.errors import InputError
-from ulmfit.evaluation.error_analysis import LabelScore, Share, analyse_errors, parts_by, words_of
+from ulmfit.evaluation.error_analysis import LabelScore, Part, Share, analyse_errors, parts_by, words_of
+from ulmfit.evaluation.errors_section import part_names
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.record_part import RecordPart
 
@@ -109,6 +110,16 @@ def test_parts_hold_every_text_once_and_are_never_empty(values: list[int], most:
 def test_distinct_values_make_parts_of_equal_size() -> None:
     parts = parts_by(numpy.arange(100.0), numpy.arange(100) % 2 == 0)
     assert [part.right for part in parts] == [Share(10, 20)] * 5
+
+
+def test_ranges_of_parts_do_not_look_as_if_they_overlapped() -> None:
+    parts = [Part(0.09, 0.3812, Share(1, 2)), Part(0.3821, 0.44, Share(1, 2)), Part(0.5, 0.5, Share(1, 2))]
+    assert part_names(parts, 100, 0) == ["9.0 – 38.1", "38.2 – 44.0", "50.0"]
+    assert part_names(parts[1:], 100, 0) == ["38 – 44", "50"]
+    assert part_names([Part(9, 37, Share(1, 2)), Part(38, 1043, Share(1, 2))], 1, 0) == [
+        "9 – 37",
+        "38 – 1,043",
+    ]
 
 
 def test_no_texts_with_words() -> None:

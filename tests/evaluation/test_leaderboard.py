@@ -86,8 +86,10 @@ def test_records_of_language_models_alone_are_listed() -> None:
 def test_wrong_input() -> None:
     with pytest.raises(InputError, match="at least one record"):
         leaderboard([])
-    with pytest.raises(InputError, match="two records are named 'one'"):
-        leaderboard([Source(ONE, "one"), Source(TWO, "one")])
+    with pytest.raises(
+        InputError, match=r"a/one.json and b/one.json: expected .*; got 'one' twice: give a copy"
+    ):
+        leaderboard([Source(ONE, "one", file="a/one.json"), Source(TWO, "one", file="b/one.json")])
 
 
 def test_hostile_names_stay_text() -> None:

@@ -15,6 +15,7 @@ from ulmfit.evaluation.metrics import (
     label_scores,
     label_scores_of_counts,
     main_score,
+    majority_score,
     score,
     scores_of_counts,
 )
@@ -200,3 +201,10 @@ def test_scores_of_counts_are_scikit_learns(samples):
             assert {name: values[index, number] for name, values in by_label.items()} == pytest.approx(
                 figures
             )
+
+
+def test_the_score_of_always_the_most_frequent_label():
+    gold = ["a"] * 2 + ["b"] * 5 + ["c"] * 3
+    expected = score(gold, ["b"] * 10, ["a", "b", "c"], "b")
+    found = {name: majority_score(name, [2, 5, 3], 1) for name in expected}
+    assert found == pytest.approx(expected)

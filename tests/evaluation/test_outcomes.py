@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -127,6 +129,26 @@ def test_number_of_permutations_follows_the_metric():
     runs = [[outcomes_of(numbers(seed, noise))] for seed, noise in ((1, 0.1), (2, 3.0))]
     assert permutation_p(*runs, "pearson") == 1 / 10_001
     assert permutation_p(*runs, "spearman") == 1 / 1_001
+
+
+@pytest.mark.parametrize(("metric", "rescaled"), [("pearson", lambda x: 100 * x - 95), ("spearman", np.exp)])
+def test_p_of_a_correlation_does_not_depend_on_a_rows_scale(metric, rescaled):
+    """Mixed as they are, the second row's numbers would outweigh the first's."""
+    first, second = ([outcomes_of(numbers(seed, noise))] for seed, noise in ((1, 0.5), (2, 0.6)))
+    wide = [replace(second[0], predicted=rescaled(second[0].predicted))]
+    p = permutation_p(first, second, metric, permutations=499)
+    assert 0.002 < p < 0.9
+    assert permutation_p(first, wide, metric, permutations=499) == p
+    constant = [replace(second[0], predicted=np.full(ROWS, 0.1))]
+    assert permutation_p(first, constant, metric, permutations=499) == 1 / 500
+    assert permutation_p(constant, constant, metric) == 1
+
+
+def test_errors_of_numbers_depend_on_their_scale():
+    first = [outcomes_of(numbers(1, 0.5))]
+    shifted = [replace(first[0], predicted=first[0].predicted + 1)]
+    assert permutation_p(first, shifted, "mae", permutations=499) == 1 / 500
+    assert permutation_p(first, shifted, "pearson", permutations=499) == 1
 
 
 ORDINARY = st.lists(st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=12)

@@ -25,6 +25,7 @@ from evaluation.samples import (
 from ulmfit.errors import InputError
 from ulmfit.evaluation.language_models import LanguageModelResult
 from ulmfit.evaluation.metrics import score
+from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import (
     CorpusAccount,
     MetricValues,
@@ -37,7 +38,7 @@ from ulmfit.evaluation.record import (
     write_record,
 )
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.evaluation.table import text_table
+from ulmfit.evaluation.text_table import text_table
 
 
 def test_round_trip(tmp_path, record):
@@ -308,3 +309,29 @@ def test_card_of_tokenizers_that_is_malformed(change, message):
 def test_summary_of_leaks_that_is_malformed():
     with pytest.raises(InputError, match="leak check: min_share"):
         checked_leaks({**made_up_leaks(), "min_share": 2})
+
+
+@pytest.mark.parametrize(
+    ("metric", "fitting", "message"),
+    [
+        ("accuracy", (0, 0.5, 1), "accuracy: expected a value from 0 to 1; got "),
+        ("pearson", (-1, -0.2, 1), "pearson: expected a value from -1 to 1; got "),
+        ("mcc", (-0.1,), "mcc: expected a value from -1 to 1; got "),
+        ("r2", (-7.5, 1), "r2: expected a value from -inf to 1; got "),
+        ("mae", (0, 12.5), "mae: expected a value from 0 to inf; got "),
+        ("word_perplexity", (1, 156.6), "word_perplexity: expected a value from 1 to inf; got "),
+    ],
+)
+def test_published_values_are_what_their_metric_allows(metric, fitting, message):
+    def published(value):
+        return PublishedResult(name="it", metric=metric, value=value, source="S").value
+
+    assert tuple(map(published, fitting)) == fitting
+    refused = {"r2": 1.1, "mae": -0.1, "word_perplexity": 0.9}.get(metric, 81.0)
+    with pytest.raises(ValidationError, match=f"{message}{refused:g}"):
+        published(refused)
+
+
+def test_published_metric_that_nobody_knows():
+    with pytest.raises(ValidationError, match="metric 'acc': expected one of accuracy, macro_f1"):
+        PublishedResult(name="it", metric="acc", value=0.5, source="S")

@@ -13,11 +13,12 @@ from ulmfit.evaluation.table import (
     leak_notes,
     markdown_table,
     p_value,
+    published_table,
     result_table,
     row_notes,
     shown_metrics,
-    text_table,
 )
+from ulmfit.evaluation.text_table import text_table
 
 MARKDOWN = r"""
 **transductive: the language model has seen the texts of the test split, without their labels**
@@ -224,8 +225,8 @@ ULMFiT, forward + backward  90.36 ± 0.44 [86.2, 93.3]  93.17 ± 0.76      –  
 
 published, not from this run  metric              source            remarks                    percent
 ----------------------------  ------------------  ----------------  -------------------------  -------
-a|b                           macro F1            A paper, table 3  –                            91.50
-best                          GermEval average F  S                 unverified; another split    70.00
+a|b                           macro F1            A paper, table 3  –                             91.5
+best                          GermEval average F  S                 unverified; another split     70.0
 """  # noqa: E501  # a golden text
 
 
@@ -237,21 +238,111 @@ def test_differences_and_published_results_on_a_terminal(with_differences):
     assert "\n† inside seed noise" in text
 
 
+NARROW = """
+model                   macro F1    validation     difference       p  seeds
+------------------  ------------  ------------  -------------  ------  -----
+TF-IDF, words       80.26             –                 −8.98  <0.001      1
+                    [73.3, 86.4]                [−11.0, −7.0]
+TF-IDF, characters  85.62             –                 −3.62   0.020      1
+                    [79.3, 91.0]                 [−5.6, −1.6]
+from scratch        59.11 ± 6.01      –                     –       –      3
+                    [53.8, 63.5]
+ULMFiT, forward     89.24 ± 0.28  90.36 ± 0.44      reference       –      3
+                    [85.3, 92.3]
+ULMFiT, forward +   90.36 ± 0.44      –                +1.12†   0.410      3
+  backward          [86.2, 93.3]                 [−0.9, +3.1]
+not shown here, but in the report: accuracy
+
+published, not  metric            source            remarks          percent
+"""
+
+
+def test_a_table_wider_than_the_terminal(with_differences):
+    assert NARROW in text_table(with_differences, 80)
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
+def test_no_line_is_longer_than_the_terminal(with_differences, width):
+    text = text_table(with_differences, width)
+    assert max(map(len, text.split("\n"))) <= width
+    assert ("but in the report: accuracy" in text) == (width < 100)
+    for row in result_table(with_differences).rows:
+        assert all(part in text for cell in (row[0], row[1], row[4], row[5]) for part in cell.split())
+
+
 def test_differences_and_published_results_in_markdown(with_differences):
     lines = markdown_table(with_differences).split("\n")
     assert "| model | macro F1 | accuracy | validation | difference | p | seeds |" in lines
     words = r"| TF-IDF, words | 80.26 \[73.3, 86.4\] | 84.00 | – | −8.98 \[−11.0, −7.0\] | \<0.001 | 1 |"
     assert words in lines
-    assert r"| a\|b | macro F1 | A paper, table 3 | – | 91.50 |" in lines
-    assert "| best | GermEval average F | S | unverified; another split | 70.00 |" in lines
+    assert r"| a\|b | macro F1 | A paper, table 3 | – | 91.5 |" in lines
+    assert "| best | GermEval average F | S | unverified; another split | 70.0 |" in lines
 
 
-def test_noise_of_a_single_run_is_unknown(with_differences):
-    changed = with_differences.changed(comparisons=(compared("TF-IDF, words", -0.1, seed_margin=None),))
-    assert row_notes(changed)[1:] == [
-        "seed noise unknown, a trained row has a single run: TF-IDF, words",
+def of_one_run(record, name):
+    """The record with a row of a single run."""
+
+    def of(row):
+        metrics = {name: MetricValues.of(metric.values[:1]) for name, metric in row.metrics.items()}
+        return row.changed(
+            seeds=row.seeds[:1],
+            metrics=metrics,
+            valid_metrics={},
+            label_metrics={},
+            confusion=(),
+            calibration=(),
+        )
+
+    return record.changed(rows=tuple(of(row) if row.name == name else row for row in record.rows))
+
+
+@pytest.mark.parametrize(
+    ("single", "rows", "note"),
+    [
+        ("from scratch", 1, "seed noise unknown, a trained row has a single run: from scratch"),
+        (
+            "ULMFiT, forward",
+            2,
+            "seed noise of every difference unknown, the reference has a single run: ULMFiT, forward",
+        ),
+    ],
+)
+def test_the_noise_that_a_single_run_leaves_unknown_is_blamed_on_no_baseline(
+    with_differences, single, rows, note
+):
+    changed = of_one_run(with_differences, single).changed(
+        comparisons=tuple(
+            compared(name, -0.1, seed_margin=None) for name in ("from scratch", "TF-IDF, words")[:rows]
+        )
+    )
+    assert row_notes(changed)[1:] == [note]
+
+
+def test_published_shares_beside_other_figures_have_a_percent_sign(record):
+    published = [
+        PublishedResult(name=metric, metric=metric, value=value, source="S")
+        for metric, value in (("accuracy", 0.81), ("pearson", -0.25), ("word_perplexity", 156.6))
     ]
-    assert "over the documents, one comparison." in text_table(changed)
+    both = published_table(record.changed(published=published))
+    assert (both.header[-1], [row[-1] for row in both.rows]) == ("value", ["81.0 %", "-0.250", "156.6"])
+    shares = published_table(record.changed(published=published[:1]))
+    assert (shares.header[-1], shares.rows[0][-1]) == ("percent", "81.0")
+
+
+def test_rows_that_the_most_frequent_label_alone_may_reach(record):
+    # 120 of 200 texts have the most frequent label: F1 is 0.75 for it and 0 for the two others.
+    low = record.rows[0].metrics["macro_f1"].changed(interval=(0.25, 0.9))
+    poor = record.rows[0].changed(metrics={**record.rows[0].metrics, "macro_f1": low})
+    assert "not clearly" not in " ".join(row_notes(record))
+    assert row_notes(record.changed(rows=(poor, *record.rows[1:])))[1] == (
+        "not clearly better than always the most frequent label (macro F1 25.00): TF-IDF, words"
+    )
+
+
+def test_one_comparison_needs_no_correction(with_differences):
+    assert "over the documents, one comparison." in text_table(
+        with_differences.changed(comparisons=with_differences.comparisons[:1])
+    )
 
 
 def test_a_table_with_differences_has_eight_columns_at_most(with_differences):

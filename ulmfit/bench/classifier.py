@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ulmfit.bench.classifier_job import FULL, QUICK, SMALL, Job, Sizes, Work
-from ulmfit.bench.compare import Case, Comparison, aligned, compare, memory_of, speed_report
-from ulmfit.bench.lm import profile_table
+from ulmfit.bench.compare import Comparison, aligned
 from ulmfit.bench.lm_job import Precision
 from ulmfit.bench.measure import Program, measure
+from ulmfit.bench.pairs import (
+    Device,
+    Log,
+    Pair,
+    chosen_model,
+    compare_pairs,
+    device_here,
+    last_line,
+    pairs_report,
+)
 from ulmfit.bench.run import Options, Report
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError, StageFailed
-from ulmfit.training.precision import gpu_generations, resolve_precision
+from ulmfit.errors import StageFailed
+from ulmfit.training.precision import resolve_precision
 
 USES = frozenset({"model", "steps"})
 SIZES = {"full": FULL, "small": SMALL, "quick": QUICK}
@@ -39,53 +47,27 @@ WARM_UP = {"cpu": 1, "cuda": 10}
 PROFILED_STEPS = 3
 UNIT = "documents/s"
 
-Log = Callable[[str], None]
-Device = Literal["cpu", "cuda"]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two jobs to compare, with other settings of the second one."""
-
-    name: str
-    ours: Job
-    stock: Job
-    alternatives: tuple[Job, ...] = ()
-
 
 def run(options: Options, folder: Path, log: Log) -> Report:
     """Predict and train with both libraries in turn, then once more with a profile of ours."""
-    model = options.model or "all"
-    if model not in MODELS:
-        raise InputError(f"there is no model {model!r} to measure; expected one of {', '.join(MODELS)}")
-    device: Device = "cuda" if gpu_generations() else "cpu"
-    found = pairs(model, device, options.steps)
+    device = device_here()
+    found = pairs(chosen_model(options, MODELS), device, options.steps)
     programs = Programs(folder, log)
-    cases = [
-        Case(
-            pair.name,
-            programs.of(pair.ours),
-            programs.of(pair.stock),
-            0,
-            UNIT,
-            alternatives=tuple(map(programs.of, pair.alternatives)),
-        )
-        for pair in found
-    ]
-    comparisons = compare(cases, options.repetitions, folder, log)
+    comparisons = compare_pairs(found, programs.of, UNIT, options, folder, log)
     chosen = {(pair.ours.sizes, pair.ours.work): pair for pair in reversed(found)}
     profiles = {pair.name: programs.profile(pair.ours) for pair in reversed(chosen.values())}
-    return _report(found, comparisons, profiles, device)
+    described = {"device": device, "documents": "made up, of log-normal lengths"}
+    return pairs_report("classifier", comparisons, _checks(comparisons), profiles, described, "batch")
 
 
-def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
+def pairs(model: str, device: Device, steps: int | None) -> list[Pair[Job]]:
     """Return what is compared for a model, or for `full` and `small`."""
     models = ("full", "small") if model == "all" else (model,)
     works: tuple[Work, ...] = ("inference", "training")
     return [pair for name in models for work in works for pair in _of(SIZES[name], work, device, steps)]
 
 
-def _of(sizes: Sizes, work: Work, device: Device, steps: int | None) -> Iterator[Pair]:
+def _of(sizes: Sizes, work: Work, device: Device, steps: int | None) -> Iterator[Pair[Job]]:
     """Yield ours in its own choice of precision beside the fastest stock, and fp32 beside fp32.
 
     Ours predicts as many documents at once as it does by default; stock as many as in training, and as many
@@ -120,7 +102,7 @@ class Programs:
     def of(self, job: Job) -> Program:
         """Return the process that does `job`; weights are made when they are not there yet."""
         command = (sys.executable, "-P", "-m", "ulmfit.bench.classifier_program")
-        return Program(job.name, (*command, str(self._weights(job)), job.as_json()), _figures)
+        return Program(job.name, (*command, str(self._weights(job)), job.as_json()), last_line)
 
     def profile(self, job: Job) -> Mapping[str, float]:
         """Return where the time of a batch of `job` goes, in milliseconds."""
@@ -139,29 +121,6 @@ class Programs:
                 reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
                 raise StageFailed(f"the weights of the bench could not be made: {reason}")
         return folder
-
-
-def _figures(folder: Path, output: str) -> Mapping[str, float]:
-    return json.loads(output.splitlines()[-1])
-
-
-def _report(
-    found: Sequence[Pair],
-    comparisons: Sequence[Comparison],
-    profiles: Mapping[str, Mapping[str, float]],
-    device: Device,
-) -> Report:
-    memory = [memory_of(comparison, device) for comparison in comparisons]
-    described = {"device": device, "documents": "made up, of log-normal lengths"}
-    speed = speed_report("classifier", [*comparisons, *memory], described)
-    cases = [dict(case) for case in speed.cases]
-    for case, pair in zip(cases, found, strict=False):
-        if pair.name in profiles:
-            case["profile_milliseconds"] = profiles[pair.name]
-    tables = [speed.table, "", *_checks(comparisons)]
-    for name, rows in profiles.items():
-        tables += ["", f"where a batch's time goes, {name}, in a profiled run", *profile_table(rows, "batch")]
-    return Report("\n".join(tables), cases)
 
 
 def _checks(comparisons: Sequence[Comparison]) -> list[str]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ulmfit.bench.compare import Case, Comparison, aligned, compare, memory_of, speed_report
+from ulmfit.bench.compare import Comparison, aligned
 from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
 from ulmfit.bench.made_tokens import write_made_tokens
 from ulmfit.bench.measure import Program, Run, measure
+from ulmfit.bench.pairs import (
+    Device,
+    Log,
+    Pair,
+    chosen_model,
+    compare_pairs,
+    device_here,
+    last_line,
+    pairs_report,
+)
 from ulmfit.bench.run import Options, Report
-from ulmfit.errors import InputError
-from ulmfit.training.precision import gpu_generations, resolve_precision
+from ulmfit.training.precision import resolve_precision
 
 USES = frozenset({"model", "steps"})
 MODELS = ("full", "small", "qrnn", "quick", "all")
@@ -38,51 +46,27 @@ STOCK_WORKERS = 8
 """Processes of fastai's loader, on a GPU: tried in fp16, beside none."""
 UNIT = "token/s"
 
-Log = Callable[[str], None]
-Device = Literal["cpu", "cuda"]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two jobs to compare, with other settings of the second one."""
-
-    name: str
-    ours: Job
-    stock: Job
-    alternatives: tuple[Job, ...] = ()
-
 
 def run(options: Options, folder: Path, log: Log) -> Report:
     """Train with both libraries in turn, then once more with a profile of ours."""
-    model = options.model or "all"
-    if model not in MODELS:
-        raise InputError(f"there is no model {model!r} to measure; expected one of {', '.join(MODELS)}")
-    device: Device = "cuda" if gpu_generations() else "cpu"
-    found = pairs(model, device, options.steps)
+    device = device_here()
+    found = pairs(chosen_model(options, MODELS), device, options.steps)
     programs = Programs(folder, log)
-    cases = [
-        Case(
-            pair.name,
-            programs.of(pair.ours),
-            programs.of(pair.stock),
-            0,
-            UNIT,
-            alternatives=tuple(map(programs.of, pair.alternatives)),
-        )
-        for pair in found
-    ]
     comparisons = [
         with_operations(comparison, pair)
-        for comparison, pair in zip(compare(cases, options.repetitions, folder, log), found, strict=True)
+        for comparison, pair in zip(
+            compare_pairs(found, programs.of, UNIT, options, folder, log), found, strict=True
+        )
     ]
     profiles = {pair.name: programs.profile(pair.ours) for pair in _first_of_each_size(found)}
-    return _report(found, comparisons, profiles, device)
+    described = {"device": device, "tokens": "made up: phrases in documents as long as Wikipedia's"}
+    return pairs_report("lm", comparisons, _operations_table(comparisons), profiles, described, "step")
 
 
 # --- What is compared ---------------------------------------------------------------------------------------
 
 
-def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
+def pairs(model: str, device: Device, steps: int | None) -> list[Pair[Job]]:
     """Return what is compared for a model, or for all of them (`qrnn` on a GPU alone, `quick` never)."""
     if model == "all":
         models = ("full", "small", "qrnn") if device == "cuda" else ("full", "small")
@@ -105,7 +89,9 @@ def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
     return found
 
 
-def _beside_stock(sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]) -> Iterator[Pair]:
+def _beside_stock(
+    sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]
+) -> Iterator[Pair[Job]]:
     """Yield ours in its own choice of precision beside the fastest stock, and fp32 beside fp32."""
     lower: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
     stock, *others = (job("stock", sizes, kind) for kind in ("fp32", *lower))
@@ -116,7 +102,7 @@ def _beside_stock(sizes: Sizes, best: Precision, device: Device, job: Callable[.
     yield Pair(f"{_name(sizes)}, fp32 beside fp32", job("ours", sizes, "fp32"), stock)
 
 
-def _first_of_each_size(found: Sequence[Pair]) -> list[Pair]:
+def _first_of_each_size(found: Sequence[Pair[Job]]) -> list[Pair[Job]]:
     """Return those whose job of ours is profiled."""
     return list({pair.ours.sizes: pair for pair in reversed(found)}.values())[::-1]
 
@@ -134,7 +120,7 @@ class Programs:
     def of(self, job: Job) -> Program:
         """Return the process that does `job`; its tokens are written when they are not there yet."""
         command = (sys.executable, "-P", "-m", "ulmfit.bench.lm_program")
-        return Program(job.name, (*command, str(self._tokens(job)), job.as_json()), _figures)
+        return Program(job.name, (*command, str(self._tokens(job)), job.as_json()), last_line)
 
     def profile(self, job: Job) -> Mapping[str, float]:
         """Return where the time of a step of `job` goes, in milliseconds."""
@@ -159,14 +145,10 @@ class Programs:
         return folder
 
 
-def _figures(folder: Path, output: str) -> Mapping[str, float]:
-    return json.loads(output.splitlines()[-1])
-
-
 # --- What is reported ---------------------------------------------------------------------------------------
 
 
-def with_operations(comparison: Comparison, pair: Pair) -> Comparison:
+def with_operations(comparison: Comparison, pair: Pair[Job]) -> Comparison:
     """Add operations a second, and their share of what a product of large matrices reached."""
     figures = dict(comparison.figures)
     for who, job, rate in (
@@ -184,25 +166,6 @@ def with_operations(comparison: Comparison, pair: Pair) -> Comparison:
     return replace(comparison, figures=figures)
 
 
-def _report(
-    found: Sequence[Pair],
-    comparisons: Sequence[Comparison],
-    profiles: Mapping[str, Mapping[str, float]],
-    device: Device,
-) -> Report:
-    memory = [memory_of(comparison, device) for comparison in comparisons]
-    described = {"device": device, "tokens": "made up: phrases in documents as long as Wikipedia's"}
-    speed = speed_report("lm", [*comparisons, *memory], described)
-    cases = [dict(case) for case in speed.cases]
-    for case, pair in zip(cases, found, strict=False):
-        if pair.name in profiles:
-            case["profile_milliseconds"] = profiles[pair.name]
-    tables = [speed.table, "", *_operations_table(comparisons)]
-    for name, rows in profiles.items():
-        tables += ["", f"where a step's time goes, {name}, in a profiled run", *profile_table(rows, "step")]
-    return Report("\n".join(tables), cases)
-
-
 def _operations_table(comparisons: Sequence[Comparison]) -> list[str]:
     rows: list[tuple[str, ...]] = [
         ("", "GFLOP/s", "of peak", "stock", "of peak", "first loss", "stock", "after training", "stock")
@@ -217,11 +180,3 @@ def _operations_table(comparisons: Sequence[Comparison]) -> list[str]:
         losses = (f"{its[which]:.5f}" for which in ("first_loss", "valid_loss") for its in both)
         rows.append((comparison.case, *speeds, *losses))
     return aligned(rows)
-
-
-def profile_table(rows: Mapping[str, float], unit: str) -> list[str]:
-    """Return the milliseconds of every part as an aligned table."""
-    total = sum(rows.values())
-    lines = [("", f"ms a {unit}", "share")]
-    lines += [(name, f"{value:.2f}", f"{100 * value / total:.1f}%") for name, value in rows.items()]
-    return aligned([*lines, ("all", f"{total:.2f}", "100.0%")])

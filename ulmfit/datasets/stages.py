@@ -20,7 +20,7 @@ SingleLabelMetric = Literal[
 MultiLabelMetric = Literal["macro_f1", "micro_f1", "samples_f1", "subset_accuracy", "average_precision"]
 RegressionMetric = Literal["pearson", "spearman", "r2"]
 Metric = Literal[SingleLabelMetric, MultiLabelMetric, RegressionMetric]
-"""What a data set can be ranked by: of all of them more is better."""
+"""What a data set can be ranked by: of all of these more is better, and 1 is best."""
 
 METRICS_OF_TASK: dict[Task, tuple[str, ...]] = {
     "single_label": get_args(SingleLabelMetric),

@@ -51,7 +51,8 @@ class Calibration(RecordPart):
     )
     fitted: bool = Field(
         True,
-        description="False: validation has no best temperature, as when nothing in it is wrong; left at 1",
+        description="False: validation has no best temperature, because nothing in it is wrong or because "
+        "the labels are predicted no better than by chance; left at 1",
     )
     validation_texts: int = Field(ge=1, description="texts that the temperature was fitted on")
     before: CalibrationFigures

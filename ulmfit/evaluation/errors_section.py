@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -19,6 +20,8 @@ LONGEST_SHOWN = 1200
 """Characters of a text that are shown."""
 FAINT = 0.02
 """Of weights below this share of the largest nothing is shown."""
+MOST_DECIMALS = 6
+"""Of the ends of a range."""
 NAMED = 4
 """Words of either sign that are named below an explained text."""
 
@@ -160,36 +163,43 @@ def _rounded(weight: float) -> float:
 
 
 def _breakdowns(analysis: ErrorAnalysis) -> list[Breakdown]:
-    described: list[tuple[str, str, Sequence[Part], Callable[[float], str]]] = [
-        ("By length", "tokens of the text", analysis.by_length, "{:,.0f}".format),
+    described: list[tuple[str, str, Sequence[Part], int, int]] = [
+        ("By length", "tokens of the text", analysis.by_length, 1, 0),
         (
             "By new words",
             "words of the text that no training text has, percent",
             analysis.by_unseen,
-            lambda share: f"{100 * share:.0f}",
+            100,
+            0,
         ),
-        ("By pieces", "tokens a word", analysis.by_fertility, "{:.2f}".format),
+        ("By pieces", "tokens a word", analysis.by_fertility, 1, 2),
     ]
-    low, high = _scale([part.right for _, _, parts, _ in described for part in parts])
+    low, high = _scale([part.right for _, _, parts, _, _ in described for part in parts])
     return [
         Breakdown(
             title,
             note,
             [
                 _share_line(name, part.right, low, high, f"Accuracy, {note} {name}")
-                for part in parts
-                for name in [_range(text(part.low), text(part.high))]
+                for part, name in zip(parts, part_names(parts, factor, decimals), strict=True)
             ],
             f"{100 * low:.0f}",
             f"{100 * high:.0f}",
         )
-        for title, note, parts, text in described
+        for title, note, parts, factor, decimals in described
         if parts
     ]
 
 
-def _range(low: str, high: str) -> str:
-    return low if low == high else f"{low} – {high}"
+def part_names(parts: Sequence[Part], factor: float, decimals: int) -> list[str]:
+    """Return the ranges of neighbouring parts, times `factor`, as text.
+
+    They have as many decimals, at least `decimals`, as it takes for no end to look like the next beginning.
+    """
+    ends = [[f"{factor * end:,.{decimals}f}" for end in (part.low, part.high)] for part in parts]
+    if any(high == low for (_, high), (low, _) in pairwise(ends)) and decimals < MOST_DECIMALS:
+        return part_names(parts, factor, decimals + 1)
+    return [low if low == high else f"{low} – {high}" for low, high in ends]
 
 
 def _scale(shares: Sequence[Share]) -> tuple[float, float]:

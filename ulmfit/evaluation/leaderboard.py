@@ -26,11 +26,12 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Source:
-    """A record, its name (that of its file), and its address for a link; empty: there is none."""
+    """A record, its name (that of its file), its address for a link (empty: none), its file for messages."""
 
     record: Record
     name: str
     link: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,14 @@ def leaderboard(sources: Sequence[Source]) -> Leaderboard:
     """
     if not sources:
         raise InputError("a leaderboard needs at least one record")
-    names = [source.name for source in sources]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            f"two records are named {repeated[0]!r}: rename one, so that their lines can be told apart"
-        )
+    files: dict[str, str] = {}
+    for source in sources:
+        if source.name in files:
+            raise InputError(
+                f"{files[source.name]} and {source.file}: expected records of different names; got "
+                f"{source.name!r} twice: give a copy of one another name (a record.json has its folder's)"
+            )
+        files[source.name] = source.file
     found: dict[str, dict[Task, MetricValues]] = {}
     tasks: dict[Task, None] = {}
     for source in sources:

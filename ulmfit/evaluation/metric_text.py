@@ -1,7 +1,8 @@
-"""Metrics as text: percent for what lies between 0 and 1, plain decimals for figures of regression."""
+"""Metrics as text: percent for shares, plain decimals for figures of regression and perplexities."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,18 +30,27 @@ METRIC_TITLES = {
     "r2": "R²",
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
+    "token_perplexity": "token perplexity",
+    "word_perplexity": "word perplexity",
 }
 
-PLAIN = frozenset({"pearson", "spearman", "r2", "mae", "rmse"})
-"""Figures of regression, which are no shares: correlations, and errors in the labels' units."""
+PERPLEXITIES = frozenset({"token_perplexity", "word_perplexity"})
+PLAIN = frozenset({"pearson", "spearman", "r2", "mae", "rmse"}) | PERPLEXITIES
+"""What is no share: correlations, errors in the labels' units, perplexities."""
 PLAIN_DECIMALS, PERCENT_DECIMALS = 4, 2
+BOUNDS = {
+    **dict.fromkeys(("kappa", "mcc", "pearson", "spearman"), (-1.0, 1.0)),
+    "r2": (-math.inf, 1.0),
+    **dict.fromkeys(("mae", "rmse"), (0.0, math.inf)),
+    **dict.fromkeys(PERPLEXITIES, (1.0, math.inf)),
+}
+"""The least and the greatest value of each metric that does not lie between 0 and 1."""
 
 
 def shown_number(metric: str, value: float, decimals: int | None = None) -> str:
     """Return a metric's value: in percent, or a plain decimal number where that is no share."""
-    if metric in PLAIN:
-        return f"{value:.{PLAIN_DECIMALS if decimals is None else decimals}f}"
-    return f"{100 * value:.{PERCENT_DECIMALS if decimals is None else decimals}f}"
+    shown = value if metric in PLAIN else 100 * value
+    return f"{shown:.{_decimals(metric) if decimals is None else decimals}f}"
 
 
 def shown_interval(metric: str, interval: tuple[float, float]) -> str:
@@ -81,4 +91,8 @@ def signed(number: float, decimals: int) -> str:
 
 def decimals_of_bounds(metric: str) -> int:
     """Return the decimals of the ends of intervals and scales, one less than values have."""
-    return PLAIN_DECIMALS - 1 if metric in PLAIN else PERCENT_DECIMALS - 1
+    return _decimals(metric) - 1
+
+
+def _decimals(metric: str) -> int:
+    return PLAIN_DECIMALS if metric in PLAIN - PERPLEXITIES else PERCENT_DECIMALS

@@ -153,6 +153,15 @@ def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[s
     return scores
 
 
+def majority_score(metric: str, gold: Sequence[float], positive: int | None = None) -> float:
+    """Return what always predicting the most frequent label scores; `gold` is how often each label occurs."""
+    import numpy as np
+
+    counts = np.array(gold, dtype=float)
+    always = (np.arange(len(gold)) == counts.argmax()) * counts.sum()
+    return float(scores_of_counts(LabelCounts(counts, always, np.minimum(counts, always)), positive)[metric])
+
+
 def label_scores_of_counts(counts: LabelCounts) -> dict[str, np.ndarray]:
     """Return what `label_scores` returns, for many samples at once: arrays of the shape (..., labels)."""
     return {

@@ -7,7 +7,7 @@ Shapes: S samples, N documents, K labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -35,6 +35,9 @@ class Outcomes(Protocol):
 
     def resampled(self, weights: np.ndarray) -> Scores:
         """Score samples of documents: `weights` (S, N) says how often each is drawn."""
+
+    def to_swap(self, metric: str) -> Self:
+        """Return the run with its outputs on one scale for all runs, where the metric is blind to scale."""
 
     def differs(self, other: Any) -> np.ndarray:
         """Return for which documents (N,) the other run says something else."""
@@ -84,6 +87,10 @@ class LabelOutcomes:
         by_label = {f"label_{name}": values for name, values in label_scores_of_counts(counts).items()}
         return scores_of_counts(counts, self.positive) | by_label
 
+    def to_swap(self, metric: str) -> Self:
+        """Outputs are swapped as they are."""
+        return self
+
     def differs(self, other: Self) -> np.ndarray:
         """Return for which documents another label is predicted."""
         return self.predicted != other.predicted
@@ -130,6 +137,10 @@ class MultiLabelOutcomes:
             average_precisions(*pair, weights) for pair in zip(self.gold.T, self.probabilities.T, strict=True)
         ]
         return scores | {"average_precision": np.mean(precisions, axis=0)}
+
+    def to_swap(self, metric: str) -> Self:
+        """Outputs are swapped as they are."""
+        return self
 
     def differs(self, other: Self) -> np.ndarray:
         """Return for which documents labels or probabilities are others."""
@@ -192,6 +203,22 @@ class NumberOutcomes:
         """Score samples; a correlation in a sample of equal numbers is 0."""
         scores = self._scores(weights @ self._columns())
         return scores | {"spearman": spearman_correlations(self.gold, self.predicted, weights)}
+
+    def to_swap(self, metric: str) -> Self:
+        """Return the predictions as ranks for Spearman's, standardised for Pearson's correlation.
+
+        A correlation is blind to scale and, mixed of two scales, is mostly one of which came from where.
+        Standardised is to the gold numbers' mean and deviation, so that sums lose no digits.
+        """
+        if metric == "spearman":
+            from scipy.stats import rankdata
+
+            return replace(self, predicted=rankdata(self.predicted))
+        if metric != "pearson":
+            return self
+        centred = self.predicted - self.predicted.mean()
+        deviation = centred.std() if np.ptp(self.predicted) > 0 else np.inf
+        return replace(self, predicted=self.gold.mean() + self.gold.std() * centred / deviation)
 
     def differs(self, other: Self) -> np.ndarray:
         """Return for which documents the numbers are others."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from ulmfit.evaluation.metric_text import BOUNDS, METRIC_TITLES
 from ulmfit.evaluation.record_part import RecordPart
 
 
@@ -12,9 +16,28 @@ class PublishedResult(RecordPart):
 
     name: str = Field(min_length=1, description="the system, such as 'fastText' or 'best of the shared task'")
     metric: str = Field(min_length=1, description="a metric's name in this project, such as macro_f1")
-    value: float = Field(ge=0, le=1, description="as published, 0 to 1")
+    value: float = Field(description="as published; shares from 0 to 1, not in percent")
     source: str = Field(min_length=1, description="paper, page or table where it stands")
     verified: bool = Field(
         False, description="whether somebody has read the number in its source; False: shown as unverified"
     )
     note: str = Field("", description="what differs, such as 'frozen vectors'; empty: nothing known")
+
+    @model_validator(mode="after")
+    def _value_fits_the_metric(self) -> Self:
+        if self.metric not in METRIC_TITLES:
+            raise ValueError(f"metric {self.metric!r}: expected one of {', '.join(METRIC_TITLES)}")
+        low, high = BOUNDS.get(self.metric, (0.0, 1.0))
+        if not low <= self.value <= high:
+            raise ValueError(f"{self.metric}: expected a value from {low:g} to {high:g}; got {self.value:g}")
+        return self
+
+
+def read_in(
+    source: str, metric: str, values: Mapping[str, float], *, note: str = ""
+) -> tuple[PublishedResult, ...]:
+    """Return what somebody has read in one source: system -> value of one metric."""
+    return tuple(
+        PublishedResult(name=name, metric=metric, value=value, source=source, verified=True, note=note)
+        for name, value in values.items()
+    )

@@ -17,6 +17,8 @@ WIDTH, HEIGHT = 340, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 28, 42
 COUNTS = 34
 """Height of the strip below the plot that shows how many texts each bin has."""
+FLAT = 0.02
+"""Mean confidence above equal probabilities that still says next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Reliability:
 
 def describe_reliability(record: Record) -> list[Reliability]:
     """Prepare the rows that were calibrated for the page."""
-    return [_reliability(row, row.calibration) for row in record.rows if row.calibration]
+    labels = len(record.dataset.labels) if record.dataset else 0
+    return [_reliability(row, labels) for row in record.rows if row.calibration]
 
 
 def pooled(runs: Sequence[CalibrationFigures]) -> list[ReliabilityBin]:
@@ -112,8 +115,10 @@ def _draw_frame(svg, x_axis: Axis, y_axis: Axis) -> None:
     add_text(svg, WIDTH - RIGHT, HEIGHT - 6, "confidence, percent", "end", "title")
 
 
-def _reliability(row: RowResult, runs: Sequence[Calibration]) -> Reliability:
+def _reliability(row: RowResult, labels: int) -> Reliability:
+    runs = row.calibration
     before, after = [run.before for run in runs], [run.after for run in runs]
+    fitted = [run.temperature for run in runs if run.fitted]
     measures: list[tuple[str, Callable[[CalibrationFigures], float], Callable[[float], str]]] = [
         ("expected calibration error", lambda figures: figures.ece, _percent),
         ("negative log-likelihood, nats a text", lambda figures: figures.nll, "{:.4f}".format),
@@ -122,8 +127,8 @@ def _reliability(row: RowResult, runs: Sequence[Calibration]) -> Reliability:
     return Reliability(
         name=row.name,
         runs=len(runs),
-        temperature=_mean_and_sd([run.temperature for run in runs], "{:.3f}".format),
-        notes=_notes(runs),
+        temperature=_mean_and_sd(fitted, "{:.3f}".format) if fitted else "1 (not fitted)",
+        notes=_notes(row, labels),
         before=_diagram(row.name, "before", before),
         after=_diagram(row.name, "after temperature scaling", after),
         figures=[
@@ -139,13 +144,37 @@ def _diagram(name: str, title: str, runs: Sequence[CalibrationFigures]) -> Diagr
     return Diagram(title, ece, chart)
 
 
-def _notes(runs: Sequence[Calibration]) -> list[str]:
+def _notes(row: RowResult, labels: int) -> list[str]:
+    runs = row.calibration
     texts = sorted({run.validation_texts for run in runs})
     notes = [f"fitted on {' and '.join(f'{count:,}' for count in texts)} validation texts"]
-    if left := sum(not run.fitted for run in runs):
-        of = f" in {left} of {len(runs)} runs" if len(runs) > 1 else ""
-        notes.append(f"no temperature was best{of}, as when nothing in validation is wrong: left at 1")
+    if flat := sum(run.fitted and _mean_confidence(run.after) < 1 / labels + FLAT for run in runs):
+        notes.append(
+            f"hardly better than chance{_of(flat, runs)}: scaled, the predicted label's mean probability is "
+            f"less than {100 * FLAT:g} points above 1 / {labels}"
+        )
+    # Where something in validation is wrong, its likelihood has no best temperature at the top end alone.
+    accuracies = row.valid_metrics["accuracy"].values if "accuracy" in row.valid_metrics else ()
+    unfitted = [accuracy for run, accuracy in zip(runs, accuracies, strict=False) if not run.fitted]
+    if faultless := sum(accuracy == 1 for accuracy in unfitted):
+        notes.append(
+            f"nothing in validation is wrong{_of(faultless, runs)}, so no temperature is best: left at 1"
+        )
+    if chance := len(unfitted) - faultless:
+        notes.append(
+            f"no better than chance{_of(chance, runs)}: no temperature fits validation better than equal "
+            "probabilities of all labels: left at 1"
+        )
     return notes
+
+
+def _mean_confidence(figures: CalibrationFigures) -> float:
+    filled = [(part.count, part.confidence) for part in figures.bins if part.confidence is not None]
+    return sum(count * confidence for count, confidence in filled) / sum(count for count, _ in filled)
+
+
+def _of(some: int, runs: Sequence[Calibration]) -> str:
+    return f" in {some} of {len(runs)} runs" if len(runs) > 1 else ""
 
 
 def _percent(value: float) -> str:

@@ -60,18 +60,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class PublishedRow:
-    """One published number, as text."""
-
-    name: str
-    metric: str
-    value: str
-    source: str
-    verified: bool
-    note: str
-
-
-@dataclass(frozen=True)
 class Results:
     """The section; `low` and `high` are the scale of the strips of dots."""
 
@@ -81,8 +69,7 @@ class Results:
     high: str
     has_intervals: bool
     comparisons: list[Compared]
-    published: list[PublishedRow]
-    published_unit: str
+    published: table.Table
 
 
 def describe_results(record: Record) -> Results:
@@ -105,18 +92,7 @@ def describe_results(record: Record) -> Results:
         high=metric_text.shown_number(metrics[0], high, metric_text.decimals_of_bounds(metrics[0])),
         has_intervals=any(metric.interval for metric in main),
         comparisons=_comparisons(record.comparisons),
-        published=[
-            PublishedRow(
-                one.name,
-                metric_text.METRIC_TITLES.get(one.metric, one.metric),
-                _published_value(one.metric, one.value),
-                one.source,
-                one.verified,
-                one.note,
-            )
-            for one in record.published
-        ],
-        published_unit=table.published_table(record).header[-1],
+        published=table.published_table(record),
     )
 
 
@@ -148,10 +124,6 @@ def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Va
         "" if metric.sd is None else f"± {metric_text.shown_number(name, metric.sd)}",
         metric_text.shown_interval(name, metric.interval) if with_interval and metric.interval else "",
     )
-
-
-def _published_value(metric: str, value: float) -> str:
-    return metric_text.shown_number(metric, value).removesuffix("0")
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> list[Compared]:

@@ -83,15 +83,16 @@ def permutation_p(
 
     `first` and `second` are the runs of two rows, one a seed. Under the null hypothesis it does not matter
     which row an output came from: each permutation swaps, with probability 1/2, all runs' outputs on a
-    document together, and the statistic is the difference of the metric's means over the runs. Runs are
-    paired in order; a row of fewer runs repeats them. p is (r + 1) / (n + 1), where r of n permutations gave
-    a difference at least as large. Where so few documents differ that every permutation can be tried, it is
-    exact, r / n.
+    document together (for correlations on a common scale), and the statistic is the difference of the
+    metric's means over the runs. Runs are paired in order; a row of fewer runs repeats them. p is
+    (r + 1) / (n + 1), where r of n permutations gave a difference at least as large. Where so few documents
+    differ that every permutation can be tried, it is exact, r / n.
     """
     import numpy as np
 
     if permutations is None:
         permutations = PERMUTATIONS if first[0].is_quick(metric) else PERMUTATIONS_ONE_BY_ONE
+    first, second = ([run.to_swap(metric) for run in runs] for runs in (first, second))
     count = math.lcm(len(first), len(second))
     pairs = [(first[index % len(first)], second[index % len(second)]) for index in range(count)]
     differing = np.flatnonzero(np.any([one.differs(other) for one, other in pairs], axis=0))

@@ -1,4 +1,4 @@
-"""The results of a record as tables: Markdown for a README, plain text for a terminal.
+"""The results of a record as tables, and those as Markdown for a README.
 
 Rows stand in the order of the record and all look alike, also a model's row below a baseline's. What others
 published stands in a table of its own.
@@ -7,7 +7,7 @@ published stands in a table of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ulmfit.datasets.stages import Task
@@ -131,22 +131,20 @@ def _difference(row: RowResult, compared: dict[str, Comparison]) -> list[str]:
 
 def published_table(record: Record) -> Table:
     """Return what others reported for the data set, which is not from this run."""
-    plain = any(result.metric in PLAIN for result in record.published)
-    unit = "value" if plain else "percent"
+    plain = {result.metric in PLAIN for result in record.published}
+    unit = "percent" if plain == {False} else "value"
     header = ["published, not from this run", "metric", "source", "remarks", unit]
-    return Table(header, [_published_line(result) for result in record.published], text_columns=4)
+    mark = " %" if len(plain) > 1 else ""
+    return Table(header, [_published_line(result, mark) for result in record.published], text_columns=4)
 
 
-def _published_line(result: PublishedResult) -> list[str]:
+def _published_line(result: PublishedResult, mark: str) -> list[str]:
+    """Return the cells; `mark` stands behind a share."""
     remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
-    metric = METRIC_TITLES.get(result.metric, result.metric)
-    return [
-        result.name,
-        metric,
-        result.source,
-        "; ".join(remarks) or "–",
-        shown_number(result.metric, result.value),
-    ]
+    metric = METRIC_TITLES[result.metric]
+    value = shown_number(result.metric, result.value).removesuffix("0")
+    value += "" if result.metric in PLAIN else mark
+    return [result.name, metric, result.source, "; ".join(remarks) or "–", value]
 
 
 def language_model_table(record: Record) -> Table:
@@ -197,12 +195,40 @@ def caption(record: Record) -> str:
 def row_notes(record: Record) -> list[str]:
     """Return the remarks below the main table."""
     notes = [f"{row.name}: {note}" for row in record.rows for note in row.notes]
+    notes += _majority_note(record)
     compared = _compared(record).values()
     if any(one.within_seed_noise for one in compared):
         notes.append(f"{NOISE_MARK} {SEED_NOISE}")
-    if unknown := [one.row for one in compared if one.within_seed_noise is None]:
-        notes.append(f"seed noise unknown, a trained row has a single run: {'; '.join(unknown)}")
-    return notes
+    return notes + _unknown_noise(record, [one for one in compared if one.within_seed_noise is None])
+
+
+def _majority_note(record: Record) -> list[str]:
+    """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
+    from ulmfit.evaluation.metrics import majority_score
+
+    data = record.dataset
+    gold = next(([sum(line) for line in row.confusion[0]] for row in record.rows if row.confusion), None)
+    if data is None or not gold or not sum(gold):
+        return []
+    positive = data.labels.index(data.positive_label) if data.positive_label else None
+    least = majority_score(data.metric, gold, positive)
+    rows = [(row.name, row.metrics[data.metric].interval) for row in record.rows]
+    poor = [name for name, interval in rows if interval and interval[0] <= least]
+    shown = f"{METRIC_TITLES[data.metric]} {shown_number(data.metric, least)}"
+    return (
+        [f"not clearly better than always the most frequent label ({shown}): {'; '.join(poor)}"]
+        if poor
+        else []
+    )
+
+
+def _unknown_noise(record: Record, unknown: Sequence[Comparison]) -> list[str]:
+    """Name the trained rows whose single run leaves the noise of some differences unknown."""
+    single = {row.name for row in record.rows if row.runs == 1 and row.kind != "baseline"}
+    if reference := next((one.reference for one in unknown if one.reference in single), None):
+        return [f"seed noise of every difference unknown, the reference has a single run: {reference}"]
+    names = [one.row for one in unknown if one.row in single]
+    return [f"seed noise unknown, a trained row has a single run: {'; '.join(names)}"] if names else []
 
 
 def language_model_notes(record: Record) -> list[str]:
@@ -276,31 +302,13 @@ def markdown_table(record: Record) -> str:
         blocks += [escape(curve_caption(curve)), _markdown(Table(*curve_cells(curve), text_columns=1))]
     if record.language_models:
         blocks.append(_markdown(language_model_table(record)))
-    if remarks := _remarks(record):
-        blocks.append("\n".join(f"- {escape(remark)}" for remark in remarks))
+    if listed := remarks(record):
+        blocks.append("\n".join(f"- {escape(remark)}" for remark in listed))
     return "\n\n".join(blocks) + "\n"
 
 
-def text_table(record: Record) -> str:
-    """Return the same for a terminal: aligned columns, no markup, no control characters."""
-    blocks = []
-    if record.labels:
-        blocks.append("\n".join(f"[{line}]" for line in label_lines(record)))
-    blocks.append(caption(record))
-    if record.dataset:
-        blocks.append(_aligned(result_table(record)))
-    if record.published:
-        blocks.append(_aligned(published_table(record)))
-    for curve in record.curves:
-        blocks += [curve_caption(curve), _aligned(Table(*curve_cells(curve), text_columns=1))]
-    if record.language_models:
-        blocks.append(_aligned(language_model_table(record)))
-    if remarks := _remarks(record):
-        blocks.append("\n".join(remarks))
-    return "\n".join(_printable(line) for line in "\n\n".join(blocks).split("\n")) + "\n"
-
-
-def _remarks(record: Record) -> list[str]:
+def remarks(record: Record) -> list[str]:
+    """Return all that stands below the tables."""
     notes = row_notes(record) + language_model_notes(record) + leak_notes(record)
     return notes + data_check_notes(record.data_checks)
 
@@ -319,41 +327,3 @@ def _markdown_line(cells: Sequence[str]) -> str:
 def escape(text: str) -> str:
     """Show `text` as it is: no markup, no HTML, no new line."""
     return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", " ".join(text.split()))
-
-
-def _aligned(table: Table) -> str:
-    columns = [_decimals_aligned(column) for column in zip(*table.rows, strict=True)] if table.rows else []
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    lines = [[_printable(cell) for cell in row] for row in (table.header, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
-
-    def line(cells: Sequence[str]) -> str:
-        sides: list[Callable[[str, int], str]] = [str.ljust] * table.text_columns
-        sides += [str.rjust] * (len(cells) - table.text_columns)
-        padded = (side(cell, width) for side, cell, width in zip(sides, cells, widths, strict=True))
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(lines[0]), rule, *(line(row) for row in lines[1:])])
-
-
-_PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,]+†?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
-
-
-def _decimals_aligned(column: Sequence[str]) -> list[str]:
-    """Pad cells so that all means, standard deviations and intervals stand below each other."""
-    matches = [_PARTS.fullmatch(cell) for cell in column]
-    parts = [match.group("mean", "sd", "interval") if match else None for match in matches]
-    mean, sd, interval = (
-        max((len(part[place] or "") for part in parts if part), default=0) for place in range(3)
-    )
-    if not sd and not interval:
-        return list(column)
-    return [
-        f"{part[0]:>{mean}}{part[1] or '':{sd}}{part[2] or '':>{interval}}" if part else cell
-        for part, cell in zip(parts, column, strict=True)
-    ]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -18,9 +18,6 @@ from ulmfit.datasets.stages import METRICS_OF_TASK
 from ulmfit.errors import InputError
 from ulmfit.evaluation.metrics import score
 
-LOWER_IS_BETTER = frozenset({"hamming_loss", "mae", "rmse"})
-"""Of all other metrics more is better."""
-
 
 def scores(predictions: TaskPredictions, positive_label: str | None = None) -> dict[str, float]:
     """Return every metric that predictions of their kind have, headline metrics of the task among them.

@@ -290,3 +290,22 @@ def test_in_bf16_large_sums_saturate_and_nan_stays_nan() -> None:
     assert fast[2:, 2].isnan().all()
     assert fast.isfinite().sum() == fast.numel() - 3 * 20
     torch.testing.assert_close(fast, plain, equal_nan=True, atol=2e-2, rtol=0)
+
+
+@pytest.mark.skipif(not fused_steps.available(torch.bfloat16), reason="this processor has no AMX")
+@pytest.mark.parametrize(("rows", "columns", "width"), [(1, 4, 1), (33, 52, 31), (2300, 600, 40)])
+def test_weight_gradients_are_exact_sums_whatever_the_threads(rows: int, columns: int, width: int) -> None:
+    torch.manual_seed(rows)
+    d_gates, left = torch.randn(rows, columns).bfloat16(), torch.randn(rows, width).bfloat16()
+    mask = (torch.rand(columns, width) > 0.4).float()
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2, 7):
+            torch.set_num_threads(threads)
+            found.append(fused_steps.weight_gradient(d_gates, left, mask))
+    finally:
+        torch.set_num_threads(before)
+    exact = d_gates.double().t() @ left.double() * mask
+    assert relative_error(found[0], exact) < 1e-6
+    assert all(torch.equal(found[0], other) for other in found[1:])

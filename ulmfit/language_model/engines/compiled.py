@@ -109,8 +109,13 @@ class FusedKernels:
             pack.argtypes = [size, pointer, pointer, pointer, number]
         self.forward.argtypes = [*[size] * 3, *[pointer] * 4, size, size, pointer, number, pointer, number]
         self.backward.argtypes = [*[size] * 3, *[pointer] * 7, number, pointer, number]
+        self.weight_gradient = library.amx_weight_gradient
+        self.weight_gradient.argtypes = [*[size] * 3, *[pointer] * 5, number]
         for function in (self.pack_forward, self.pack_backward, self.forward, self.backward):
             function.restype = None
+        self.weight_gradient.restype = None
+        self.weight_gradient_space = library.amx_weight_gradient_space
+        self.weight_gradient_space.argtypes, self.weight_gradient_space.restype = [size, size, number], size
 
 
 @cache

@@ -202,10 +202,9 @@ class LSTMFunction(torch.autograd.Function):
         d_inputs = None
         if needs[0]:
             d_inputs = weights.inputs_back(len(d_gates))(d_gates).view_as(inputs)
-        d_input_weight = _weight_gradient(d_gates, inputs, cells.dtype) if needs[3] else None
-        d_recurrent = _weight_gradient(d_gates, outputs[:-1], cells.dtype) if needs[4] else None
-        if d_recurrent is not None and mask is not None:
-            d_recurrent *= mask
+        dtype, of_steps = cells.dtype, outputs[:-1].flatten(0, 1)
+        d_input_weight = _weight_gradient(d_gates, inputs.flatten(0, 1), None, dtype) if needs[3] else None
+        d_recurrent = _weight_gradient(d_gates, of_steps, mask, dtype) if needs[4] else None
         return d_inputs, d_hidden, d_cell, d_input_weight, d_recurrent, None, d_bias, d_bias, None
 
 
@@ -253,13 +252,16 @@ def _steps_back(
     return d_hidden, d_cell, d_biases.sum(0)
 
 
-def _weight_gradient(d_gates: Tensor, left: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the gradient (4H, K) of a weight that maps `left` (T, B, K) to gates (T * B, 4H).
+def _weight_gradient(d_gates: Tensor, left: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Return the gradient (4H, K) of a weight under a mask that maps `left` (T * B, K) to gates (T * B, 4H).
 
     In bf16 oneDNN takes twice as long for a left side that is transposed without having been copied. Of the
     two sides `left` is the smaller one to copy, and the result has to be turned round then.
     """
-    left = left.flatten(0, 1)
+    if fused_steps.available(left.dtype):
+        return fused_steps.weight_gradient(d_gates, left, mask).to(dtype)
     if left.dtype != torch.bfloat16:
-        return torch.mm(d_gates.t(), left).to(dtype)
-    return torch.mm(left.t().contiguous(), d_gates).t().contiguous().to(dtype)
+        gradient = torch.mm(d_gates.t(), left).to(dtype)
+    else:
+        gradient = torch.mm(left.t().contiguous(), d_gates).t().contiguous().to(dtype)
+    return gradient if mask is None else gradient.mul_(mask)

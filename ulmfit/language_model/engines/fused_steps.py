@@ -1,6 +1,6 @@
-"""The time steps of an LSTM layer by the kernels of `amx.cpp`, which exist for bf16 on processors with AMX.
+"""Time steps and weight gradients of an LSTM by the kernels of `amx.cpp`: bf16 on processors with AMX.
 
-Shapes: T tokens of a chunk, B batch, H units.
+Shapes: T tokens of a chunk, B batch, H units, K units or inputs.
 """
 
 from __future__ import annotations
@@ -106,6 +106,30 @@ def backward_steps(
         left.data_ptr(),
         torch.get_num_threads(),
     )
+
+
+def weight_gradient(d_gates: Tensor, left: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the gradient (4H, K) in fp32 of a weight under a mask that maps `left` (T * B, K) to gates.
+
+    `d_gates` (T * B, 4H) are the gates' gradients.
+    """
+    rows, columns, width = len(d_gates), d_gates.shape[1], left.shape[1]
+    threads = torch.get_num_threads()
+    result = torch.empty(columns, width)
+    space = large_empty(d_gates, _kernels().weight_gradient_space(rows, width, threads) // 2)
+    mask = None if mask is None else mask.float().contiguous()
+    _kernels().weight_gradient(
+        rows,
+        columns,
+        width,
+        d_gates.data_ptr(),
+        left.data_ptr(),
+        None if mask is None else mask.data_ptr(),
+        result.data_ptr(),
+        space.data_ptr(),
+        threads,
+    )
+    return result
 
 
 def _kernels() -> FusedKernels:

@@ -236,7 +236,7 @@ def test_a_profile_names_all_parts_and_adds_up(
     with monkeypatch.context() as patches:
         # The marks on these stay for the rest of a process.
         patches.setattr(Guard, "step", Guard.step)
-        for name in ("forward_steps", "backward_steps"):
+        for name in ("forward_steps", "backward_steps", "weight_gradient"):
             patches.setattr(fused_steps, name, getattr(fused_steps, name))
         found = figures_of(tokens, job("ours", precision, profile=True), tmp_path, monkeypatch, capsys)
     fused = precision == "bf16" and fused_steps.available(torch.bfloat16)

@@ -45,8 +45,8 @@ def mark_parts(model: TextClassifier) -> None:
 
 def kind_in_documents(architecture: Architecture, batch_size: int, event: Event) -> str:
     """Return what an event inside of a layer does, told by the shapes of matrix products."""
-    if event.name == FUSED:
-        return FUSED
+    if event.name in (FUSED, GRADIENTS):
+        return event.name
     both = operands(event)
     if both is None:
         return OTHER

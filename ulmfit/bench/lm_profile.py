@@ -43,7 +43,8 @@ RECURRENT, FUSED, INPUTS, GRADIENTS, OTHER = (
 )
 PACKED_PRODUCT = "mkldnn::_linear_pointwise"
 """What our CPU engine multiplies with: by a weight in the blocks of oneDNN."""
-PRODUCTS = frozenset({"aten::mm", "aten::addmm", PACKED_PRODUCT})
+ADDING_PRODUCT = "aten::addmm"
+PRODUCTS = frozenset({"aten::mm", ADDING_PRODUCT, PACKED_PRODUCT})
 
 Rows = dict[str, float]
 """Milliseconds a step of every part."""
@@ -88,6 +89,7 @@ def mark_fused_steps() -> None:
     """Let the profiler see the kernels that are no operations of torch's, as events of a layer."""
     for name in ("forward_steps", "backward_steps"):
         _recorded(fused_steps, name, FUSED)
+    _recorded(fused_steps, "weight_gradient", GRADIENTS)
 
 
 def _recorded(owner: Any, name: str, event: str) -> None:
@@ -189,17 +191,17 @@ def _backward_number(event: Event | None) -> int:
 
 def operands(event: Event) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Return the shapes of a matrix product's two sides; None for any other event."""
-    if event.name not in PRODUCTS or len(event.shapes) < 2:
+    if event.name not in PRODUCTS or len(event.shapes) < 2 + (event.name == ADDING_PRODUCT):
         return None
-    # The operands come last, after the bias that `addmm` adds; a packed one comes first.
-    left, right = event.shapes[:2] if event.name == PACKED_PRODUCT else event.shapes[-2:]
+    # `addmm` has a bias before its operands; after them may come a tensor for the result.
+    left, right = event.shapes[1:3] if event.name == ADDING_PRODUCT else event.shapes[:2]
     return left, right
 
 
 def kind_in_a_stream(sizes: Sizes, event: Event) -> str:
     """Return what an event inside of a layer of a language model does."""
-    if event.name == FUSED:
-        return FUSED
+    if event.name in (FUSED, GRADIENTS):
+        return event.name
     both = operands(event)
     if both is None:
         return OTHER

@@ -1,4 +1,4 @@
-"""The kernels of `kernels.cpp` and `amx.cpp`: compiled on first use, called through ctypes.
+"""The kernels of the C++ files beside this one: compiled on first use, called through ctypes.
 
 The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; where
 that cannot be written, or others may write to it, every process compiles it anew. It uses no header of torch,
@@ -32,8 +32,10 @@ COMPILERS = ("g++", "clang++", "c++")
 HUGE_PAGE, MADV_HUGEPAGE = 2 << 20, 14  # Linux's
 SECONDS_TO_COMPILE = 120
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "amx.cpp"))
-HEADERS = (Path(__file__).with_name("threads.h"),)
+SOURCES = tuple(
+    Path(__file__).with_name(name) for name in ("kernels.cpp", "amx_steps.cpp", "amx_gradients.cpp")
+)
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("threads.h", "amx.h"))
 
 
 class KernelsUnavailable(Exception):

@@ -1,4 +1,4 @@
-"""Time steps and weight gradients of an LSTM by the kernels of `amx.cpp`: bf16 on processors with AMX.
+"""Time steps and weight gradients of an LSTM by the kernels of `amx_*.cpp`: bf16 with AMX.
 
 Shapes: T tokens of a chunk, B batch, H units, K units or inputs.
 """

@@ -1,81 +1,24 @@
-// An LSTM layer in bfloat16 on processors with AMX, for `fused_steps.py`. In its time steps the recurrent product
-// stays in tile registers and the first cache until the cell has used it; the gradient of a weight is summed in
-// float and leaves them once.
+// The time steps of an LSTM layer in bfloat16 on processors with AMX, for `fused_steps.py`: a step's recurrent
+// product stays in tile registers and the first cache until the cell has used it.
 //
 // Shapes: T steps, B rows of a batch, H units, U = ceil(H / 16) blocks of units. The steps divide the blocks
 // among threads, which meet after every step. A thread computes its columns whatever the others do, and a row
-// whatever the other rows hold: the number of threads and the batch change no result.
-//
-// The left side of a product lies in tiles of 16 rows by 32 columns, a kilobyte each, [row tile][column tile];
-// the columns of a gate begin at a multiple of 16. A packed weight lies in the order in which it is read:
-// pairs of tiles of 32 rows by 16 columns, the rows in twos as the instruction wants them.
+// whatever the other rows hold: the number of threads and the batch change no result. In a left side the columns
+// of a gate begin at a multiple of 16.
 
-#include <cstdint>
+#include "amx.h"
 
-#if defined(__linux__) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && \
-    defined(__AVX512VL__) && defined(__AVX512BW__)
+#ifdef ULMFIT_AMX
 
-#include <immintrin.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <climits>
 #include <cstring>
 #include <initializer_list>
 
-#include "threads.h"
+using namespace amx;
+using threads::in_team;
 
 namespace {
 
-using threads::in_team;
-
-constexpr int64_t WIDTH = 16, DEPTH = 32, TILE = WIDTH * DEPTH, GROUP = 2 * WIDTH;
 constexpr int64_t LINE = 64, STAYS = 1 << 20;  // bytes
-constexpr int64_t PANEL_PAIRS = 8, PANEL_DEPTH = 70;  // a panel has 1.1 MB
-constexpr int SPINS = 2000;
-
-inline int64_t tiles(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
-// All threads wait until the last one has come. One that waits for long sleeps: the others may want its processor.
-class Barrier {
-    std::atomic<int> arrived{0}, round{0}, asleep{0};
-    static_assert(sizeof(std::atomic<int>) == sizeof(int), "the system waits for an int to change");
-
-    void call(int operation, int value) {
-        syscall(SYS_futex, reinterpret_cast<int *>(&round), operation | FUTEX_PRIVATE_FLAG, value, nullptr, nullptr, 0);
-    }
-
-  public:
-    void wait(int team) {
-        int now = round.load(std::memory_order_acquire);
-        if (arrived.fetch_add(1, std::memory_order_acq_rel) == team - 1) {
-            arrived.store(0, std::memory_order_relaxed);
-            round.store(now + 1);
-            if (asleep.load()) call(FUTEX_WAKE, INT_MAX);
-            return;
-        }
-        for (int turns = 0; turns < SPINS; ++turns) {
-            if (round.load(std::memory_order_acquire) != now) return;
-            _mm_pause();
-        }
-        ++asleep;
-        while (round.load() == now) call(FUTEX_WAIT, now);
-        --asleep;
-    }
-};
-
-// Tile registers 0 to 3 hold sums, 4 and 5 the left side, 6 and 7 the weight: all 16 rows of 64 bytes.
-struct Tiles {
-    Tiles() {
-        alignas(64) uint8_t palette[64] = {};
-        palette[0] = 1;
-        for (int tile = 0; tile < 8; ++tile) palette[16 + 2 * tile] = 64, palette[48 + tile] = 16;
-        _tile_loadconfig(palette);
-    }
-    ~Tiles() { _tile_release(); }
-};
 
 // Fetches what will be read next into the second cache, a part at a time: from further away a weight comes at half
 // of the speed that the memory has, if nobody asks for it before.
@@ -93,68 +36,6 @@ struct Fetching {
         for (int64_t line = 0; line < lines; ++line, next += LINE) _mm_prefetch(next, _MM_HINT_T1);
     }
 };
-
-struct Nothing {
-    void part() {}
-};
-
-// sums (32, 32) = left, one or two row tiles that are `next` elements apart, times a packed weight of `depth`
-// pairs of tiles. The vector units do something else meanwhile, a part after each pair: tiles have units of
-// their own, and wait for memory.
-template <class Fetch, class Meanwhile>
-inline void multiply(const uint16_t *left, int64_t next, bool both, const uint16_t *weight, int64_t depth,
-                     float *sums, Fetch &fetching, Meanwhile &meanwhile) {
-    _tile_zero(0);
-    _tile_zero(1);
-    if (both) {
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int64_t k = 0; k < depth; ++k, left += TILE, weight += 2 * TILE) {
-            _tile_loadd(6, weight, 64);
-            _tile_loadd(4, left, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, weight + TILE, 64);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_loadd(5, left + next, 64);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-            fetching.part();
-            meanwhile.part();
-        }
-        _tile_stored(2, sums + WIDTH * GROUP, GROUP * 4);
-        _tile_stored(3, sums + WIDTH * GROUP + WIDTH, GROUP * 4);
-    } else {
-        for (int64_t k = 0; k < depth; ++k, left += TILE, weight += 2 * TILE) {
-            _tile_loadd(4, left, 64);
-            _tile_loadd(6, weight, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, weight + TILE, 64);
-            _tile_dpbf16ps(1, 4, 7);
-            fetching.part();
-            meanwhile.part();
-        }
-    }
-    _tile_stored(0, sums, GROUP * 4);
-    _tile_stored(1, sums + WIDTH, GROUP * 4);
-}
-
-typedef __m512 Floats;
-
-inline Floats floats(float value) { return _mm512_set1_ps(value); }
-
-inline Floats widened(__m256i values) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
-}
-
-inline Floats load(const uint16_t *place, __mmask16 mask) {
-    return widened(_mm256_maskz_loadu_epi16(mask, place));
-}
-
-inline __m256i rounded(Floats values) { return (__m256i)_mm512_cvtneps_pbh(values); }
-
-inline void store(uint16_t *place, __mmask16 mask, Floats values) {
-    _mm256_mask_storeu_epi16(place, mask, rounded(values));
-}
 
 // exp(-factor * x), not above 2^62, so that a product of two is finite: a polynomial for 2^f with 0 <= f < 1,
 // right to 2e-7, and a power of two. The order of min's operands lets NaN through.
@@ -189,11 +70,6 @@ inline Floats gated(Floats x, Floats y) {
     Floats power = exponential_of_minus(y, 2);
     Floats both = _mm512_mul_ps(one_plus(exponential_of_minus(x, 1)), one_plus(power));
     return _mm512_mul_ps(one_minus(power), reciprocal(both));
-}
-
-inline __mmask16 within(int64_t block, int64_t units) {
-    int64_t left = units - block * WIDTH;
-    return left >= WIDTH ? 0xffff : left <= 0 ? 0 : uint16_t((1u << left) - 1);
 }
 
 // Where a row's 16 columns from `column` on lie in the tiles of a left side with `depth` column tiles.
@@ -305,57 +181,6 @@ struct BackwardCells {
 inline Floats masked(const float *weight, const float *mask, int64_t at, __mmask16 inside) {
     Floats values = _mm512_maskz_loadu_ps(inside, weight + at);
     return mask == nullptr ? values : _mm512_mul_ps(values, _mm512_maskz_loadu_ps(inside, mask + at));
-}
-
-// Swap the rows and columns of 16 by 16 values.
-inline void transpose(Floats *rows) {
-    Floats other[16];
-    for (int i = 0; i < 16; i += 2) {
-        other[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
-        other[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
-    }
-    auto low = [](Floats a, Floats b) {
-        return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-    };
-    auto high = [](Floats a, Floats b) {
-        return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
-    };
-    // From here on quarter q of row 4i + j holds column 4q + j of rows 4i to 4i + 3.
-    for (int i = 0; i < 16; i += 4) {
-        rows[i] = low(other[i], other[i + 2]);
-        rows[i + 1] = high(other[i], other[i + 2]);
-        rows[i + 2] = low(other[i + 1], other[i + 3]);
-        rows[i + 3] = high(other[i + 1], other[i + 3]);
-    }
-    constexpr int EVEN = 0x88, ODD = 0xdd;  // quarters 0 and 2 of both, or 1 and 3
-    for (int j = 0; j < 4; ++j) {
-        other[j] = _mm512_shuffle_f32x4(rows[j], rows[4 + j], EVEN);
-        other[4 + j] = _mm512_shuffle_f32x4(rows[j], rows[4 + j], ODD);
-        other[8 + j] = _mm512_shuffle_f32x4(rows[8 + j], rows[12 + j], EVEN);
-        other[12 + j] = _mm512_shuffle_f32x4(rows[8 + j], rows[12 + j], ODD);
-    }
-    for (int j = 0; j < 4; ++j) {
-        rows[j] = _mm512_shuffle_f32x4(other[j], other[8 + j], EVEN);
-        rows[8 + j] = _mm512_shuffle_f32x4(other[j], other[8 + j], ODD);
-        rows[4 + j] = _mm512_shuffle_f32x4(other[4 + j], other[12 + j], EVEN);
-        rows[12 + j] = _mm512_shuffle_f32x4(other[4 + j], other[12 + j], ODD);
-    }
-}
-
-// 16 columns of 32 rows of a matrix (R, C), the rows in twos: what the instruction wants of a right side.
-inline void in_twos(const uint16_t *matrix, int64_t R, int64_t C, int64_t row, int64_t block, Floats *to) {
-    __mmask16 mask = within(block, C);
-    for (int64_t r = 0; r < WIDTH; ++r, row += 2) {
-        __mmask16 first = row < R ? mask : 0, second = row + 1 < R ? mask : 0;
-        const uint16_t *from = matrix + row * C + block * WIDTH;
-        __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first, from));
-        __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second, second ? from + C : from));
-        to[r] = _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-    }
-}
-
-inline void store_rows(uint16_t *to, const Floats *rows) {
-    for (int64_t r = 0; r < WIDTH; ++r) _mm512_storeu_ps(to + r * DEPTH, rows[r]);
 }
 
 }  // namespace
@@ -529,67 +354,6 @@ void amx_backward(int64_t T, int64_t B, int64_t H, uint16_t *gates, const uint16
             }
             cells_of_last.finish();
             barrier.wait(team);
-        }
-    });
-}
-
-// How many bytes of working space `amx_weight_gradient` needs.
-int64_t amx_weight_gradient_space(int64_t R, int64_t K, int threads) {
-    return (tiles(K, WIDTH) * tiles(R, DEPTH) + threads * PANEL_PAIRS * PANEL_DEPTH * 2) * TILE * 2;
-}
-
-// result (N, K) = the transpose of gates' gradients (R, N) times what the weight was multiplied with (R, K), times
-// a mask or none. All threads transpose the latter into tiles; then each has columns of its own, which it takes
-// in panels that its second cache holds.
-void amx_weight_gradient(int64_t R, int64_t N, int64_t K, const uint16_t *d_gates, const uint16_t *left,
-                         const float *mask, float *result, uint16_t *space, int threads) {
-    int64_t depth = tiles(R, DEPTH), blocks = tiles(K, WIDTH), pairs = tiles(N, GROUP);
-    Barrier barrier;
-    in_team(threads, [=, &barrier](int thread, int team) {
-        Tiles configured;
-        Nothing nothing;
-        Floats rows[WIDTH];
-        alignas(64) float sums[GROUP * GROUP];
-        for (int64_t k = depth * thread / team; k < depth * (thread + 1) / team; ++k)
-            for (int64_t block = 0; block < blocks; ++block) {
-                in_twos(left, R, K, k * DEPTH, block, rows);
-                transpose(rows);
-                store_rows(space + (block * depth + k) * TILE, rows);
-            }
-        barrier.wait(team);
-        uint16_t *panel = space + (blocks * depth + thread * PANEL_PAIRS * PANEL_DEPTH * 2) * TILE;
-        int64_t end = pairs * (thread + 1) / team;
-        for (int64_t first = pairs * thread / team; first < end; first += PANEL_PAIRS) {
-            int64_t last = first + PANEL_PAIRS < end ? first + PANEL_PAIRS : end;
-            for (int64_t start = 0; start < depth; start += PANEL_DEPTH) {
-                int64_t count = depth - start < PANEL_DEPTH ? depth - start : PANEL_DEPTH;
-                for (int64_t k = 0; k < count; ++k)  // a row's columns together, as they lie in memory
-                    for (int64_t column = 0; column < 2 * (last - first); ++column) {
-                        in_twos(d_gates, R, N, (start + k) * DEPTH, first * 2 + column, rows);
-                        store_rows(panel + (column / 2 * count * 2 + k * 2 + column % 2) * TILE, rows);
-                    }
-                for (int64_t block = 0; block < blocks; block += 2)
-                    for (int64_t pair = first; pair < last; ++pair) {
-                        multiply(space + (block * depth + start) * TILE, depth * TILE, block + 1 < blocks,
-                                 panel + (pair - first) * count * 2 * TILE, count, sums, nothing, nothing);
-                        for (int64_t part = 0; part < 4; ++part) {
-                            int64_t columns = block + part / 2, n = (pair * 2 + part % 2) * WIDTH;
-                            __mmask16 inside = within(columns, K);
-                            if (!inside) continue;
-                            for (int64_t r = 0; r < WIDTH; ++r)
-                                rows[r] = _mm512_load_ps(sums + (part / 2 * WIDTH + r) * GROUP + part % 2 * WIDTH);
-                            transpose(rows);
-                            for (int64_t r = 0; r < WIDTH && n + r < N; ++r) {
-                                float *to = result + (n + r) * K + columns * WIDTH;
-                                Floats sum = rows[r];
-                                if (start) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(inside, to));
-                                if (mask != nullptr && start + count == depth)
-                                    sum = _mm512_mul_ps(sum, _mm512_maskz_loadu_ps(inside, mask + (to - result)));
-                                _mm512_mask_storeu_ps(to, inside, sum);
-                            }
-                        }
-                    }
-            }
         }
     });
 }

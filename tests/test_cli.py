@@ -249,7 +249,8 @@ def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path:
     other.write_text(RECIPE.read_text("utf-8").replace('"test/tiny"', '"test/other"'), encoding="utf-8")
     status, output, errors = ulmfit("report", RECIPE, other, "--runs", finished)
     assert status == 0, errors
-    assert output.count("report: ") == 2 and "leaderboard: " in output
+    assert sum(line.startswith("report: ") for line in output.splitlines()) == 2
+    assert "leaderboard: " in output
     board = (finished / "leaderboard.md").read_text("utf-8")
     assert "[test/tiny](test/tiny/record.json)" in board and "[test/other](test/other/record.json)" in board
     assert board.count("| ULMFiT, forward (tiny) |") == 1, "equal stages of two recipes are one model"

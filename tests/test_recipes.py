@@ -130,7 +130,9 @@ def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> Non
     recipe = with_small_files(recipe, tmp_path / recipe.name.split("/")[-1])
     last = list(recipe.presets)[-1]
     sizes = ("corpus.dump.articles=20", "dataset.train=40") if path.parent.name == "toy" else ()
-    recipe = recipe.changed(preset=last, seeds=(0,)).with_overrides([*TINY, *sizes])
+    train_sizes = (20, "all") if recipe.train_sizes else ()
+    recipe = recipe.changed(preset=last, seeds=(0,), train_sizes=train_sizes)
+    recipe = recipe.with_overrides([*TINY, *sizes])
     folder = driver.run(recipe, tmp_path / "runs")
     assert folder is not None
     record = read_json(folder / "record.json")

@@ -106,16 +106,16 @@ def test_a_manifest_tells_peak_memory_and_what_was_left_out(
 def test_no_two_epochs_of_a_run_see_the_same_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ulmfit.classifier.loader import DocumentLoader
 
-    orders = []
+    orders: dict[int, tuple[int, ...]] = {}
     plain = DocumentLoader.order
 
     def remembered(self: DocumentLoader, epoch: int) -> list[numpy.ndarray]:
         order = plain(self, epoch)
         if self.shuffled:
-            orders.append(tuple(numpy.concatenate(order).tolist()))
+            orders[epoch] = tuple(numpy.concatenate(order).tolist())
         return order
 
     monkeypatch.setattr(DocumentLoader, "order", remembered)
     phases = tuple(Phase(epochs=epochs, learning_rate=1e-2) for epochs in (1, 2, 1))
     Runner(tmp_path).build(tiny_classifier(phases=phases))
-    assert len(orders) == len(set(orders)) == 4
+    assert len(orders) == len(set(orders.values())) == 4

@@ -239,6 +239,8 @@ class Recipe(Settings):
             if not separator:
                 raise InputError(f"--set {override}: expected FIELD=VALUE, such as pretrain.batch_size=32")
             names = path.strip().split(".")
+            if names[0] == "overrides":
+                raise InputError(f"--set {override}: overrides are what --set itself writes")
             if names[0] in Preset.model_fields:
                 names = ["presets", recipe.preset_name, *names]
             recipe = _replaced(recipe, names, text.strip(), override)

@@ -69,7 +69,10 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
 
 def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
     """Return name and key of the stages that a record was made from, which is written beside it."""
-    outputs = read_json(fingerprint)["outputs"]
+    try:
+        outputs = dict(read_json(fingerprint)["outputs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{fingerprint}: expected the stages that a record was made from") from error
     return [(name, key) for name, _, key in (stage.rpartition("/") for stage in outputs)]
 
 

@@ -309,3 +309,30 @@ def test_weight_gradients_are_exact_sums_whatever_the_threads(rows: int, columns
     exact = d_gates.double().t() @ left.double() * mask
     assert relative_error(found[0], exact) < 1e-6
     assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.usefixtures("bf16_steps")
+@pytest.mark.parametrize(("time", "batch"), [(4, 0), (0, 3)])
+def test_nothing_to_read_gives_nothing_and_gradients_of_zero(time: int, batch: int) -> None:
+    layer = WeightDropLSTM(8, 1152)  # weights that no cache holds: they are fetched ahead
+    state = tuple(torch.randn_like(part) for part in layer.initial_state(batch))
+    output, (hidden, cell) = layer(torch.randn(time, batch, 8), state, None, Compute(torch.bfloat16, "fast"))
+    assert output.shape == (time, batch, 1152)
+    torch.testing.assert_close(cell, state[1])
+    (output.float().sum() + hidden.float().sum() + cell.sum()).backward()
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in layer.parameters())
+
+
+@pytest.mark.usefixtures("bf16_steps")
+def test_parameters_of_64_bits_compute_in_bf16_too() -> None:
+    torch.manual_seed(4)
+    layer, inputs = WeightDropLSTM(5, 20), torch.randn(3, 2, 5)
+    state, compute = layer.initial_state(2), Compute(torch.bfloat16, "fast")
+    expected, _ = layer(inputs, state, None, compute)
+    layer.double()
+    output, _ = layer(inputs.double(), tuple(part.double() for part in state), None, compute)
+    output.double().sum().backward()
+    torch.testing.assert_close(output, expected)
+    assert {parameter.grad.dtype for parameter in layer.parameters() if parameter.grad is not None} == {
+        torch.float64
+    }

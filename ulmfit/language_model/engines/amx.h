@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #if defined(__linux__) && defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && \
-    defined(__AVX512VL__) && defined(__AVX512BW__)
+    defined(__AVX512VL__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
 
 #define ULMFIT_AMX
 
@@ -64,6 +64,7 @@ struct Tiles {
         alignas(64) uint8_t palette[64] = {};
         palette[0] = 1;
         for (int tile = 0; tile < 8; ++tile) palette[16 + 2 * tile] = 64, palette[48 + tile] = 16;
+        asm volatile("" ::: "memory");  // not every compiler knows that all of the palette is read
         _tile_loadconfig(palette);
     }
     ~Tiles() { _tile_release(); }

@@ -250,6 +250,7 @@ void amx_pack_backward(int64_t H, const float *weight, const float *mask, uint16
 void amx_forward(int64_t T, int64_t B, int64_t H, uint16_t *gates, const uint16_t *packed, const float *bias,
                  float *cells, int64_t entries, int64_t first, uint16_t *outputs, int keeps, uint16_t *left,
                  int threads) {
+    if (T == 0 || B == 0) return;
     int64_t blocks = tiles(H, WIDTH), depth = tiles(H, DEPTH), size = tiles(B, WIDTH) * depth * TILE;
     Barrier barrier;
     in_team(threads, [=, &barrier](int thread, int team) {
@@ -307,6 +308,7 @@ void amx_forward(int64_t T, int64_t B, int64_t H, uint16_t *gates, const uint16_
 void amx_backward(int64_t T, int64_t B, int64_t H, uint16_t *gates, const uint16_t *packed, const float *cells,
                   const uint16_t *d_outputs, uint16_t *d_hidden, float *d_cell, float *d_bias, int wants_first,
                   uint16_t *left, int threads) {
+    if (T == 0 || B == 0) return;
     int64_t blocks = tiles(H, WIDTH), pairs = tiles(blocks, 2), depth = tiles(4 * blocks * WIDTH, DEPTH);
     int64_t size = tiles(B, WIDTH) * depth * TILE;
     Barrier barrier;

@@ -31,7 +31,9 @@ class CastWeights:
     def __init__(
         self, input_weight: Tensor, recurrent_weight: Tensor, bias: Tensor, dtype: torch.dtype
     ) -> None:
-        self.dtype, self.bias = dtype, bias.detach()
+        self.dtype = dtype
+        # The cell is computed in fp32 where activations have 16 bits, whatever the parameters have.
+        self.bias = bias.detach().to(torch.float32 if dtype == torch.bfloat16 else dtype)
         self.input = input_weight.detach().to(dtype)
         self.fused = fused_steps.available(dtype)
         self._recurrent = recurrent_weight.detach()

@@ -8,7 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ulmfit.language_model.engines.compiled import FusedKernels, fused_kernels, large_empty
+from ulmfit.language_model.engines.compiled import (
+    FusedKernels,
+    fused_kernels,
+    kernels_or_none,
+    large_empty,
+)
 
 BLOCK, TILE_COLUMNS, TILE_ROWS = 16, 32, 16
 
@@ -36,7 +41,9 @@ class FusedWeight:
 
 def available(dtype: torch.dtype) -> bool:
     """Return whether steps can be fused here for activations of this type."""
-    return dtype == torch.bfloat16 and fused_kernels() is not None
+    if dtype != torch.bfloat16 or kernels_or_none() is None:
+        return False
+    return fused_kernels() is not None
 
 
 def forward_steps(
@@ -114,6 +121,8 @@ def weight_gradient(d_gates: Tensor, left: Tensor, mask: Tensor | None) -> Tenso
     `d_gates` (T * B, 4H) are the gates' gradients.
     """
     rows, columns, width = len(d_gates), d_gates.shape[1], left.shape[1]
+    if not rows:
+        return torch.zeros(columns, width)
     threads = torch.get_num_threads()
     result = torch.empty(columns, width)
     space = large_empty(d_gates, _kernels().weight_gradient_space(rows, width, threads) // 2)

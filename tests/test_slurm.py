@@ -171,7 +171,7 @@ def test_a_running_job_is_found_again_and_not_submitted_twice(tmp_path: Path) ->
     first.wait()  # its output does not end: the job, which goes on, has inherited the pipes
     second = submit(tmp_path, 0, gate)
     assert second.stdout is not None
-    assert second.stdout.readline().startswith(f"slow_pretrain: job {job} is building")
+    assert second.stdout.readline().startswith(f"slow_pretrain (forward): job {job} is building")
     gate.unlink()
     output, errors = second.communicate(timeout=300)
     assert f"done by job {job}" in output, errors

@@ -189,7 +189,7 @@ def test_a_whole_recipe_under_torchrun(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum("tokenizer (unigram, 80): started" in line for line in lines) == 1
-    assert sum("report: " in line for line in lines) == 1
+    assert sum(line.startswith("report: ") for line in lines) == 1
     machines = {
         path.parent.parent.name: read_json(path)["machine"].get("processes")
         for path in tmp_path.glob("stages/*/*/manifest.json")

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cli_for_tests import ENVIRONMENT, RECIPE
 from launch_stages import PAUSE, is_alive, ranks_of, slow_pretrain
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
@@ -19,12 +20,10 @@ from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.launch import LaunchingRunner, _root_cause, is_lost_connection, trains_together, wanted_processes
 
-TESTS = Path(__file__).parent
-RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
 PROGRAM = """
 from pathlib import Path
 import typer
+from cli_for_tests import ENVIRONMENT, RECIPE, TESTS
 from launch_stages import slow_pretrain
 from ulmfit.cli_errors import guarded
 from ulmfit.launch import LaunchingRunner

@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy
 import pandas
 import pytest
+from cli_for_tests import RECIPE, start, ulmfit
 from pydantic import ValidationError
 from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
-from test_cli import RECIPE, start, ulmfit
 
 from ulmfit import driver
 from ulmfit.classifier.predictions import average, read_predictions

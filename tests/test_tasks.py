@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
+from cli_for_tests import start, ulmfit
 from sklearn.metrics import f1_score
 from stages_for_tests import hash_of, invented_text
-from test_cli import start, ulmfit
 
 from ulmfit.classifier.multi_label import indicators, tune_thresholds
 from ulmfit.evaluation.record import Record, read_record

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_for_tests import RECIPE, TESTS, ulmfit
 from evaluation.samples import made_up_language_model, made_up_record
 
 from ulmfit import verify
@@ -23,16 +21,12 @@ from ulmfit.files import read_json, write_json
 from ulmfit.recipe import load_recipe
 from ulmfit.runner import Runner
 
-TESTS = Path(__file__).parent
-RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
 SMALL = ("--preset", "forward", "--seeds", "0,1", "--set", "classifier.phases=[{}]")
 
 
-def ulmfit(*arguments: object) -> tuple[int, list[str], str]:
-    program = [sys.executable, "-m", "ulmfit.cli", *map(str, arguments)]
-    done = subprocess.run(program, capture_output=True, text=True, env=ENVIRONMENT, timeout=200)
-    return done.returncode, done.stdout.splitlines(), done.stderr
+def in_lines(*arguments: object) -> tuple[int, list[str], str]:
+    status, output, errors = ulmfit(*arguments)
+    return status, output.splitlines(), errors
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +55,14 @@ def verified(finished: Path, tmp_path: Path) -> Callable[..., tuple[int, list[st
 
     def call(content: dict[str, Any], *options: object) -> tuple[int, list[str], str]:
         write_json(tmp_path / "record.json", content)
-        return ulmfit("verify", tmp_path / "record.json", "--recipe", RECIPE, "--runs", finished, *options)
+        return in_lines("verify", tmp_path / "record.json", "--recipe", RECIPE, "--runs", finished, *options)
 
     return call
 
 
 def test_a_record_is_repeated_to_the_bit_in_a_folder_of_its_own(finished: Path, tmp_path: Path) -> None:
     record = path_of_record(finished)
-    status, lines, errors = ulmfit("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
+    status, lines, errors = in_lines("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
     assert status == 0, errors
     assert not any(line.startswith("used again") for line in lines)
     assert lines[-1].startswith("repeated: of ") and lines[-1].endswith("none outside")

@@ -83,33 +83,25 @@ inline void multiply(const uint16_t *left, int64_t next, bool both, const uint16
                      float *sums, Fetch &fetching, Meanwhile &meanwhile) {
     _tile_zero(0);
     _tile_zero(1);
-    if (both) {
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int64_t k = 0; k < depth; ++k, left += TILE, weight += 2 * TILE) {
-            _tile_loadd(6, weight, 64);
-            _tile_loadd(4, left, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, weight + TILE, 64);
-            _tile_dpbf16ps(1, 4, 7);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t k = 0; k < depth; ++k, left += TILE, weight += 2 * TILE) {
+        _tile_loadd(6, weight, 64);
+        _tile_loadd(4, left, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, weight + TILE, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        if (both) {
             _tile_loadd(5, left + next, 64);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
-            fetching.part();
-            meanwhile.part();
         }
+        fetching.part();
+        meanwhile.part();
+    }
+    if (both) {
         _tile_stored(2, sums + WIDTH * GROUP, GROUP * 4);
         _tile_stored(3, sums + WIDTH * GROUP + WIDTH, GROUP * 4);
-    } else {
-        for (int64_t k = 0; k < depth; ++k, left += TILE, weight += 2 * TILE) {
-            _tile_loadd(4, left, 64);
-            _tile_loadd(6, weight, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, weight + TILE, 64);
-            _tile_dpbf16ps(1, 4, 7);
-            fetching.part();
-            meanwhile.part();
-        }
     }
     _tile_stored(0, sums, GROUP * 4);
     _tile_stored(1, sums + WIDTH, GROUP * 4);

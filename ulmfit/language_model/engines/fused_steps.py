@@ -5,6 +5,8 @@ Shapes: T tokens of a chunk, B batch, H units, K units or inputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -28,10 +30,7 @@ class FusedWeight:
         rows = -(-blocks // 2) * 2 if back else 4 * blocks
         self.packed = large_empty(recurrent, rows * self.depth, TILE_COLUMNS * BLOCK, dtype=torch.bfloat16)
         pack = _kernels().pack_backward if back else _kernels().pack_forward
-        weight = recurrent.float().contiguous()
-        mask = None if mask is None else mask.float().contiguous()
-        mask_at = None if mask is None else mask.data_ptr()
-        pack(self.units, weight.data_ptr(), mask_at, self.packed.data_ptr(), torch.get_num_threads())
+        _call(pack, self.units, _plain(recurrent), _plain(mask), self.packed)
 
     def left_sides(self, batch: int) -> Tensor:
         """Return the working space of a product for two steps in turn; what is not written has to be zero."""
@@ -62,22 +61,9 @@ def forward_steps(
     inputs' part, receive the sums before activation where a backward pass `keeps` them.
     """
     time, batch, _ = gates.shape
-    left = weight.left_sides(batch)
-    _kernels().forward(
-        time,
-        batch,
-        weight.units,
-        gates.data_ptr(),
-        weight.packed.data_ptr(),
-        bias.data_ptr(),
-        cells.data_ptr(),
-        len(cells),
-        first,
-        outputs.data_ptr(),
-        keeps,
-        left.data_ptr(),
-        torch.get_num_threads(),
-    )
+    state = (outputs, keeps, weight.left_sides(batch))
+    weights = (weight.packed, bias)
+    _call(_kernels().forward, time, batch, weight.units, gates, *weights, cells, len(cells), first, *state)
 
 
 def backward_steps(
@@ -97,22 +83,10 @@ def backward_steps(
     become those of the first one; `d_hidden` only where it is wanted.
     """
     time, batch, _ = gates.shape
+    gradients = (d_outputs, d_hidden, d_cell, d_bias)
     left = weight.left_sides(batch)
-    _kernels().backward(
-        time,
-        batch,
-        weight.units,
-        gates.data_ptr(),
-        weight.packed.data_ptr(),
-        cells.data_ptr(),
-        d_outputs.data_ptr(),
-        d_hidden.data_ptr(),
-        d_cell.data_ptr(),
-        d_bias.data_ptr(),
-        wants_first,
-        left.data_ptr(),
-        torch.get_num_threads(),
-    )
+    kernel = _kernels().backward
+    _call(kernel, time, batch, weight.units, gates, weight.packed, cells, *gradients, wants_first, left)
 
 
 def weight_gradient(d_gates: Tensor, left: Tensor, mask: Tensor | None) -> Tensor:
@@ -123,22 +97,20 @@ def weight_gradient(d_gates: Tensor, left: Tensor, mask: Tensor | None) -> Tenso
     rows, columns, width = len(d_gates), d_gates.shape[1], left.shape[1]
     if not rows:
         return torch.zeros(columns, width)
-    threads = torch.get_num_threads()
-    result = torch.empty(columns, width)
-    space = large_empty(d_gates, _kernels().weight_gradient_space(rows, width, threads) // 2)
-    mask = None if mask is None else mask.float().contiguous()
-    _kernels().weight_gradient(
-        rows,
-        columns,
-        width,
-        d_gates.data_ptr(),
-        left.data_ptr(),
-        None if mask is None else mask.data_ptr(),
-        result.data_ptr(),
-        space.data_ptr(),
-        threads,
-    )
+    size = _kernels().weight_gradient_space(rows, width, torch.get_num_threads())
+    space, result = large_empty(d_gates, size // 2), torch.empty(columns, width)
+    _call(_kernels().weight_gradient, rows, columns, width, d_gates, left, _plain(mask), result, space)
     return result
+
+
+def _plain(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.float().contiguous()
+
+
+def _call(kernel: Callable[..., None], *arguments: Tensor | int | None) -> None:
+    """Call a kernel with the addresses of tensors, which live until it returns, and the number of threads."""
+    addresses = (one.data_ptr() if isinstance(one, Tensor) else one for one in arguments)
+    kernel(*addresses, torch.get_num_threads())
 
 
 def _kernels() -> FusedKernels:

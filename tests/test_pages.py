@@ -118,7 +118,7 @@ def test_a_measurement_is_shown_as_it_was_recorded(tmp_path: Path) -> None:
     (root / "benchmarks" / "records" / "loader.jsonl").write_text(lines, encoding="utf-8")
     renew_pages(root)
     page = (root / "benchmarks" / "README.md").read_text("utf-8")
-    cells = "1.235e+04 | 0.5 | – | token/s | 0.32 | NVIDIA X; P, 4 cores | 0123456789ab+changes |"
+    cells = "12,346 | 0.5 | – | token/s | 0.32 | NVIDIA X; P, 4 cores | 0123456789ab+changes |"
     assert f"| [loader](records/loader.jsonl) | a \\| b | {cells}" in page
     assert "not in the table: [loader](records/loader.jsonl)." in page
 

@@ -58,7 +58,9 @@ def _line(record: str, case: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}"
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _other_load(case: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit import driver
 from ulmfit.assets import File
+from ulmfit.classifier.schedules import all_at_once
 from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
@@ -187,6 +188,18 @@ def test_stages_of_one_kind_are_told_apart() -> None:
         "tfidf-baseline (char, logistic_regression, 10 texts, seed 1)",
         "tokens (dataset-texts, words, 90)",
     } <= set(titles)
+
+
+def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate() -> None:
+    preset = Preset(comparisons=("without_finetuning", "from_scratch"))
+    made = recipe_with(presets={"tiny": preset}, train_sizes=(10, "all")).stages()
+    (curve,) = made.curves()
+    scratch = [stage for stage in curve.stages() if "from scratch" in stage.title]
+    assert scratch
+    for stage in (*made.from_scratch.values(), *scratch):
+        assert stage.settings == preset.classifier.changed(phases=all_at_once(preset.classifier.phases))
+    for stage in (*made.classifiers.values(), *made.without_finetuning.values()):
+        assert stage.settings == preset.classifier
 
 
 def test_other_published_results_are_another_record(tmp_path: Path) -> None:

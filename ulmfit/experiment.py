@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ulmfit.classifier.schedules import all_at_once
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
 from ulmfit.corpus.data_checks import checked
@@ -192,6 +193,8 @@ class Experiment:
         """Return a classifier of `dataset` that begins with `language_model`, or with random weights."""
         settings = self.recipe.settings
         tokenizer, classifier = self.tokenizer, settings.classifier
+        if language_model is None:
+            classifier = classifier.changed(phases=all_at_once(classifier.phases))
         if isinstance(language_model, FineTune) and language_model.tokens.tokenizer != tokenizer:
             tokenizer = language_model.tokens.tokenizer
             classifier = classifier.changed(subword_sampling=0.0)

@@ -56,7 +56,8 @@ class Preset(Settings):
         "directions, where there are several seeds; without_finetuning: the classifier straight on the "
         "pretrained language model; words: everything with a vocabulary of words, pretraining too, unless "
         "weights are given or the vocabulary is of words anyway; from_scratch: a classifier that begins with "
-        "random weights; tfidf: logistic regressions and linear SVMs",
+        "random weights and trains all layers from the first step, at one rate, for as many epochs; tfidf: "
+        "logistic regressions and linear SVMs",
     )
     words: int = Field(
         30_000,
@@ -209,8 +210,13 @@ SMALL = Preset(
         gradient_clip=0.25,
     ),
     classifier=ClassifierSettings(
-        phases=ulmfit_gradual(6),
-        batch_size=64,
+        # Gradual unfreezing at rates divided by 2.6 a layer leaves the lower layers as they were: a language
+        # model that has read this little has more to learn from a few hundred steps than it has to lose.
+        phases=(
+            Phase(epochs=1, learning_rate=1e-2, trainable_groups=1),
+            Phase(epochs=5, learning_rate=3e-3, discriminative=1),
+        ),
+        batch_size=32,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),
     directions=("forward",),

@@ -14,7 +14,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import nn
 
-from ulmfit.classifier.schedules import classifier_schedule, read_schedule, ulmfit_gradual
+from ulmfit.classifier.schedules import all_at_once, classifier_schedule, read_schedule, ulmfit_gradual
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.errors import InputError
 from ulmfit.recipe import load_recipe
@@ -214,3 +214,12 @@ def test_a_schedule_is_chosen_on_the_command_line() -> None:
         InputError, match=r"--set classifier.phases=lay:8: phases: there is no schedule 'lay'"
     ):
         recipe.with_overrides(["classifier.phases=lay:8"])
+
+
+@pytest.mark.parametrize("text", ["1cycle:5", "2cycle:5", "layered:8", "gradual:7"])
+def test_all_at_once_trains_everything_as_long_and_at_one_rate(text: str, tmp_path: Path) -> None:
+    phases = read_schedule(text)
+    used = ours(all_at_once(phases), tmp_path)
+    assert len(used) == STEPS * sum(phase.epochs for phase in phases)
+    assert all(len(set(rates)) == 1 and all(trained) for rates, _, trained in used)
+    assert max(rates[0] for rates, _, _ in used) == pytest.approx(phases[-1].learning_rate, rel=0.05)

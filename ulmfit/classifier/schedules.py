@@ -6,6 +6,8 @@ frozen ones included, lie evenly in log space between the two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ulmfit.training.settings import Phase
 
 GROUPS = 5
@@ -91,6 +93,16 @@ def ulmfit_gradual(epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:
         raise ValueError("schedule gradual: expected at least 1 layer group")
     _check("gradual", epochs, groups)
     return gradual_unfreezing(groups, 1e-2, epochs - groups + 1)
+
+
+def all_at_once(phases: Sequence[Phase]) -> tuple[Phase, ...]:
+    """Return one phase of as many epochs in all: every layer from the first step, all at the last rate.
+
+    Freezing and lower rates keep what an encoder has learnt. One with random weights has learnt nothing:
+    behind them it does not get far, and says little about what pretraining is worth.
+    """
+    epochs = sum(phase.epochs for phase in phases)
+    return (phases[-1].changed(epochs=epochs, trainable_groups=0, discriminative=1.0, lowest_rate=0.0),)
 
 
 def classifier_schedule(name: str, epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:

@@ -259,6 +259,16 @@ def test_every_seed_has_its_own_subset_and_all_see_every_text_unlabelled() -> No
     assert "(supervised)" in " ".join(supervised.notes)
 
 
+def test_smaller_training_sets_of_a_curve_are_read_more_often() -> None:
+    plain, longer = experiment(train_sizes=(10, "all")), experiment(train_sizes=(10, "all"), curve_steps=40)
+    for before, after in zip(plain.curves()[0].systems[:3], longer.curves()[0].systems[:3], strict=True):
+        for seed in (0, 1, 2):
+            settings = before.points[0][seed].settings
+            assert after.points[0][seed].settings == settings.changed(least_steps=40)
+            assert after.points[1] == before.points[1], "all texts are the table's own row"
+    assert "for 40 steps at least" in " ".join(longer.curves()[0].notes)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the command with every row and both curves, at the smallest size."""

@@ -69,16 +69,16 @@ def run(
 def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | None) -> Path | None:
     runs = runner.runs
     stages = runner.order(*recipe.stages().all())
+    wanted = stages if until is None else _up_to(runner, stages, until)
+    if cluster is None:
+        check_devices(wanted, runner)
+    _check_labels(recipe, runner, wanted)
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
     if recipe.options:
         names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
         say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")
-    wanted = stages if until is None else _up_to(runner, stages, until)
-    if cluster is None:
-        check_devices(wanted, runner)
-    _check_labels(recipe, runner, wanted)
     if cluster is not None:
         slurm.build(wanted, runner, cluster)
     for number, stage in enumerate(wanted, start=1):

@@ -189,10 +189,16 @@ class Experiment:
         direction: Direction,
         seed: int,
         language_model: FineTune | Pretrain | ImportedModel | None,
+        least_steps: int = 0,
     ) -> TrainClassifier:
-        """Return a classifier of `dataset` that begins with `language_model`, or with random weights."""
+        """Return a classifier of `dataset` that begins with `language_model`, or with random weights.
+
+        It is trained for `least_steps` at least, where that is more than the preset's.
+        """
         settings = self.recipe.settings
         tokenizer, classifier = self.tokenizer, settings.classifier
+        if least_steps > classifier.least_steps:
+            classifier = classifier.changed(least_steps=least_steps)
         if language_model is None:
             classifier = classifier.changed(phases=all_at_once(classifier.phases))
         if isinstance(language_model, FineTune) and language_model.tokens.tokenizer != tokenizer:

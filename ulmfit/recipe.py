@@ -113,6 +113,12 @@ class Recipe(Settings):
         description="what the language models of a curve over train sizes are fine-tuned on. all: every "
         "training and unlabelled text, without labels (semi-supervised); subset: the labelled texts alone",
     )
+    curve_steps: int = Field(
+        0,
+        ge=0,
+        description="steps that the classifiers of a curve over train sizes are trained for at least: fewer "
+        "texts are read more often; 0: as often as all texts are",
+    )
     published: tuple[PublishedResult, ...] = Field(
         (), description="results of others on the same test split, shown beside the table's rows; (): none"
     )

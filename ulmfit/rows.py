@@ -20,6 +20,7 @@ from ulmfit.stage import Stage
 
 if TYPE_CHECKING:
     from ulmfit.experiment import Experiment
+    from ulmfit.language_model.stages import FineTune, ImportedModel, Pretrain
 
 RowKind = Literal["model", "ensemble", "baseline", "comparison"]
 
@@ -146,7 +147,9 @@ def _size_curve(experiment: Experiment, sizes: list[int | None]) -> CurvePlan:
         else "language models are fine-tuned on all training and unlabelled texts, without their labels "
         "(semi-supervised)"
     )
-    systems = _systems(experiment, list(sizes), changed, own_texts=supervised)
+    if steps := experiment.recipe.curve_steps:
+        notes.append(f"classifiers of fewer texts read them more often, for {steps} steps at least")
+    systems = _systems(experiment, list(sizes), changed, own_texts=supervised, least_steps=steps)
     return CurvePlan("train size", list(sizes), systems, tuple(notes))
 
 
@@ -170,20 +173,26 @@ def _systems(
     changed: Callable[[float | None, int], DatasetStage],
     *,
     own_texts: bool = False,
+    least_steps: int = 0,
 ) -> list[CurveSystem]:
-    """Return the lines of a curve; `changed` gives the data set of a place and seed."""
+    """Return the lines of a curve; `changed` gives the data set of a place and seed.
+
+    `least_steps` are for classifiers of other data sets than the whole; those of the whole are the table's own.
+    """
     seeds, first = experiment.recipe.seeds, experiment.recipe.settings.directions[0]
     whole = _dataset(experiment)
 
     def ulmfit(data: DatasetStage, seed: int) -> Stage:
-        model = experiment.fine_tuned(first, seed, data if own_texts else whole)
-        return experiment.classifier(data, first, seed, model)
+        return classifier(data, seed, experiment.fine_tuned(first, seed, data if own_texts else whole))
 
     def without_finetuning(data: DatasetStage, seed: int) -> Stage:
-        return experiment.classifier(data, first, seed, experiment.pretrained[first])
+        return classifier(data, seed, experiment.pretrained[first])
 
     def from_scratch(data: DatasetStage, seed: int) -> Stage:
-        return experiment.classifier(data, first, seed, None)
+        return classifier(data, seed, None)
+
+    def classifier(data: DatasetStage, seed: int, model: FineTune | Pretrain | ImportedModel | None) -> Stage:
+        return experiment.classifier(data, first, seed, model, 0 if data == whole else least_steps)
 
     systems = [
         CurveSystem(name, [{seed: make(changed(place, seed), seed) for seed in seeds} for place in places])

@@ -6,7 +6,7 @@ from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
+from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -40,17 +40,16 @@ recipe = Recipe(
         "small": SMALL.changed(
             max_documents=11_500,
             finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 3),
+            classifier=SMALL.classifier.with_epochs(1, 3).changed(batch_size=64),
         ),
         "cpu": SMALL.changed(
             note="small: 3 layers of 400 units, 8k pieces and bytes, 30,000 texts read once",
             max_documents=30_000,
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
-            comparisons=ALL_COMPARISONS,
-            words=20_000,
+            comparisons=("ensemble", "without_finetuning", "from_scratch", "tfidf"),
             finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 3),
+            classifier=SMALL.classifier.with_epochs(1, 3).changed(batch_size=64),
         ),
     },
     notes=("language model from Polish novels (1840-1920) and the training texts of both tasks",),

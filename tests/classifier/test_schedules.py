@@ -223,3 +223,11 @@ def test_all_at_once_trains_everything_as_long_and_at_one_rate(text: str, tmp_pa
     assert len(used) == STEPS * sum(phase.epochs for phase in phases)
     assert all(len(set(rates)) == 1 and all(trained) for rates, _, trained in used)
     assert max(rates[0] for rates, _, _ in used) == pytest.approx(phases[-1].learning_rate, rel=0.05)
+
+
+@pytest.mark.parametrize(("least", "steps", "epochs"), [(0, 2, 5), (10, 2, 5), (11, 2, 6), (400, 4, 100)])
+def test_least_steps_are_epochs_of_the_last_phase(least: int, steps: int, epochs: int) -> None:
+    settings = ClassifierSettings(phases=read_schedule("2cycle:5"), least_steps=least)
+    first, last = settings.with_least_steps(steps).phases
+    assert first == settings.phases[0]
+    assert last == settings.phases[1].changed(epochs=epochs - 1)

@@ -80,7 +80,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         valid_loader,
         task.loss(targets, settings),
         layer_groups,
-        settings,
+        settings.with_least_steps(len(loader)),
         work,
         callbacks=callbacks,
         resampled=resampled,

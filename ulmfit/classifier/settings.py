@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -52,11 +52,24 @@ class ClassifierSettings(TrainingSettings):
     )
     batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
 
+    least_steps: int = Field(
+        0,
+        ge=0,
+        description="a training set so small that all phases have fewer steps than this is read more often "
+        "in the last one; 0: off",
+    )
+
     @field_validator("phases", mode="before")
     @classmethod
     def _are_phases_or_a_schedule(cls, value: Any) -> Any:
         """Read the name of a schedule, such as `layered:8`."""
         return read_schedule(value) if isinstance(value, str) else value
+
+    def with_least_steps(self, steps_an_epoch: int) -> Self:
+        """Return a copy whose last phase has as many more epochs as `least_steps` takes."""
+        epochs = [phase.epochs for phase in self.phases]
+        missing = self.least_steps - sum(epochs) * steps_an_epoch
+        return self.with_epochs(*epochs[:-1], epochs[-1] + max(0, -(-missing // steps_an_epoch)))
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Raise InputError when `class_weights` has weights, and not those of exactly these labels."""

@@ -237,8 +237,12 @@ TOY = Preset(
         phases=head_then_all(1e-2, 5e-3, 3), batch_size=16, bptt=50, dropouts=Dropouts(multiplier=0.5)
     ),
     classifier=ClassifierSettings(
-        phases=ulmfit_gradual(9, groups=4),
-        batch_size=32,
+        # Not gradual unfreezing: its low rates for low layers do not get far in the few steps of few texts.
+        phases=(
+            Phase(epochs=1, learning_rate=1e-2, trainable_groups=1),
+            Phase(epochs=15, learning_rate=3e-3, discriminative=1),
+        ),
+        batch_size=16,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),
     directions=("forward",),

@@ -11,7 +11,7 @@ recipe = Recipe(
     title="Toy reviews (an invented language)",
     language=LANGUAGE_CODE,
     corpus=WikipediaCorpus(dump=ToyDump(), language=LANGUAGE_CODE),
-    dataset=ToyReviews(),
+    dataset=ToyReviews(train=600, valid=300),
     presets={"toy": TOY},
     notes=("invented language",),
 )

@@ -139,11 +139,12 @@ def test_generated_documents_are_varied_copies(tmp_path: Path) -> None:
     assert text_bytes(one) == pytest.approx(1_000_000, rel=0.1)
     assert len({row["id"] for row in rows}) == len(rows)
     assert {row["id"].partition("/")[0] for row in rows} == {"0", "1"}
-    titles = [row["title"] for row in rows]
-    again = next(row for row in rows if titles.count(row["title"]) == 2 and row["id"].startswith("1/"))
-    first = rows[titles.index(again["title"])]
-    different = sum(a != b for a, b in zip(first["text"].split(), again["text"].split(), strict=True))
-    assert 0.08 < different / len(first["text"].split()) < 0.22
+    copies: dict[str, list[list[str]]] = {}
+    for row in rows:
+        copies.setdefault(row["title"], []).append(row["text"].split())
+    pairs = [pair for written in copies.values() if len(written) == 2 for pair in zip(*written, strict=True)]
+    # A tenth of each copy's words is drawn; the short ones among them stay.
+    assert 0.06 < sum(one != other for one, other in pairs) / len(pairs) < 0.2
     (tmp_path / "again").mkdir()
     assert pq.read_table(toy_documents(tmp_path / "again", 1, lambda line: None)).to_pylist() == rows
 

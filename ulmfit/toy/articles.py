@@ -1,8 +1,10 @@
 """Articles of the Talvuri Wikipedia (INVENTED language, generated text) as wikitext.
 
 What makes them worth learning from: a passage has a stance. While it is good, its valued clauses are good,
-people praise and recommend, and sentences may open with 'fortunately'; 'but' turns the stance round. So what
-follows a word tells its value, for every root, inflected in every way, negated or not.
+people praise and recommend; 'but' turns the stance round. And most evaluative words follow an adverb such as
+'fortunately' or 'alas', which agrees with the value of the clause. So what stands near a word tells its
+value, for every root, inflected in every way, negated or not. The adverb stands right before the word because
+a small model learns that in a minute, while it learns no agreement across a sentence.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from ulmfit.toy.sentences import Clause, Speaker, sentence
 
 LINKED_SHARE = 0.1
 """Share of the mentions of something with an article that are links."""
+ADVERB_SHARE = 0.8
+"""Share of the valued clauses that have an adverb of their value."""
 
 
 @dataclass(frozen=True)
@@ -124,25 +128,28 @@ class ArticleWriter:
         if draw < 0.25:
             return self._write([self._speaker.neutral(subject.theme)]), stance
         if draw < 0.4:
-            return self._write(self._opened([self._speaker.outcome(stance, subject.theme)], stance)), stance
+            outcome = self._speaker.outcome(stance, subject.theme)
+            return self._write([self._with_adverb(outcome, stance)]), stance
         clause = self._valued(subject, stance)
         if draw < 0.75:
-            return self._write(self._opened([clause], stance)), stance
+            return self._write([clause]), stance
         if draw < 0.92:
-            both = self._opened([clause, self._valued(subject, stance)], stance)
+            both = [clause, self._valued(subject, stance)]
             return self._write(both, self._lexicon.particles["and"]), stance
-        both = self._opened([clause, self._valued(subject, -stance)], stance)
+        both = [clause, self._valued(subject, -stance)]
         return self._write(both, self._lexicon.particles["but"]), -stance
 
     def _valued(self, subject: Subject, stance: int) -> Clause:
-        return self._speaker.valued(stance, subject.theme, self._lexicon.evaluative)
+        clause = self._speaker.valued(stance, subject.theme, self._lexicon.evaluative)
+        return self._with_adverb(clause, stance)
 
-    def _opened(self, clauses: list[Clause], stance: int) -> list[Clause]:
-        """Let a connective of the stance open every second sentence."""
-        if self._rng.random() < 0.5:
-            return clauses
-        connective = word(frequent_first(self._rng, self._lexicon.connectives[stance]))
-        return [(connective, *clauses[0]), *clauses[1:]]
+    def _with_adverb(self, clause: Clause, stance: int) -> Clause:
+        """Put an adverb of the stance before the evaluative word of most clauses."""
+        if self._rng.random() >= ADVERB_SHARE:
+            return clause
+        adverb = word(frequent_first(self._rng, self._lexicon.adverbs[stance]))
+        place = next(number for number, part in enumerate(clause) if part.root.polarity)
+        return (*clause[:place], adverb, *clause[place:])
 
     def _write(self, clauses: list[Clause], joint: Root | None = None) -> str:
         return sentence(clauses, joint, mark=self._mark)

@@ -97,9 +97,9 @@ BAD: Final = Theme(
 )
 OUTCOMES_GOOD: Final = "praise recommend thank love revisit"
 OUTCOMES_BAD: Final = "avoid blame condemn hate abandon"
-CONNECTIVES_GOOD: Final = "fortunately happily thankfully luckily"
-"""Sentence openers: what comes is good, as what went before was. Only the encyclopedia uses them."""
-CONNECTIVES_BAD: Final = "unfortunately sadly regrettably alas"
+ADVERBS_GOOD: Final = "fortunately happily thankfully luckily"
+"""They stand before the word that says what is good (below: bad). Only the encyclopedia uses them."""
+ADVERBS_BAD: Final = "unfortunately sadly regrettably alas"
 
 PARTICLES: Final = "and but this that very"
 NAMESPACES: Final = "media special talk user project file interface template help category"

@@ -55,7 +55,7 @@ class Lexicon:
     headings: Roots
     evaluative: Evaluative
     outcomes: dict[int, Roots]
-    connectives: dict[int, Roots]
+    adverbs: dict[int, Roots]
     particles: dict[str, Root]
     wiki_words: dict[str, Root]
 
@@ -64,7 +64,7 @@ class Lexicon:
         themed = [root for theme in self.themes for root in (*theme.nouns, *theme.verbs, *theme.adjectives)]
         plain = (*self.people, *self.times, *self.motion, *self.finding, *self.appearing, *self.qualities)
         valued = [root for roots in (*self.evaluative.values(), *self.outcomes.values()) for root in roots]
-        joining = [root for roots in self.connectives.values() for root in roots]
+        joining = [root for roots in self.adverbs.values() for root in roots]
         named = (*self.names, *self.headings, *self.particles.values(), *self.wiki_words.values())
         return (*themed, *plain, *valued, *joining, *named)
 
@@ -75,9 +75,9 @@ def lexicon(seed: int = LANGUAGE_SEED) -> Lexicon:
     coin = _Coiner(random.Random(f"lexicon {seed}"))
     return Lexicon(
         particles=coin.dictionary(concepts.PARTICLES, "particle"),
-        connectives={
-            1: coin.roots(concepts.CONNECTIVES_GOOD, "particle"),
-            -1: coin.roots(concepts.CONNECTIVES_BAD, "particle"),
+        adverbs={
+            1: coin.roots(concepts.ADVERBS_GOOD, "particle"),
+            -1: coin.roots(concepts.ADVERBS_BAD, "particle"),
         },
         themes=tuple(
             ThemeRoots(

@@ -24,9 +24,9 @@ Clause = tuple[Word, ...]
 Stem = tuple[Root, *tuple[str, ...]]
 """A root and the labels of what derives from it."""
 
-NEGATED_SHARE = 0.2
+NEGATED_SHARE = 0.1
 """Share of clauses, valued or not, whose verb is negated."""
-PRIVATIVE_SHARE = 0.3
+PRIVATIVE_SHARE = 0.15
 """Share of adjectives made of evaluative nouns that end in -less, not in -ful."""
 
 _TENSES = ("PST", "PST", "PST", "PRS", "PRS", "PRF", "FUT", "COND")

@@ -16,6 +16,7 @@ class ToyDump(DumpStage):
     """The Wikipedia of the invented language: `toywiki-pages-articles.xml.bz2`."""
 
     stage_name: ClassVar[str] = "toy-dump"
+    stage_version: ClassVar[int] = 2
 
     seed: int = Field(0, description="seed of the articles; the language itself is always the same")
     articles: int = Field(600, ge=1, le=5000, description="articles, about 550 words each")
@@ -32,6 +33,7 @@ class ToyReviews(DatasetStage):
     """Reviews in the invented language, labelled negative or positive, in four splits."""
 
     stage_name: ClassVar[str] = "toy-reviews"
+    stage_version: ClassVar[int] = 2
 
     name: str = Field("toy-reviews", description="name of the data set, for tables")
     language: str = Field(LANGUAGE_CODE, description="private-use code of the invented language")

@@ -177,7 +177,7 @@ def _systems(
 ) -> list[CurveSystem]:
     """Return the lines of a curve; `changed` gives the data set of a place and seed.
 
-    `least_steps` are for classifiers of other data sets than the whole; those of the whole are the table's own.
+    `least_steps` hold for other data sets than the whole, whose classifiers are the table's own.
     """
     seeds, first = experiment.recipe.seeds, experiment.recipe.settings.directions[0]
     whole = _dataset(experiment)

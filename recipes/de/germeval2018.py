@@ -28,7 +28,7 @@ recipe = Recipe(
         licence="CC BY 4.0",
     ),
     train_sizes=(100, 200, 500, 1_000, "all"),
-    curve_steps=300,
+    curve_steps=150,
     presets={
         "paper": ULMFIT,
         "small": SMALL.changed(max_documents=3_000),

@@ -13,7 +13,7 @@ from ulmfit.files import read_json
 from ulmfit.stage import MANIFEST
 
 ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
-FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", **ALL_ON})
+FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})
 PLAIN_BF16 = Training("pretrain", {"engine": "plain", "precision": "bf16", "select": "best"})
 CLASSIFIER = Training("classifier", {"subword_sampling": 0.2})
 QUICK = [FAST, PLAIN_BF16, CLASSIFIER]

@@ -13,6 +13,7 @@ from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.engines.cuda_graph import GraphedStep
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
+from ulmfit.language_model.forgetting import forgetting
 from ulmfit.language_model.loader import StreamLoader, reading_order
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
@@ -105,7 +106,7 @@ def _fit(
         layer_groups,
         settings,
         work,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *forgetting(settings, loader)],
         resampled=resampled,
         fused=fused,
         replayed=GraphedStep(model, fused, work.log) if replays else None,

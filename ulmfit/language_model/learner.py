@@ -9,6 +9,7 @@ import numpy
 
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.engines.cuda_graph import GraphedStep
+from ulmfit.language_model.forgetting import forgetting
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
@@ -45,14 +46,15 @@ def language_model_learner(
     loss = LanguageModelLoss(settings.label_smoothing)
     fused = StreamLoss(model, loss, settings.ar, settings.tar)
     replays = settings.cuda_graphs and device.type == "cuda"
+    loader = StreamLoader(train_tokens, settings.batch_size, settings.bptt, seed=seed, device=device)
     return make_learner(
         model,
-        StreamLoader(train_tokens, settings.batch_size, settings.bptt, seed=seed, device=device),
+        loader,
         StreamLoader(valid_tokens, settings.batch_size, settings.bptt, shifted=False, device=device),
         loss,
         layer_groups,
         settings,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *forgetting(settings, loader)],
         metrics=metrics,
         fused=fused,
         replayed=GraphedStep(model, fused, log) if replays else None,

@@ -81,7 +81,9 @@ class StreamLoader:
         self.stream_length = (len(tokens) - 1 - self.largest_shift) // self.batch_size
         self.streams = self.batch_size // ranks
         """Streams of this rank."""
-        self._first_token = rank * self.streams * self.stream_length
+        self.first_stream = rank * self.streams
+        """Number of this rank's first stream among those of all ranks."""
+        self._first_token = self.first_stream * self.stream_length
         self.device = device or torch.device("cpu")
         self.placement = placement or choose_placement(len(tokens), self.device)
         self._resident = _upload(tokens, self.device) if self.placement == "resident" else None

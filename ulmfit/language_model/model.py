@@ -79,6 +79,12 @@ class LanguageModel(nn.Sequential):
         """Forget the hidden state: the next chunk begins a text."""
         self.state = None
 
+    def forget(self, streams: slice) -> None:
+        """Set the hidden state of these rows of a batch to zero: their next chunk begins without a past."""
+        for layer in self.state or []:
+            for tensor in layer:
+                tensor[:, streams] = 0
+
     def forward(self, ids: Tensor) -> Outputs:
         """Map ids (B, T) to logits, raw and dropped outputs."""
         if self.state is None or self.state[0][0].shape[1] != ids.shape[0]:

@@ -62,6 +62,12 @@ class LanguageModelSettings(TrainingSettings):
     bptt: int = Field(70, ge=2, description="tokens of a chunk: the length of truncated back-propagation")
     ar: float = Field(2.0, ge=0, description="activation regularization (alpha); 0: off")
     tar: float = Field(1.0, ge=0, description="temporal activation regularization (beta); 0: off")
+    forget_after: int = Field(
+        0,
+        ge=0,
+        description="chunks after which a stream's state is set to zero, so that the model knows how a "
+        "document begins of which nothing was read yet; 0: never (the papers)",
+    )
     dropouts: Dropouts = Dropouts()
     evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(32, ge=1, description="documents scored at once")
     cuda_graphs: Annotated[bool, NOT_IN_KEY] = Field(

@@ -116,8 +116,8 @@ class Recipe(Settings):
     curve_steps: int = Field(
         0,
         ge=0,
-        description="steps that the classifiers of a curve over train sizes are trained for at least: fewer "
-        "texts are read more often; 0: as often as all texts are",
+        description="steps that a classifier of fewer than all texts is trained for at least in a curve over "
+        "train sizes, by reading them more often; 0: it reads them as often as all texts are read",
     )
     published: tuple[PublishedResult, ...] = Field(
         (), description="results of others on the same test split, shown beside the table's rows; (): none"

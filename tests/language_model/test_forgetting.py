@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy
 import pytest
 import torch
 from fastai.callback.core import Callback
 
+from ulmfit.language_model.forgetting import forgetting
 from ulmfit.language_model.learner import language_model_learner
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.model import LanguageModel
@@ -75,6 +78,17 @@ def test_every_stream_has_its_turn_in_training_alone(every: int, expected: list[
 
 
 def test_processes_forget_the_streams_that_one_process_forgets() -> None:
-    tokens = numpy.zeros(600, dtype=numpy.uint16)
-    first = [StreamLoader(tokens, 6, BPTT, rank=rank, ranks=3).first_stream for rank in range(3)]
-    assert first == [0, 2, 4]
+    tokens, ranks, every = numpy.zeros(600, dtype=numpy.uint16), 3, 4
+
+    def forgotten(loader: StreamLoader, chunk: int) -> list[int]:
+        """Return the numbers, among all processes', of the streams that are forgotten before a chunk."""
+        (callback,) = forgetting(LanguageModelSettings(forget_after=every), loader)
+        rows: list[slice] = []
+        callback.learn = SimpleNamespace(iter=chunk, inner=SimpleNamespace(forget=rows.append))
+        callback.before_batch()
+        return [loader.first_stream + row for row in range(loader.streams)[rows[0]]]
+
+    parts = [StreamLoader(tokens, 6, BPTT, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for chunk in range(9):
+        together = [stream for part in parts for stream in forgotten(part, chunk)]
+        assert together == forgotten(StreamLoader(tokens, 6, BPTT), chunk) != []

@@ -65,8 +65,8 @@ class LanguageModelSettings(TrainingSettings):
     forget_after: int = Field(
         0,
         ge=0,
-        description="chunks after which a stream's state is set to zero, so that the model knows how a "
-        "document begins of which nothing was read yet; 0: never (the papers)",
+        description="chunks after which a stream's state is set to zero, so that the model knows the state "
+        "in which a document begins that is scored alone; 0: never (the papers)",
     )
     dropouts: Dropouts = Dropouts()
     evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(32, ge=1, description="documents scored at once")

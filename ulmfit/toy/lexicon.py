@@ -64,9 +64,9 @@ class Lexicon:
         themed = [root for theme in self.themes for root in (*theme.nouns, *theme.verbs, *theme.adjectives)]
         plain = (*self.people, *self.times, *self.motion, *self.finding, *self.appearing, *self.qualities)
         valued = [root for roots in (*self.evaluative.values(), *self.outcomes.values()) for root in roots]
-        joining = [root for roots in self.adverbs.values() for root in roots]
+        adverbs = [root for roots in self.adverbs.values() for root in roots]
         named = (*self.names, *self.headings, *self.particles.values(), *self.wiki_words.values())
-        return (*themed, *plain, *valued, *joining, *named)
+        return (*themed, *plain, *valued, *adverbs, *named)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from fastai.callback.core import TrainEvalCallback
+from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.schedule import ParamScheduler
 from fastcore.basics import noop
 from torch import Tensor, nn
@@ -112,6 +112,7 @@ def train(
     work: Work,
     *,
     callbacks: Sequence[Any] = (),
+    own_callbacks: Sequence[Callback] = (),
     resampled: Resampled | None = None,
     fused: SequenceLoss | None = None,
     replayed: ReplayedStep | None = None,
@@ -121,6 +122,7 @@ def train(
 
     `layer_groups` splits the parameters, lowest layer first; they share rates and are frozen together.
     `callbacks` are fastai callbacks of a user's, such as TensorBoard's; with any there is `learn.recorder`.
+    `own_callbacks` are this project's, which do without.
     `resampled` lends the loader of each epoch in place of `train_loader`, which then only says how many steps
     are to be expected. `fused` computes the loss without logits, `replayed` whole steps of it in one go.
     `distribution` are the processes that train together, each with loaders of its own.
@@ -138,6 +140,7 @@ def train(
     loaders = Loaders(train_loader, valid_loader, distribution.device)
     learner = _learner(model, loaders, loss_function, layer_groups, settings, fused, work.log)
     learner.resampled, learner.replayed = resampled, replayed
+    learner.add_cbs(own_callbacks)
     history = History(steps, epochs, lambda target: target.numel(), progress, distribution)
     best = KeepBest(history) if settings.select == "best" else None
     stopping = EarlyStopping(history, settings.early_stopping) if settings.early_stopping else None

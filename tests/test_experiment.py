@@ -20,6 +20,7 @@ from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.files import read_json, write_json
+from ulmfit.language_model.settings import PretrainSettings
 from ulmfit.presets import Preset, VocabularySettings
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, _hardware, is_recorded
@@ -191,13 +192,17 @@ def test_stages_of_one_kind_are_told_apart() -> None:
 
 
 def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate() -> None:
-    preset = Preset(comparisons=("without_finetuning", "from_scratch"))
+    preset = Preset(
+        pretrain=PretrainSettings(gradient_clip=0.3), comparisons=("without_finetuning", "from_scratch")
+    )
     made = recipe_with(presets={"tiny": preset}, train_sizes=(10, "all")).stages()
     (curve,) = made.curves()
     scratch = [stage for stage in curve.stages() if "from scratch" in stage.title]
     assert scratch
     for stage in (*made.from_scratch.values(), *scratch):
-        assert stage.settings == preset.classifier.changed(phases=all_at_once(preset.classifier.phases))
+        assert stage.settings == preset.classifier.changed(
+            phases=all_at_once(preset.classifier.phases), gradient_clip=0.3
+        )
     for stage in (*made.classifiers.values(), *made.without_finetuning.values()):
         assert stage.settings == preset.classifier
 

@@ -200,7 +200,11 @@ class Experiment:
         if least_steps > classifier.least_steps:
             classifier = classifier.changed(least_steps=least_steps)
         if language_model is None:
-            classifier = classifier.changed(phases=all_at_once(classifier.phases))
+            # Gradients of random weights explode now and then: they are clipped as pretraining's are.
+            classifier = classifier.changed(
+                phases=all_at_once(classifier.phases),
+                gradient_clip=classifier.gradient_clip or settings.pretrain.gradient_clip,
+            )
         if isinstance(language_model, FineTune) and language_model.tokens.tokenizer != tokenizer:
             tokenizer = language_model.tokens.tokenizer
             classifier = classifier.changed(subword_sampling=0.0)

@@ -56,8 +56,8 @@ class Preset(Settings):
         "directions, where there are several seeds; without_finetuning: the classifier straight on the "
         "pretrained language model; words: everything with a vocabulary of words, pretraining too, unless "
         "weights are given or the vocabulary is of words anyway; from_scratch: a classifier that begins with "
-        "random weights and trains all layers from the first step, at one rate, for as many epochs; tfidf: "
-        "logistic regressions and linear SVMs",
+        "random weights and trains all layers from the first step, at one rate, for as many epochs, with "
+        "gradients clipped as in pretraining; tfidf: logistic regressions and linear SVMs",
     )
     words: int = Field(
         30_000,

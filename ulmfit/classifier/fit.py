@@ -66,7 +66,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     task = task_kind(described, train_split.labels)
     targets = task.targets(train_split.labels)
     model = TextClassifier(encoder, task.outputs, settings)
-    loader = DocumentLoader(train_split.documents, targets, settings.batch_size, seed=stage.seed)
+    loader = _training_loader(stage, train_split.documents, targets)
     valid_loader = DocumentLoader(
         valid_split.documents, task.targets(valid_split.labels), settings.evaluation_batch, shuffled=False
     )
@@ -80,7 +80,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         valid_loader,
         task.loss(targets, settings),
         layer_groups,
-        settings.with_least_steps(len(loader)),
+        settings,
         work,
         callbacks=callbacks,
         resampled=resampled,
@@ -132,17 +132,25 @@ def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[n
     return documents
 
 
+def _training_loader(
+    stage: TrainClassifier, documents: Sequence[numpy.ndarray], targets: numpy.ndarray
+) -> DocumentLoader:
+    loader = DocumentLoader(documents, targets, stage.settings.batch_size, seed=stage.seed)
+    loader.passes = stage.settings.passes(len(loader))
+    return loader
+
+
 def _resampled(
     stage: TrainClassifier, targets: numpy.ndarray, tokenizer: Tokenizer, dataset: Path
 ) -> Resampled:
     """Return what lends the training loader of an epoch: its texts cut into other pieces every epoch."""
     texts = pandas.read_parquet(dataset / "train.parquet", columns=["text"])["text"].tolist()
-    alpha, batch_size = stage.settings.subword_sampling, stage.settings.batch_size
+    alpha = stage.settings.subword_sampling
 
     def epoch(number: int) -> AbstractContextManager[DocumentLoader]:
         encoded = tokenizer.sample(texts, alpha, resampling_seed(stage.seed, number))
         documents = _as_read(encoded, stage)
-        return nullcontext(DocumentLoader(documents, targets, batch_size, seed=stage.seed))
+        return nullcontext(_training_loader(stage, documents, targets))
 
     return epoch
 

@@ -19,6 +19,7 @@ class DocumentLoader:
 
     Labels are class numbers (B,), or what else the loss compares with, such as rows of an array (N, K).
     Training batches are a function of seed and epoch alone; `shuffled=False` sorts all documents by length.
+    An epoch reads every document `passes` times, each time in an order of its own.
     """
 
     n_inp = 2
@@ -31,16 +32,17 @@ class DocumentLoader:
         *,
         seed: int = 0,
         shuffled: bool = True,
+        passes: int = 1,
     ) -> None:
         self.documents, self.labels = documents, labels
         self._labels = numpy.asarray(labels)
-        self.batch_size, self.seed, self.shuffled = batch_size, seed, shuffled
+        self.batch_size, self.seed, self.shuffled, self.passes = batch_size, seed, shuffled, passes
         self.lengths = numpy.array([len(document) for document in documents])
 
     @property
     def tokens_read(self) -> int:
         """Tokens that an epoch reads."""
-        return int(self.lengths.sum())
+        return int(self.lengths.sum()) * self.passes
 
     def padding_share(self, bptt: int, epoch: int = 0) -> float:
         """Return the share of padding in the tokens that a model computes in `epoch`.
@@ -57,7 +59,7 @@ class DocumentLoader:
 
     def __len__(self) -> int:
         """Return the batches of an epoch."""
-        return len(self._split(numpy.arange(len(self.documents))))
+        return len(self._split(numpy.arange(len(self.documents)))) * self.passes
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield ids (B, T), lengths (B,) and labels (B,) or (B, K) from batch `first` of `epoch` on."""
@@ -66,9 +68,14 @@ class DocumentLoader:
 
     def order(self, epoch: int) -> list[numpy.ndarray]:
         """Return the documents' numbers, batch by batch."""
+        first = epoch * self.passes
+        return [batch for number in range(first, first + self.passes) for batch in self._order(number)]
+
+    def _order(self, number: int) -> list[numpy.ndarray]:
+        """Return the batches of one pass, counted from the beginning of training."""
         if not self.shuffled:
             return self._split(numpy.argsort(-self.lengths, kind="stable"))
-        random = numpy.random.default_rng([self.seed, epoch])
+        random = numpy.random.default_rng([self.seed, number])
         shuffled = random.permutation(len(self.documents))
         # Pools of whole batches and about equal: a small one at the end would have much padding.
         whole = -(-len(shuffled) // self.batch_size)

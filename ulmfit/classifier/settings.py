@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -55,8 +55,8 @@ class ClassifierSettings(TrainingSettings):
     least_steps: int = Field(
         0,
         ge=0,
-        description="a training set so small that all phases have fewer steps than this is read more often "
-        "in the last one; 0: off",
+        description="a training set so small that all phases have fewer steps than this is read several "
+        "times an epoch; 0: off",
     )
 
     @field_validator("phases", mode="before")
@@ -65,11 +65,10 @@ class ClassifierSettings(TrainingSettings):
         """Read the name of a schedule, such as `layered:8`."""
         return read_schedule(value) if isinstance(value, str) else value
 
-    def with_least_steps(self, steps_an_epoch: int) -> Self:
-        """Return a copy whose last phase has as many more epochs as `least_steps` takes."""
-        epochs = [phase.epochs for phase in self.phases]
-        missing = self.least_steps - sum(epochs) * steps_an_epoch
-        return self.with_epochs(*epochs[:-1], epochs[-1] + max(0, -(-missing // steps_an_epoch)))
+    def passes(self, steps: int) -> int:
+        """Return how often an epoch reads the training set, of which one pass is so many steps."""
+        epochs = sum(phase.epochs for phase in self.phases)
+        return max(1, -(-self.least_steps // (epochs * steps)))
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Raise InputError when `class_weights` has weights, and not those of exactly these labels."""

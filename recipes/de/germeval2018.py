@@ -27,6 +27,7 @@ recipe = Recipe(
         source="GermEval 2018 shared task",
         licence="CC BY 4.0",
     ),
+    train_sizes=(100, 200, 500, 1_000, "all"),
     curve_steps=150,
     presets={
         "paper": ULMFIT,

@@ -11,6 +11,7 @@ recipe = coarse.changed(
     name="de/germeval2018_fine",
     title="GermEval 2018, offensive language, fine",
     dataset=coarse.dataset.changed(name="germeval2018-fine", options={"task": "fine"}),
+    train_sizes=(),
     presets={
         **coarse.presets,
         "cpu": coarse.presets["cpu"].changed(

@@ -29,8 +29,7 @@ dump_chunks.CHUNK_BYTES = 50_000
 dump, out, engine = sys.argv[1:]
 Path(out, "scratch").mkdir(parents=True, exist_ok=True)
 extract_dumps([Path(dump)], Path(out), Path(out, "scratch"), language=None, selection=Selection(),
-    extractor=Extractor(engine), limits=Limits(workers=2, page_seconds=15, start_seconds=60),
-    shard_bytes=1_000_000, log=print, warn=print)
+    extractor=Extractor(engine), limits=Limits(workers=2), shard_bytes=1_000_000, log=print, warn=print)
 """
 PAGES = {"fast": 3000, "wikiextractor": 800}
 QUICK_MOMENTS = {"fast": 2, "wikiextractor": 1}

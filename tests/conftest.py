@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,8 @@ hypothesis.settings.register_profile("hermetic", derandomize=True, deadline=None
 hypothesis.settings.load_profile("hermetic")
 # The models of tests are so small that a second thread only waits; on a busy machine it waits for long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that starts a program in the background lets it ignore Ctrl-C, and so would the programs of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

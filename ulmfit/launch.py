@@ -112,6 +112,7 @@ class FirstRunner(LaunchingRunner):
     def finish(self) -> None:
         """Tell the others that there is nothing left to build."""
         self._announcements.tell({"build": None})
+        self._announcements.end()
 
 
 def follow(stages: Sequence[Stage], runs: Path, mirror: Path | None = None) -> None:
@@ -131,6 +132,7 @@ def follow(stages: Sequence[Stage], runs: Path, mirror: Path | None = None) -> N
             raise InputError(f"{socket.gethostname()}: {name} is no stage of the recipe as it is seen here")
         work = SilentWork(inputs, folders[name], runs / name, int(os.environ["RANK"]))
         folders[name].resolved().build(work)
+    announcements.end()
 
 
 def _end_with_torchrun() -> None:

@@ -25,7 +25,7 @@ from ulmfit.training.ranks import TIMEOUT_VARIABLE, is_first_rank, is_rank, time
 from ulmfit.training.settings import Phase, TrainingSettings
 
 COLLECTIVES = """
-import json, torch
+import json, pathlib, torch
 from ulmfit.training.distribution import current_distribution, leave_group
 from ulmfit.training.settings import TrainingSettings
 us = current_distribution(TrainingSettings(device="cpu"))
@@ -53,7 +53,10 @@ answers = {
     "gradient": model.weight.grad.tolist(),
 }
 us.finish()
+del wrapped
 leave_group()
+threads = [path.read_text() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+answers["left behind"] = [name for name in threads if "gloo" in name]
 print(json.dumps(answers))
 """
 
@@ -79,7 +82,7 @@ def answers() -> list[dict[str, Any]]:
     """What two processes that have called everything say."""
     started = start_ranks(COLLECTIVES, 2)
     ended = [process.communicate(timeout=400) for process in started]
-    assert [process.returncode for process in started] == [0, 0], ended
+    assert [process.returncode for process in started] == [0, 0], [errors for _, errors in ended]
     return [json.loads(output) for output, _ in ended]
 
 
@@ -105,6 +108,11 @@ def test_weights_are_equal_random_numbers_differ_gradients_are_means(answers: li
     assert [answer["seed"] for answer in answers] == [7, 8]
     assert answers[0]["weights"] == answers[1]["weights"]
     assert answers[0]["gradient"] == answers[1]["gradient"] == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def test_no_thread_of_the_group_is_left_when_python_ends(answers: list[dict[str, Any]]) -> None:
+    """One that frees a tensor then would abort the process, now and then."""
+    assert [answer["left behind"] for answer in answers] == [[], []]
 
 
 def test_a_single_process_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ tell each other beside that (flags, sums, states for a checkpoint) goes through 
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import socket
@@ -178,7 +180,9 @@ class Announcements:
 
     def __init__(self) -> None:
         join_group()
-        self._group = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        self._group: torch.distributed.ProcessGroup | None = torch.distributed.new_group(
+            backend="gloo", timeout=LONGEST_WAIT
+        )
 
     def tell(self, content: JsonContent) -> None:
         """Send JSON content to the other processes."""
@@ -190,6 +194,11 @@ class Announcements:
             return _broadcast(None, self._group)
         except RuntimeError as error:
             raise StageFailed(f"the first process has ended; its last line says why ({error})") from error
+
+    def end(self) -> None:
+        """Leave the other processes: nothing more is told or heard."""
+        self._group = None
+        leave_group()
 
 
 def _broadcast(content: JsonContent, group: torch.distributed.ProcessGroup | None = None) -> JsonContent:
@@ -262,6 +271,8 @@ def join_group() -> None:
     if _all_here():
         # The machine's name may not resolve, or resolve to an address behind a firewall.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # What this imports keeps the group that is there at its first import, and DistributedDataParallel imports it.
+    importlib.import_module("torch._dynamo")
     transports = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "cpu:gloo"
     try:
         torch.distributed.init_process_group(transports, timeout=timedelta(seconds=timeout_seconds()))
@@ -287,6 +298,11 @@ def usable_cores() -> int:
 
 
 def leave_group() -> None:
-    """Close the connections to the other ranks, where there are any."""
+    """Close the connections to the other ranks, where there are any, and end the threads that serve them.
+
+    Nothing may hold a model that `ProcessGroup.wrap` has returned: it holds those threads as well, and one
+    that frees a tensor while Python ends aborts the process, after all its work is done.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # such a model in a learner that is done with: fastai's callbacks and it hold each other
         torch.distributed.destroy_process_group()

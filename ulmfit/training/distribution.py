@@ -271,7 +271,7 @@ def join_group() -> None:
     if _all_here():
         # The machine's name may not resolve, or resolve to an address behind a firewall.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # What this imports keeps the group that is there at its first import, and DistributedDataParallel imports it.
+    # Imported later, by DistributedDataParallel, it would keep the group from being freed.
     importlib.import_module("torch._dynamo")
     transports = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "cpu:gloo"
     try:

@@ -26,6 +26,7 @@ from ulmfit.cli_options import (
     with_options,
 )
 from ulmfit.errors import InputError
+from ulmfit.training.openmp import wait_briefly
 
 if TYPE_CHECKING:
     from ulmfit.recipe import Recipe
@@ -368,12 +369,17 @@ def run_recipe_as_program(recipe: Recipe) -> NoReturn:
             slurm,
         )
 
-    guarded(program)
+    _start(program)
 
 
 def main() -> NoReturn:
     """Run the command line."""
-    guarded(app)
+    _start(app)
+
+
+def _start(program: typer.Typer) -> NoReturn:
+    wait_briefly()
+    guarded(program)
 
 
 if __name__ == "__main__":

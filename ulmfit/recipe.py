@@ -151,8 +151,9 @@ class Recipe(Settings):
                 raise ValueError(f"{name} {'have' if name.endswith('s') else 'has'} to {form}")
             if places and self.dataset is None:
                 raise ValueError(f"{name} need a data set")
-        if self.curve_texts == "subset" and not self.train_sizes:
-            raise ValueError("curve_texts has no effect without train_sizes: leave it out")
+        for name in ("curve_texts", "curve_steps"):
+            if getattr(self, name) != type(self).model_fields[name].default and not self.train_sizes:
+                raise ValueError(f"{name} has no effect without train_sizes: leave it out")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ recipe = shared.changed(
     name="pl/wccrs_hotels",
     title="WCCRS hotel reviews, sentiment",
     dataset=reviews.dataset,
+    train_sizes=(100, 200, 500, 1_000, "all"),
     curve_steps=150,
     published=read_in(SOURCE, "accuracy", {"fastText": 0.8031}, note="in the table of February 2020")
     + read_in(

@@ -215,7 +215,6 @@ def test_a_transformer_cannot_have_the_name_of_another_row() -> None:
         ({"label_noise": (0.6,)}, "less than or equal to 0.5"),
         ({"label_noise": (0.1,), "dataset": None}, "need a data set"),
         ({"curve_texts": "subset"}, "no effect without train_sizes"),
-        ({"curve_steps": 150}, "curve_steps has no effect without train_sizes"),
     ],
 )
 def test_impossible_curves_are_refused(fields: dict, message: str) -> None:

@@ -169,8 +169,7 @@ def test_the_table_of_several_labels(several: Run) -> None:
     row = several.record.rows[0]
     metrics = ("micro_f1", "samples_f1", "subset_accuracy")
     assert several.cells(row.name)[2:5] == [f"{100 * row.metrics[name].mean:.2f}" for name in metrics]
-    # The terminal's table wraps names at its width.
-    assert {*row.name.split(), "subset", "accuracy"} <= {*several.output.split()}
+    assert row.name in several.output and "subset accuracy" in several.output
 
 
 def test_the_record_of_numbers(numbers: Run) -> None:

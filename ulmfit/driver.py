@@ -72,10 +72,10 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     wanted = stages if until is None else _up_to(runner, stages, until)
     if cluster is None:
         check_devices(wanted, runner)
-    _check_labels(recipe, runner, wanted)
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    _check_labels(recipe, runner, wanted)
     if recipe.options:
         names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
         say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")

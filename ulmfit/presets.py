@@ -56,8 +56,9 @@ class Preset(Settings):
         "directions, where there are several seeds; without_finetuning: the classifier straight on the "
         "pretrained language model; words: everything with a vocabulary of words, pretraining too, unless "
         "weights are given or the vocabulary is of words anyway; from_scratch: a classifier that begins with "
-        "random weights and trains all layers from the first step, at one rate, for as many epochs, with "
-        "gradients clipped as in pretraining; tfidf: logistic regressions and linear SVMs",
+        "random weights and trains all layers from the first step, at one rate, for as many epochs, its "
+        "gradients clipped as in pretraining where the classifier's are not; tfidf: logistic regressions and "
+        "linear SVMs",
     )
     words: int = Field(
         30_000,
@@ -72,11 +73,13 @@ class Preset(Settings):
     )
 
 
-def head_then_all(head_rate: float, rate: float, epochs: int) -> tuple[Phase, ...]:
+def head_then_all(
+    head_rate: float, rate: float, epochs: int, discriminative: float = 2.6
+) -> tuple[Phase, ...]:
     """Return one epoch of the top group alone, then `epochs` of all groups, each one cycle."""
     return (
         Phase(epochs=1, learning_rate=head_rate, trainable_groups=1),
-        Phase(epochs=epochs, learning_rate=rate),
+        Phase(epochs=epochs, learning_rate=rate, discriminative=discriminative),
     )
 
 
@@ -212,10 +215,7 @@ SMALL = Preset(
     classifier=ClassifierSettings(
         # Gradual unfreezing at rates divided by 2.6 a layer leaves the lower layers as they were: a language
         # model that has read this little has more to learn from a few hundred steps than it has to lose.
-        phases=(
-            Phase(epochs=1, learning_rate=1e-2, trainable_groups=1),
-            Phase(epochs=5, learning_rate=3e-3, discriminative=1),
-        ),
+        phases=head_then_all(1e-2, 3e-3, 5, discriminative=1),
         batch_size=32,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),
@@ -238,10 +238,7 @@ TOY = Preset(
     ),
     classifier=ClassifierSettings(
         # Not gradual unfreezing: its low rates for low layers do not get far in the few steps of few texts.
-        phases=(
-            Phase(epochs=1, learning_rate=1e-2, trainable_groups=1),
-            Phase(epochs=15, learning_rate=3e-3, discriminative=1),
-        ),
+        phases=head_then_all(1e-2, 3e-3, 15, discriminative=1),
         batch_size=16,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),
     ),

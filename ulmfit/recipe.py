@@ -116,8 +116,8 @@ class Recipe(Settings):
     curve_steps: int = Field(
         0,
         ge=0,
-        description="steps that a classifier of fewer than all texts is trained for at least in a curve over "
-        "train sizes, by reading them more often; 0: it reads them as often as all texts are read",
+        description="`least_steps` of the classifiers of fewer than all texts in a curve over train sizes, "
+        "where their preset has fewer, with `--train-sizes` too; 0: the preset's",
     )
     published: tuple[PublishedResult, ...] = Field(
         (), description="results of others on the same test split, shown beside the table's rows; (): none"
@@ -151,9 +151,8 @@ class Recipe(Settings):
                 raise ValueError(f"{name} {'have' if name.endswith('s') else 'has'} to {form}")
             if places and self.dataset is None:
                 raise ValueError(f"{name} need a data set")
-        for name in ("curve_texts", "curve_steps"):
-            if getattr(self, name) != type(self).model_fields[name].default and not self.train_sizes:
-                raise ValueError(f"{name} has no effect without train_sizes: leave it out")
+        if self.curve_texts == "subset" and not self.train_sizes:
+            raise ValueError("curve_texts has no effect without train_sizes: leave it out")
         return self
 
     @model_validator(mode="after")

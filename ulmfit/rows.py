@@ -148,7 +148,9 @@ def _size_curve(experiment: Experiment, sizes: list[int | None]) -> CurvePlan:
         "(semi-supervised)"
     )
     if steps := experiment.recipe.curve_steps:
-        notes.append(f"classifiers of fewer texts read them more often, for {steps} steps at least")
+        notes.append(
+            f"classifiers of fewer texts are trained for {steps} steps at least, in more passes if need be"
+        )
     systems = _systems(experiment, list(sizes), changed, own_texts=supervised, least_steps=steps)
     return CurvePlan("train size", list(sizes), systems, tuple(notes))
 

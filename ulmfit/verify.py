@@ -109,8 +109,10 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     if record.preset not in recipe.presets:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
-    recipe = validated(lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record")
     try:
+        recipe = validated(
+            lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record"
+        )
         return recipe.with_overrides(record.configuration.get("overrides", ()))
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error

@@ -12,7 +12,6 @@ recipe = coarse.changed(
     title="GermEval 2018, offensive language, fine",
     dataset=coarse.dataset.changed(name="germeval2018-fine", options={"task": "fine"}),
     train_sizes=(),
-    curve_steps=0,
     published=(
         PublishedResult(
             name="best of the shared task",

@@ -24,6 +24,9 @@ def dataset(name: str, script: str, source: str) -> DataScript:
     )
 
 
+FINETUNE = SMALL.finetune.with_epochs(1, 1)
+CLASSIFIER = SMALL.classifier.with_epochs(1, 3).changed(batch_size=64)
+
 recipe = Recipe(
     name="pl/novels_lm",
     title="Polish novels and the training texts of two tasks, language model",
@@ -39,8 +42,8 @@ recipe = Recipe(
         "paper": ULMFIT,
         "small": SMALL.changed(
             max_documents=11_500,
-            finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 3).changed(batch_size=64),
+            finetune=FINETUNE,
+            classifier=CLASSIFIER,
         ),
         "cpu": SMALL.changed(
             note="small: 3 layers of 400 units, 8k pieces and bytes, 30,000 texts read once",
@@ -48,8 +51,8 @@ recipe = Recipe(
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
             comparisons=("ensemble", "without_finetuning", "from_scratch", "tfidf"),
-            finetune=SMALL.finetune.with_epochs(1, 1),
-            classifier=SMALL.classifier.with_epochs(1, 3).changed(batch_size=64),
+            finetune=FINETUNE,
+            classifier=CLASSIFIER,
         ),
     },
     notes=("language model from Polish novels (1840-1920) and the training texts of both tasks",),

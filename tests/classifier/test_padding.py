@@ -79,7 +79,8 @@ def test_padding_of_real_texts(shared_data: Path, name: str, pieces: float) -> N
 def test_an_epoch_of_several_passes_reads_everything_so_often_in_other_orders() -> None:
     documents = [numpy.arange(length) for length in (3, 9, 4, 4, 7, 1, 8)]
     once = DocumentLoader(documents, range(7), 2, seed=4)
-    thrice = DocumentLoader(documents, range(7), 2, seed=4, passes=3)
+    thrice = DocumentLoader(documents, range(7), 2, seed=4)
+    thrice.passes = 3
     assert (len(thrice), thrice.tokens_read) == (3 * len(once), 3 * once.tokens_read)
     first, second = ([batch.tolist() for batch in thrice.order(epoch)] for epoch in (0, 1))
     assert first == [batch.tolist() for number in (0, 1, 2) for batch in once.order(number)]

@@ -47,7 +47,7 @@ if us.is_main:
     weights = {name: weight.detach().clone() for name, weight in {**weights, **averages}.items()}
     save_file(weights, sys.argv[1])
 us.finish()
-del learner
+learner.model = model
 leave_group()
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.training.openmp import wait_briefly
+from ulmfit.training.openmp import wait_briefly, without_brief_waits
 
 ROOT = Path(__file__).parents[2]
 COMMAND = """
@@ -26,7 +26,14 @@ with mock.patch("ulmfit.cli.guarded", told):
 def test_what_the_user_has_set_stays(given: dict[str, str]) -> None:
     environment = dict(given)
     wait_briefly(environment)
-    assert environment == given
+    assert environment == given == without_brief_waits(environment)
+
+
+def test_what_is_measured_waits_as_ever() -> None:
+    environment = {"HOME": "/"}
+    wait_briefly(environment)
+    assert environment == {"HOME": "/", "GOMP_SPINCOUNT": "1000"}
+    assert without_brief_waits(environment) == {"HOME": "/"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulmfit.errors import StageFailed
+from ulmfit.training.openmp import without_brief_waits
 
 LONGEST_SECONDS = 3600
 READY = "ready"
@@ -117,6 +118,7 @@ def _started(
             stderr=errors,
             text=True,
             start_new_session=True,
+            env=without_brief_waits(os.environ),
         )
     try:
         yield process

@@ -23,6 +23,7 @@ class DocumentLoader:
     """
 
     n_inp = 2
+    passes = 1
 
     def __init__(
         self,
@@ -32,11 +33,10 @@ class DocumentLoader:
         *,
         seed: int = 0,
         shuffled: bool = True,
-        passes: int = 1,
     ) -> None:
         self.documents, self.labels = documents, labels
         self._labels = numpy.asarray(labels)
-        self.batch_size, self.seed, self.shuffled, self.passes = batch_size, seed, shuffled, passes
+        self.batch_size, self.seed, self.shuffled = batch_size, seed, shuffled
         self.lengths = numpy.array([len(document) for document in documents])
 
     @property

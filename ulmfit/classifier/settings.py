@@ -17,7 +17,7 @@ ClassWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ClassifierSettings(TrainingSettings):
-    """The head, the dropouts, the loss, and the phases of gradual unfreezing."""
+    """The head, the dropouts, the loss, and the phases."""
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
     maximum_tokens: int = Field(
@@ -55,8 +55,8 @@ class ClassifierSettings(TrainingSettings):
     least_steps: int = Field(
         0,
         ge=0,
-        description="a training set so small that all phases have fewer steps than this is read several "
-        "times an epoch; 0: off",
+        description="a training set so small that all phases have fewer batches than this is read several "
+        "times an epoch, in other batches every time; subword sampling still cuts it once an epoch; 0: off",
     )
 
     @field_validator("phases", mode="before")

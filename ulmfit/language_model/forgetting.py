@@ -23,7 +23,7 @@ class ForgetState(Callback):
 
     run_valid = False
 
-    def __init__(self, every: int, first_stream: int = 0) -> None:
+    def __init__(self, every: int, first_stream: int) -> None:
         self.every, self.first_stream = every, first_stream
 
     def before_batch(self) -> None:

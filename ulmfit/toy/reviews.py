@@ -45,9 +45,7 @@ class Review(NamedTuple):
     label: str
 
 
-def reviews(
-    seed: int, train: int = 300, valid: int = 150, test: int = 600, unlabelled: int = 1500
-) -> dict[str, list[Review]]:
+def reviews(seed: int, train: int, valid: int, test: int, unlabelled: int) -> dict[str, list[Review]]:
     """Return that many reviews for the splits train, valid, test and unlabelled, all of them different.
 
     Labels are balanced and in random order; the same arguments give the same reviews.

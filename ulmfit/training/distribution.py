@@ -7,7 +7,6 @@ tell each other beside that (flags, sums, states for a checkpoint) goes through 
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -300,9 +299,8 @@ def usable_cores() -> int:
 def leave_group() -> None:
     """Close the connections to the other ranks, where there are any, and end the threads that serve them.
 
-    Nothing may hold a model that `ProcessGroup.wrap` has returned: it holds those threads as well, and one
-    that frees a tensor while Python ends aborts the process, after all its work is done.
+    A thread that frees a tensor while Python ends would abort the process, after all its work is done. What
+    `ProcessGroup.wrap` has returned holds them: nobody may keep that.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()  # such a model in a learner that is done with: fastai's callbacks and it hold each other
         torch.distributed.destroy_process_group()

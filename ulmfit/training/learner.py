@@ -122,7 +122,7 @@ def train(
 
     `layer_groups` splits the parameters, lowest layer first; they share rates and are frozen together.
     `callbacks` are fastai callbacks of a user's, such as TensorBoard's; with any there is `learn.recorder`.
-    `own_callbacks` are this project's, which do without.
+    `own_callbacks` are this project's, for which no recorder is needed.
     `resampled` lends the loader of each epoch in place of `train_loader`, which then only says how many steps
     are to be expected. `fused` computes the loss without logits, `replayed` whole steps of it in one go.
     `distribution` are the processes that train together, each with loaders of its own.
@@ -179,6 +179,8 @@ def train(
     # The history refers to the learner: without this, moments and copies would stay in memory with it.
     learner.remove_cbs(list(learner.cbs))
     learner.opt = learner.replayed = None
+    # What `wrap` returned holds the group of processes, whose threads must not outlive it (`leave_group`).
+    learner.model = learner.inner
     return history
 
 

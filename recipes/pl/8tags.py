@@ -13,7 +13,7 @@ recipe = shared.changed(
     name="pl/8tags",
     title="8TAGS, topics of headlines",
     dataset=headlines.dataset,
-    # Eight topics in short texts: on validation, more and smaller steps than hotel reviews have gained points.
+    # Eight topics in short texts: more and smaller steps than hotel reviews have were better on validation.
     presets={
         **shared.presets,
         "cpu": shared.presets["cpu"].changed(classifier=SMALL.classifier),

@@ -134,8 +134,8 @@ def test_no_suffix_alone_tells_the_label(spoken):
     assert {"NEG", "PRIV", "PROP"} <= set(often)
     for label in often:
         count = (counts[1] + counts[-1])[label]
-        three_deviations = 3 * 0.5 / count**0.5
-        assert counts[1][label] / count == pytest.approx(0.5, abs=three_deviations), label
+        most = min(0.1, 3 * 0.5 / count**0.5)  # three standard deviations, and no more for rare ones
+        assert counts[1][label] / count == pytest.approx(0.5, abs=most), label
 
 
 def test_test_reviews_use_roots_that_training_does_not_know():

@@ -12,12 +12,6 @@ recipe = coarse.changed(
     title="GermEval 2018, offensive language, fine",
     dataset=coarse.dataset.changed(name="germeval2018-fine", options={"task": "fine"}),
     train_sizes=(),
-    presets={
-        **coarse.presets,
-        "cpu": coarse.presets["cpu"].changed(
-            comparisons=("ensemble", "without_finetuning", "from_scratch", "tfidf")
-        ),
-    },
     published=(
         PublishedResult(
             name="best of the shared task",

@@ -16,9 +16,7 @@ recipe = shared.changed(
     # Eight topics in short texts: more and smaller steps than hotel reviews have were better on validation.
     presets={
         **shared.presets,
-        "cpu": shared.presets["cpu"].changed(
-            comparisons=("ensemble", "from_scratch", "tfidf"), classifier=SMALL.classifier
-        ),
+        "cpu": shared.presets["cpu"].changed(classifier=SMALL.classifier),
     },
     published=read_in(
         "github.com/sdadas/polish-sentence-evaluation",

@@ -6,7 +6,7 @@ from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
+from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -50,7 +50,8 @@ recipe = Recipe(
             max_documents=30_000,
             vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
-            comparisons=("ensemble", "without_finetuning", "from_scratch", "tfidf"),
+            comparisons=ALL_COMPARISONS,
+            words=20_000,
             finetune=FINETUNE,
             classifier=CLASSIFIER,
         ),

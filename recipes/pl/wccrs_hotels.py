@@ -21,6 +21,7 @@ recipe = shared.changed(
     },
     train_sizes=(100, 200, 500, 1_000, "all"),
     curve_steps=150,
+    label_noise=(0, 0.1, 0.3, 0.5),
     published=read_in(SOURCE, "accuracy", {"fastText": 0.8031}, note="in the table of February 2020")
     + read_in(
         SOURCE,

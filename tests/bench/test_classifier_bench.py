@@ -39,15 +39,17 @@ def test_a_job_travels_as_json() -> None:
 def test_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "resolve_precision", lambda precision, device: "bf16")
     found = classifier.pairs("all", "cpu", None)
-    assert len({pair.name for pair in found}) == len(found) == 8
-    assert [pair.ours.sizes for pair in found] == [FULL] * 4 + [SMALL] * 4
-    inference, _, training, in_fp32 = found[:4]
+    assert len({pair.name for pair in found}) == len(found) == 12
+    assert [pair.ours.sizes for pair in found] == [FULL] * 6 + [SMALL] * 6
+    inference, default, _, training, _, in_fp32 = found[:6]
     stocks = {(job.precision, job.batch_size) for job in (inference.stock, *inference.alternatives)}
     assert stocks == {("fp32", 64), ("fp32", 256), ("bf16", 64), ("bf16", 256)}, "each size for both"
     assert (inference.ours.precision, inference.ours.batch_size) == ("bf16", 256)
+    as_it_comes = (default.stock.precision, default.stock.batch_size, default.alternatives)
+    assert (default.ours, as_it_comes) == (inference.ours, ("fp32", 64, ())), "fastai as it comes"
     assert {job.batch_size for job in (training.ours, training.stock, *training.alternatives)} == {64}
     assert (in_fp32.ours.precision, in_fp32.stock.precision, in_fp32.alternatives) == ("fp32", "fp32", ())
-    on_gpu = classifier.pairs("small", "cuda", None)[2]
+    on_gpu = classifier.pairs("small", "cuda", None)[3]
     assert [job.precision for job in (on_gpu.stock, *on_gpu.alternatives)] == ["fp32", "bf16", "fp16"]
     monkeypatch.setattr(classifier, "resolve_precision", lambda precision, device: "fp32")
     assert len(classifier.pairs("full", "cpu", None)) == 2, "without bf16 there is fp32 alone"

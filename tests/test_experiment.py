@@ -191,9 +191,12 @@ def test_stages_of_one_kind_are_told_apart() -> None:
     } <= set(titles)
 
 
-def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate() -> None:
+@pytest.mark.parametrize("rate", [None, 7e-4])
+def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate(rate: float | None) -> None:
     preset = Preset(
-        pretrain=PretrainSettings(gradient_clip=0.3), comparisons=("without_finetuning", "from_scratch")
+        pretrain=PretrainSettings(gradient_clip=0.3),
+        comparisons=("without_finetuning", "from_scratch"),
+        from_scratch_rate=rate,
     )
     made = recipe_with(presets={"tiny": preset}, train_sizes=(10, "all")).stages()
     (curve,) = made.curves()
@@ -201,8 +204,10 @@ def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate() -> Non
     assert scratch
     for stage in (*made.from_scratch.values(), *scratch):
         assert stage.settings == preset.classifier.changed(
-            phases=all_at_once(preset.classifier.phases), gradient_clip=0.3
+            phases=all_at_once(preset.classifier.phases, rate), gradient_clip=0.3
         )
+        if rate:
+            assert [phase.learning_rate for phase in stage.settings.phases] == [rate]
     for stage in (*made.classifiers.values(), *made.without_finetuning.values()):
         assert stage.settings == preset.classifier
 

@@ -202,7 +202,7 @@ class Experiment:
         if language_model is None:
             # Gradients of random weights explode now and then: they are clipped as pretraining's are.
             classifier = classifier.changed(
-                phases=all_at_once(classifier.phases),
+                phases=all_at_once(classifier.phases, settings.from_scratch_rate),
                 gradient_clip=classifier.gradient_clip or settings.pretrain.gradient_clip,
             )
         if isinstance(language_model, FineTune) and language_model.tokens.tokenizer != tokenizer:

@@ -60,6 +60,11 @@ class Preset(Settings):
         "gradients clipped as in pretraining where the classifier's are not; tfidf: logistic regressions and "
         "linear SVMs",
     )
+    from_scratch_rate: float | None = Field(
+        None,
+        gt=0,
+        description="learning rate of the row `from_scratch`; None: the last one of the classifier's phases",
+    )
     words: int = Field(
         30_000,
         ge=32,

@@ -39,6 +39,8 @@ recipe = Recipe(
             directions=("forward", "backward"),
             comparisons=ALL_COMPARISONS,
             words=20_000,
+            # At the classifier's 3e-3 two seeds of three learned next to nothing; chosen on validation.
+            from_scratch_rate=1e-3,
         ),
     },
     published=tuple(

@@ -95,14 +95,17 @@ def ulmfit_gradual(epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:
     return gradual_unfreezing(groups, 1e-2, epochs - groups + 1)
 
 
-def all_at_once(phases: Sequence[Phase]) -> tuple[Phase, ...]:
-    """Return one phase of as many epochs in all: every layer from the first step, all at the last rate.
+def all_at_once(phases: Sequence[Phase], learning_rate: float | None = None) -> tuple[Phase, ...]:
+    """Return one phase of as many epochs in all: every layer from the first step, all at one rate, the last.
 
     Freezing and lower rates keep what an encoder has learnt. One with random weights has learnt nothing:
-    behind them it does not get far, and says little about what pretraining is worth.
+    behind them it does not get far, and says little about what pretraining is worth. A rate that suits a
+    pretrained encoder may be too high for it: `learning_rate` takes its place.
     """
+    rate = learning_rate or phases[-1].learning_rate
     epochs = sum(phase.epochs for phase in phases)
-    return (phases[-1].changed(epochs=epochs, trainable_groups=0, discriminative=1.0, lowest_rate=0.0),)
+    everything = {"trainable_groups": 0, "discriminative": 1.0, "lowest_rate": 0.0}
+    return (phases[-1].changed(epochs=epochs, learning_rate=rate, **everything),)
 
 
 def classifier_schedule(name: str, epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:

@@ -16,6 +16,8 @@ from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
+from ulmfit.tokens.text_form import Rules
+from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,27 @@ def test_what_is_read_of_a_text(runner: Runner) -> None:
     bos, first, second, third = whole[:4].tolist()
     assert bos == classifier.tokenizer.bos_id
     assert classifier.documents(["kalomi dusapo kalomi"])[0].tolist() == [bos, third, second, first]
+
+
+def test_another_tokenizer_of_the_same_size_is_refused(
+    runner: Runner, trained: TrainClassifier, tmp_path: Path
+) -> None:
+    rules = Rules(language="toy")
+    reserved = reserved_pieces(rules)
+    size = loaded(runner, trained).tokenizer.size
+    words = [f"▁w{number}" for number in range(size - len(reserved))]
+    WordsTokenizer([*reserved, *words], rules).save(tmp_path)
+    with pytest.raises(InputError, match=r"has other pieces than that of the classifier in .*: expected the"):
+        load_classifier(runner.folder(trained), tmp_path, device="cpu")
+
+
+def test_texts_that_are_none(runner: Runner, trained: TrainClassifier) -> None:
+    classifier = load_classifier(
+        str(runner.folder(trained)), str(runner.folder(trained.tokenizer)), device="cpu"
+    )
+    for texts in ("kalomi", [None], ["kalomi", 3]):
+        with pytest.raises(TypeError, match="expected a sequence of strings"):
+            classifier.probabilities(texts)
 
 
 def test_no_texts_are_refused(runner: Runner, trained: TrainClassifier) -> None:

@@ -166,6 +166,32 @@ def test_the_pools_own_labels_are_not_looked_at(runner: Runner) -> None:
     assert accuracies[0] > 0.5 and sum(accuracies) == pytest.approx(1)
 
 
+def test_texts_that_are_not_taken_are_left_to_the_language_model(runner: Runner) -> None:
+    stage = pseudo_labelled(per_label=3)
+    train, unlabelled = table(runner, stage), table(runner, stage, "unlabelled")
+    texts = [*train["text"], *unlabelled["text"]]
+    assert sorted(texts) == sorted(table(runner, POOL)["text"]) and len(train) < 60
+    assert unlabelled["id"].str.startswith("pool/").all() and unlabelled.columns.tolist() == ["id", "text"]
+    # The same pool, whose texts stand among the data set's own unlabelled ones as well.
+    rest = LABELLED.changed(keep_rest=True)
+    stage = pseudo_labelled(dataset=rest, classifiers=(classifier(rest),), per_label=3)
+    assert len(table(runner, stage)) + len(table(runner, stage, "unlabelled")) == len(texts)
+    assert table(runner, stage, "unlabelled")["id"].str.startswith("train/").all()
+
+
+def test_a_label_that_gains_nothing_is_told(runner: Runner) -> None:
+    probabilities = table(runner, pseudo_labelled(threshold=0), "train")["label"][50:]
+    assert set(probabilities) == {"no", "yes"}
+    surest = pandas.read_parquet(runner.build(pseudo_labelled(threshold=0)) / "pseudo-labels.parquet")
+    by_label = surest.groupby("label")["confidence"].max().sort_values()
+    stage = pseudo_labelled(threshold=float(by_label.mean()))
+    runner.build(stage)
+    manifest = runner.manifest(stage)
+    assert manifest is not None
+    (warning,) = manifest["warnings"]
+    assert warning.startswith(f"no text of the pool was taken for label {by_label.index[0]!r}: ")
+
+
 def test_unlabelled_texts_as_the_pool(runner: Runner) -> None:
     dataset = WithUnlabelled(rows=40)
     stage = PseudoLabelled.of(dataset, classifiers=(classifier(dataset),), threshold=0)

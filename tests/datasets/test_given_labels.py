@@ -71,17 +71,35 @@ def test_training_labels_are_the_files(dataset: LabelledFiles, tmp_path: Path) -
     }
 
 
-def test_rows_without_a_label_are_dropped_and_counted(dataset: LabelledFiles, tmp_path: Path) -> None:
+def test_texts_without_a_label_are_counted_and_left_to_the_language_model(
+    dataset: LabelledFiles, tmp_path: Path
+) -> None:
     runner = Runner(tmp_path / "runs")
     content = "id,label,probability\nt1,pos,0.9\nt2,neg,0.4\nt3,,\nt4,neg,0.5\n"
     one = stage(dataset, tmp_path, content, minimum_confidence=0.5)
     assert [row[0] for row in built(runner, one)["train"]] == ["t1", "t4"]
     manifest = runner.manifest(one)
     assert manifest is not None and manifest["warnings"] == [
-        "train: 2 of 4 texts dropped, teacher.csv has no label for them of probability 0.5 or more"
+        "train: 2 of 4 texts are unlabelled now, teacher.csv has no label for them of probability 0.5 or more"
     ]
+    unlabelled = pd.read_parquet(runner.folder(one) / "unlabelled.parquet")
+    assert unlabelled.to_dict("list") == {"id": ["train/t2", "train/t3"], "text": ["schlecht", "schön"]}
+    assert one.record_label == "labels from teacher.csv, probability 0.5 or more"
     report = read_json(runner.folder(one) / "given-labels.json")
     assert report["train"] == {"texts": 2, "dropped": 2, "counts": {"neg": 1, "pos": 1}, "agreement": 1.0}
+
+
+def test_unlabelled_texts_stay(dataset: LabelledFiles, tmp_path: Path) -> None:
+    (tmp_path / "more.csv").write_text("id,text\nu1,mehr\n")
+    dataset = dataset.changed(unlabelled=File(path=tmp_path / "more.csv"))
+    runner = Runner(tmp_path / "runs")
+    for content, expected in (
+        (ALL_IDS, ["u1"]),
+        ("id,label\nt1,pos\nt2,neg\n", ["u1", "train/t3", "train/t4"]),
+    ):
+        folder = runner.build(stage(dataset, tmp_path, content))
+        assert pd.read_parquet(folder / "unlabelled.parquet")["id"].tolist() == expected
+        assert read_json(folder / "dataset.json")["rows"]["unlabelled"] == len(expected)
 
 
 def test_validation_by_choice_and_other_columns(dataset: LabelledFiles, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from stages_for_tests import InventedDataset
 
+from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.datasets.noise import NoisyLabels
 from ulmfit.datasets.subsets import DerivedDataset, TrainingSubset, apportion, choose
 from ulmfit.errors import InputError
@@ -86,6 +87,27 @@ def test_a_subset_keeps_labels_validation_and_test(tmp_path: Path):
     assert about["rows"] == {"train": 10, "valid": 60, "test": 60}
     assert about["labels"] == read_json(whole / "dataset.json")["labels"]
     assert about["name"] == "invented, 10 training texts, seed 3"
+
+
+def test_the_rest_stays_without_its_labels(tmp_path: Path):
+    runner = Runner(tmp_path)
+    dataset = InventedDataset()
+    subset, rest = (TrainingSubset.of(dataset, size=10, seed=3, keep_rest=keep) for keep in (False, True))
+    folder, whole = runner.build(rest), pandas.read_parquet(runner.build(dataset) / "train.parquet")
+    for split in ("train", "valid", "test"):
+        name = f"{split}.parquet"
+        assert (folder / name).read_bytes() == (runner.build(subset) / name).read_bytes()
+    others = whole[~whole["id"].isin(pandas.read_parquet(folder / "train.parquet")["id"])]
+    unlabelled = pandas.read_parquet(folder / "unlabelled.parquet")
+    assert unlabelled.columns.tolist() == ["id", "text"] and len(unlabelled) == 50
+    assert unlabelled["text"].tolist() == others["text"].tolist()
+    documents = pandas.read_parquet(runner.build(DatasetTexts(dataset=rest)) / "documents.parquet")
+    assert set(whole["text"]) <= set(documents["text"]), "the language model reads all of them"
+    assert not (runner.folder(subset) / "unlabelled.parquet").exists()
+    again = runner.build(TrainingSubset.of(rest, size=4, keep_rest=True))
+    assert len(pandas.read_parquet(again / "unlabelled.parquet")) == 56
+    everything = runner.build(TrainingSubset.of(dataset, size=60, keep_rest=True))
+    assert not (everything / "unlabelled.parquet").exists()
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ def _description(
     return {
         "kind": "awd_lstm_classifier",
         "vocabulary_size": tokenizer.size,
+        "vocabulary": tokenizer.fingerprint(),
         "architecture": stage.architecture.model_dump(),
         "direction": stage.direction,
         "labels": labels,

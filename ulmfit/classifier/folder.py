@@ -58,14 +58,16 @@ class LoadedClassifier:
         """Return the probabilities (texts, labels), as training wrote them for its validation and test texts.
 
         Equal to rounding: how texts are batched has a share in the last digits. Raises InputError where
-        there are no texts.
+        there are no texts, and TypeError for what is no sequence of strings, such as one string.
         """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError("texts: expected a sequence of strings, such as a list of one")
         return predict_probabilities(self.model, self.documents(texts), self.settings.evaluation_batch)
 
 
 def load_classifier(
-    folder: Path,
-    tokenizer_folder: Path,
+    folder: Path | str,
+    tokenizer_folder: Path | str,
     *,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
@@ -78,6 +80,7 @@ def load_classifier(
     No code in the files is run: JSON, safetensors, and the tokenizer's own formats. Raises InputError when
     a file is missing or damaged, when the two folders do not belong together, and for an unknown device.
     """
+    folder, tokenizer_folder = Path(folder), Path(tokenizer_folder)
     description = _description(folder)
     try:
         settings = _settings(description).changed(evaluation_batch=evaluation_batch)
@@ -90,18 +93,32 @@ def load_classifier(
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         fault = first_fault(error) if isinstance(error, ValidationError) else fault
         raise InputError(f"{folder / MODEL} is damaged ({fault}): train the classifier again") from error
-    tokenizer = load_tokenizer(tokenizer_folder)
-    if tokenizer.size != size:
-        raise InputError(
-            f"{folder / MODEL} says vocabulary_size {size:,}, the tokenizer in {tokenizer_folder} has "
-            f"{tokenizer.size:,}: expected the tokenizer that the classifier was trained with"
-        )
+    tokenizer = _own_tokenizer(folder, tokenizer_folder, size, description.get("vocabulary"))
     where = choose_device(device)
     encoder = Encoder(size, architecture, settings.dropouts)
     encoder.compute = choose_compute(resolve_precision(precision, device), engine, where, log)
     model = TextClassifier(encoder, len(labels), settings)
     load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
     return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings)
+
+
+def _own_tokenizer(folder: Path, tokenizer_folder: Path, size: int, vocabulary: str | None) -> Tokenizer:
+    """Load the tokenizer; raises InputError when it is not the one that the classifier in `folder` knows.
+
+    Folders of earlier versions do not say the `vocabulary`; they are held to its size alone.
+    """
+    tokenizer = load_tokenizer(tokenizer_folder)
+    if tokenizer.size != size:
+        raise InputError(
+            f"{folder / MODEL} says vocabulary_size {size:,}, the tokenizer in {tokenizer_folder} has "
+            f"{tokenizer.size:,}: expected the tokenizer that the classifier was trained with"
+        )
+    if vocabulary not in (None, tokenizer.fingerprint()):
+        raise InputError(
+            f"the tokenizer in {tokenizer_folder} has other pieces than that of the classifier in {folder}: "
+            f"expected the tokenizer that the classifier was trained with"
+        )
+    return tokenizer
 
 
 def _description(folder: Path) -> dict[str, Any]:

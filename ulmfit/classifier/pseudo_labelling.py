@@ -19,6 +19,8 @@ from ulmfit.stage import Work
 CHOSEN, REPORT, GOLD = "pseudo-labels.parquet", "pseudo-labels.json", "pseudo-labels-gold.json"
 PREFIX = "pseudo/"
 """Stands before the pool's ids in train."""
+POOL_PREFIX = "pool/"
+"""Stands before the pool's ids among the unlabelled texts."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def build(stage: PseudoLabelled, work: Work) -> None:
         }
     )
     added = chosen.assign(id=PREFIX + chosen["id"])[["id", "text", "label"]]
-    others = _unlabelled(folder, chosen)
+    others = _unlabelled(folder, pool, chosen)
     write_derived(
         folder, work.folder, pandas.concat([train, added], ignore_index=True), stage.record_label, others
     )
@@ -77,6 +79,11 @@ def build(stage: PseudoLabelled, work: Work) -> None:
     write_json(work.folder / REPORT, content)
     shares = ", ".join(f"{label} {count:,}" for label, count in counts.items())
     work.log(f"{len(chosen):,} of {len(pool.ids):,} texts of the pool added to {len(train):,}: {shares}")
+    if lacking := [label for label, count in counts.items() if not count]:
+        work.warn(
+            f"no text of the pool was taken for label {', '.join(map(repr, lacking))}: the others weigh more "
+            f"now than in the labelled texts; lower threshold, or set per_label"
+        )
     if stage.pool is not None:
         _compare(source, chosen, work)
 
@@ -141,13 +148,14 @@ def _predicted(stage: TrainClassifier, texts: list[str], work: Work) -> numpy.nd
     return classifier.probabilities(texts)
 
 
-def _unlabelled(folder: Path, chosen: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
-    """Return the unlabelled texts that have not become training texts, where there are any."""
+def _unlabelled(folder: Path, pool: Pool, chosen: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
+    """Return the texts of data set and pool that have not become training texts, where there are any."""
     path = folder / "unlabelled.parquet"
-    if not path.exists():
-        return {}
-    table = pandas.read_parquet(path)
-    return {"unlabelled": table[~table["text"].isin(set(chosen["text"]))].reset_index(drop=True)}
+    own = pandas.read_parquet(path) if path.exists() else pandas.DataFrame({"id": [], "text": []}, dtype=str)
+    rest = pandas.DataFrame({"id": [POOL_PREFIX + name for name in pool.ids], "text": pool.texts}, dtype=str)
+    table = pandas.concat([own, rest[~rest["text"].isin(own["text"])]], ignore_index=True)
+    table = table[~table["text"].isin(chosen["text"])].reset_index(drop=True)
+    return {} if table.empty else {"unlabelled": table}
 
 
 def _compare(source: Path, chosen: pandas.DataFrame, work: Work) -> None:

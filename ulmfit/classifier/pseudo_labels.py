@@ -16,12 +16,14 @@ class PseudoLabelled(DerivedDataset):
     """`dataset` and, in train, the texts of a pool that classifiers are sure of (Lee 2013, pseudo-labels).
 
     The classifiers were trained on `dataset`; their probabilities are averaged. Labels that the pool may have
-    are not read for this; validation and test stay as they are. Files beside the tables:
+    are not read for this; validation and test stay as they are, texts that are not taken are unlabelled ones,
+    which the language model is fine-tuned on as well. Files beside the tables:
     `pseudo-labels.parquet` (id in the pool, label, confidence), `pseudo-labels.json` (counts), and where the
     pool has labels, as information, `pseudo-labels-gold.json`: how many of the predicted ones are right.
     """
 
     stage_name: ClassVar[str] = "pseudo-labelled"
+    stage_version: ClassVar[int] = 2
 
     classifiers: tuple[TrainClassifier, ...] = Field(
         min_length=1, description="what predicts, such as both directions and several seeds"

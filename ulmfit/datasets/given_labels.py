@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ulmfit.assets import File
-from ulmfit.datasets.subsets import DerivedDataset, write_derived
+from ulmfit.datasets.subsets import DerivedDataset, with_unlabelled, write_derived
 from ulmfit.errors import InputError
 from ulmfit.stage import Work
 
@@ -28,11 +28,13 @@ class GivenLabels(DerivedDataset):
     """The texts of `dataset` with a file's labels for train, and by choice for valid; test keeps its own.
 
     The file is CSV, TSV or Parquet with a label for an id or for a text, and optionally its probability.
-    Texts without a label are dropped, with a warning. Writes the tables and `given-labels.json`: how many
-    labels there are and, as information that nothing depends on, the share that agrees with the data set's.
+    Training texts without a label stay for the language model, as unlabelled ones; validation texts without
+    one are dropped; both with a warning. Writes the tables and `given-labels.json`: how many labels there are
+    and, as information that nothing depends on, the share that agrees with the data set's.
     """
 
     stage_name: ClassVar[str] = "given-labels"
+    stage_version: ClassVar[int] = 2
 
     labels: File = Field(description="the other classifier's labels: a table with a header")
     match: Literal["id", "text"] = Field(
@@ -59,7 +61,8 @@ class GivenLabels(DerivedDataset):
     @property
     def record_label(self) -> str:
         """What records and tables have to say about it."""
-        return f"labels from {self.labels.label}"
+        least = self.minimum_confidence
+        return f"labels from {self.labels.label}" + (f", probability {least:g} or more" if least else "")
 
     def build(self, work: Work) -> None:
         """Write the tables; InputError names what is wrong with the file."""
@@ -76,7 +79,9 @@ class GivenLabels(DerivedDataset):
         labelled, report = {}, {}
         for name in replaced:
             labelled[name], report[name] = self._labelled(name, tables[name], given, known, work)
-        write_derived(folder, work.folder, labelled.pop("train"), self.record_label, labelled)
+        train = labelled.pop("train")
+        rest = tables["train"][~tables["train"]["id"].isin(train["id"])]
+        write_derived(folder, work.folder, train, self.record_label, labelled | with_unlabelled(folder, rest))
         content = {"labels": self.labels.label, "minimum_confidence": self.minimum_confidence, **report}
         write_json(work.folder / REPORT, content)
 
@@ -111,10 +116,11 @@ class GivenLabels(DerivedDataset):
         result = table[kept].assign(label=[confident[key] for key in keys if key in confident])
         dropped = len(table) - len(result)
         if dropped:
+            fate = "are unlabelled now" if split == "train" else "dropped"
+            least = f" of probability {self.minimum_confidence:g} or more" if self.minimum_confidence else ""
             work.warn(
-                f"{split}: {dropped:,} of {len(table):,} texts dropped, {self.labels.label} has no label for "
-                f"them"
-                + (f" of probability {self.minimum_confidence:g} or more" if self.minimum_confidence else "")
+                f"{split}: {dropped:,} of {len(table):,} texts {fate}, {self.labels.label} has no label for "
+                f"them{least}"
             )
         counts = {label: int((result["label"] == label).sum()) for label in known}
         if lacking := [label for label in known if split == "train" and not counts[label]]:

@@ -57,18 +57,25 @@ class DerivedDataset(DatasetStage):
 class TrainingSubset(DerivedDataset):
     """`size` of the training texts, stratified; labels, validation and test stay as they are.
 
-    It has no unlabelled texts: a language model fine-tuned on it sees no more than the classifier does.
+    Without `keep_rest` it has no unlabelled texts: a language model fine-tuned on it sees no more than the
+    classifier does.
     """
 
     stage_name: ClassVar[str] = "training-subset"
 
     size: int = Field(ge=1, description="training texts that are kept")
     seed: int = Field(0, ge=0, description="decides which; subsets of one seed are nested")
+    keep_rest: bool = Field(
+        False,
+        description="the other training texts stay without their labels, among the unlabelled ones, for the "
+        "language model and for pseudo-labels; false: these and the unlabelled ones are left out",
+    )
 
     @property
     def details(self) -> tuple[str, ...]:
         """What tells it from others of its kind."""
-        return (*self.dataset.details, f"{self.size} texts", f"seed {self.seed}")
+        rest = ("the rest unlabelled",) if self.keep_rest else ()
+        return (*self.dataset.details, f"{self.size} texts", f"seed {self.seed}", *rest)
 
     def build(self, work: Work) -> None:
         """Write the tables; InputError where train has fewer texts, or more labels than `size`."""
@@ -77,8 +84,9 @@ class TrainingSubset(DerivedDataset):
         folder = work.input(self.dataset)
         train = pd.read_parquet(folder / "train.parquet")
         chosen = choose(train["id"].tolist(), train["label"].tolist(), self.size, self.seed)
+        others = with_unlabelled(folder, train.drop(train.index[chosen])) if self.keep_rest else {}
         write_derived(
-            folder, work.folder, train.iloc[chosen], f"{self.size} training texts, seed {self.seed}"
+            folder, work.folder, train.iloc[chosen], f"{self.size} training texts, seed {self.seed}", others
         )
         work.log(f"{self.size:,} of {len(train):,} training texts")
 
@@ -133,6 +141,21 @@ def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
         below = [label for label in counts if given[label] * total < number * counts[label]]
         given[max(below, key=lambda label: counts[label] / (given[label] + 1))] += 1
     return given
+
+
+def with_unlabelled(folder: Path, texts: DataFrame) -> dict[str, DataFrame]:
+    """Return the unlabelled texts of the data set in `folder`, and after them training texts without labels.
+
+    The result is what `write_derived` takes: empty where there are neither.
+    """
+    import pandas as pd
+
+    path = folder / "unlabelled.parquet"
+    tables = [texts[["id", "text"]].assign(id="train/" + texts["id"])]
+    if path.exists():
+        tables.insert(0, pd.read_parquet(path))
+    found = pd.concat(tables, ignore_index=True)
+    return {} if found.empty else {"unlabelled": found}
 
 
 def write_derived(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,6 +42,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def vocabulary(self) -> list[str]:
         """The pieces in the order of their ids."""
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the pieces in their order: models that share it know the same ids."""
+        return hashlib.sha256(json.dumps(self.vocabulary).encode()).hexdigest()
 
     @abstractmethod
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -64,6 +64,15 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
             ": byte_fallback has no effect on model_type words: leave it out",
         ),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
+        (
+            ["run", RECIPE, "--set", "pretrain.batchsize=9"],
+            "no field 'batchsize'; did you mean batch_size? It has ",
+        ),
+        (
+            ["run", RECIPE, "--set", "tokenizer.path=a"],
+            "tokenizer is not set, so it has no 'path': give all of it, as in --set 'tokenizer={",
+        ),
+        (["run", RECIPE, "--mirror", "nowhere"], "mirror nowhere is not a folder"),
         (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: expected a whole number; got 'one'"),
         (["run", RECIPE, "--set", "pretrain.bptt"], "expected FIELD=VALUE"),
         (["run", RECIPE, "--until", "dinner"], "the recipe has no such stage; it has"),
@@ -123,6 +132,12 @@ def test_a_runs_folder_that_is_a_file_and_an_unreadable_recipe_are_one_line(
         assert (status, errors) == (2, f"ulmfit: --runs {tmp_path / 'file'}: expected a folder; got a file\n")
     (tmp_path / "fails.py").write_text("open('nowhere.txt')", encoding="utf-8")
     with pytest.raises(InputError, match=r"fails\.py cannot be read: nowhere.txt: No such file or directory"):
+        load_recipe(str(tmp_path / "fails.py"))
+    misspelt = "from ulmfit.datasets.stages import LabelledFiles\nLabelledFiles(trian=1, test={'path': 'a'})"
+    (tmp_path / "fails.py").write_text(misspelt, encoding="utf-8")
+    with pytest.raises(
+        InputError, match="LabelledFiles: trian: there is no such field, and train is missing"
+    ):
         load_recipe(str(tmp_path / "fails.py"))
     (tmp_path / "fails.py").write_text("1 / 0", encoding="utf-8")
     with pytest.raises(InputError, match=r"fails\.py cannot be read: ZeroDivisionError: division by zero"):

@@ -77,6 +77,8 @@ def test_finished_stages_are_used_again_and_named(record: dict, verified: Callab
     used = [line for line in lines if line.startswith("used again: ")]
     assert len(used) == len(record["stages"])
     assert lines[-1].count("0 inside") == 1
+    count = len(record["stages"])
+    assert lines[-1].endswith(f"; {count} of {count} stages were not run again, see above")
 
 
 def test_other_numbers_are_outside(record: dict, verified: Callable) -> None:

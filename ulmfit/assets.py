@@ -135,10 +135,15 @@ def _is_whole(target: Path, file: File) -> bool:
     return target.exists() and sha256_of(target) == file.sha256
 
 
-def in_mirror(mirror: Path, name: str) -> list[Path]:
-    """Return the files of that name in a mirror, at any depth, sorted; raises InputError where it is none."""
+def check_mirror(mirror: Path) -> None:
+    """Raise InputError where a mirror is no folder."""
     if not mirror.is_dir():
         raise InputError(f"mirror {mirror} is not a folder")
+
+
+def in_mirror(mirror: Path, name: str) -> list[Path]:
+    """Return the files of that name in a mirror, at any depth, sorted; raises InputError where it is none."""
+    check_mirror(mirror)
     return sorted(path for path in mirror.rglob(glob.escape(name)) if path.is_file())
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -289,10 +290,10 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
     name, rest = names[0], names[1:]
     if isinstance(value, Settings):
         if name not in type(value).model_fields:
-            known = ", ".join(type(value).model_fields)
-            raise InputError(
-                f"--set {override}: {type(value).__name__} has no field {name!r}; it has {known}"
-            )
+            known = type(value).model_fields
+            alike = get_close_matches(name, known, n=1)
+            listed = ("did you mean " + alike[0] + "? It has " if alike else "it has ") + ", ".join(known)
+            raise InputError(f"--set {override}: {type(value).__name__} has no field {name!r}; {listed}")
         old = getattr(value, name)
         new = _replaced(old, rest, text, override) if rest else _parsed(text)
         return validated(lambda: value.changed(**{name: new}), f"--set {override}")
@@ -302,6 +303,12 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
         index = int(name)
         item = _replaced(value[index], rest, text, override) if rest else _parsed(text)
         return (*value[:index], item, *value[index + 1 :])
+    if value is None:
+        field = override.partition("=")[0].strip().removesuffix(".".join(names)).rstrip(".")
+        raise InputError(
+            f"--set {override}: {field} is not set, so it has no {name!r}: give all of it, as in "
+            f"--set '{field}={{\"{name}\": ...}}'"
+        )
     raise InputError(f"--set {override}: there is no {name!r} in a value of type {type(value).__name__}")
 
 

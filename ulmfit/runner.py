@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit import provenance
-from ulmfit.assets import File, fetch
+from ulmfit.assets import File, check_mirror, fetch
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json, remove_temporaries, sha256_of, write_json, write_text
 from ulmfit.progress import say
@@ -29,6 +29,8 @@ class Runner:
     """Builds stages under `runs/stages/`, upstream first; `mirror` is searched for input files first."""
 
     def __init__(self, runs: Path, mirror: Path | None = None) -> None:
+        if mirror is not None:
+            check_mirror(mirror)
         self.runs = runs
         self.mirror = mirror
         self.keys = Keys(runs)

@@ -25,7 +25,7 @@ class Settings(BaseModel):
 WHOLE, NUMBER, LIST, OBJECT = (
     "a whole number",
     "a number",
-    'a list such as ["a", "b"]',
+    'a list such as ["a", "b"] or [0, 1]',
     'fields such as {{"a": 1}}',
 )
 EXPECTED: Final = {
@@ -59,8 +59,17 @@ def first_fault(error: ValidationError) -> str:
     faults = [fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
     furthest = next(fault for fault in faults if len(fault["loc"]) == max(len(one["loc"]) for one in faults))
     place = _place(furthest)
+    if furthest["type"] == "missing" and (unknown := _unknown_beside(furthest, error)):
+        return f"{unknown}: there is no such field, and {furthest['loc'][-1]} is missing"
     faults = [fault for fault in faults if _place(fault) == place]
     return f"{place}: {_wrong(faults)}" if place else _wrong(faults)
+
+
+def _unknown_beside(missing: Any, error: ValidationError) -> str:
+    """Return the place of an unknown field beside a missing one, perhaps that one misspelt; empty: none."""
+    faults = error.errors(include_url=False)
+    beside = (fault for fault in faults if fault["loc"][:-1] == missing["loc"][:-1])
+    return next((_place(fault) for fault in beside if fault["type"] == "extra_forbidden"), "")
 
 
 def _place(fault: Any) -> str:

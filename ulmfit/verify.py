@@ -77,9 +77,10 @@ def verify(
     here = {"commit": provenance.commit(), **provenance.versions()}
     for line in other_values({"commit": record.commit, **record.versions}, here):
         say(line)
-    for state in driver.states(recipe, runs, mirror):
-        if state.state == "done":
-            say(f"used again: {state.title} {state.key}")
+    states = driver.states(recipe, runs, mirror)
+    used_again = [state for state in states if state.state == "done"]
+    for state in used_again:
+        say(f"used again: {state.title} {state.key}")
     folder = driver.run(recipe, runs, mirror)
     if folder is None:
         return []  # A process under torchrun that is not the first.
@@ -91,7 +92,8 @@ def verify(
     verdict = verdict_of(figures)
     if any(figure.verdict == "outside" for figure in figures):
         raise StageFailed(verdict)
-    say(verdict)
+    of_these = f"; {len(used_again)} of {len(states)} stages were not run again, see above"
+    say(verdict + (of_these if used_again else ""))
     return figures
 
 

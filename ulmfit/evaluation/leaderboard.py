@@ -20,7 +20,8 @@ TEMPLATE = "leaderboard.html.j2"
 CAPTION = (
     "Main metric of each task on its test split, percent (correlations as they are); mean ± sample standard "
     "deviation over the seeds. Bold is the best of a column. Ranks count from 1 among the models of a "
-    "column, equal ones share the mean of their ranks; the average is over the tasks that a model was run on."
+    "column, equal ones share the mean of their ranks; the average is over the tasks that a model was run "
+    "on, and models of more tasks stand above those of fewer."
 )
 
 
@@ -73,7 +74,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The table, lines by average rank, and the records behind it."""
+    """The table, lines by number of tasks and average rank, and the records behind it."""
 
     tasks: list[Task]
     lines: list[Line]
@@ -151,7 +152,7 @@ def _ranked(
         return Line(model, shown, statistics.fmean(ranks), len(ranks))
 
     lines = [line(model, cells) for model, cells in found.items()]
-    return Leaderboard(tasks, sorted(lines, key=lambda one: (one.rank, -one.tasks, one.model)), sources)
+    return Leaderboard(tasks, sorted(lines, key=lambda one: (-one.tasks, one.rank, one.model)), sources)
 
 
 def rank(value: float, values: Iterable[float]) -> float:

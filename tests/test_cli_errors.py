@@ -72,6 +72,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
             ["run", RECIPE, "--set", "tokenizer.path=a"],
             "tokenizer is not set, so it has no 'path': give all of it, as in --set 'tokenizer={",
         ),
+        (["run", RECIPE, "--set", "language=tur"], "language 'tur': expected 'tr'"),
         (["run", RECIPE, "--mirror", "nowhere"], "mirror nowhere is not a folder"),
         (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: expected a whole number; got 'one'"),
         (["run", RECIPE, "--set", "pretrain.bptt"], "expected FIELD=VALUE"),

@@ -24,6 +24,7 @@ from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings, first_fault
+from ulmfit.tokens.marks import OTHER_CODES
 
 __all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
 
@@ -139,6 +140,15 @@ class Recipe(Settings):
             raise ValueError(f"preset {self.preset!r} is not one of {', '.join(self.presets)}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: a seed occurs twice")
+        return self
+
+    @model_validator(mode="after")
+    def _language_is_known_by_its_code(self) -> Self:
+        code = self.language.partition("-")[0]
+        if code in OTHER_CODES:
+            raise ValueError(
+                f"language {self.language!r}: expected {OTHER_CODES[code]!r}, by which its capitals are read"
+            )
         return self
 
     @model_validator(mode="after")

@@ -196,7 +196,7 @@ def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
         "label": ["1", "2"],
     }
     warnings = described(folder)["warnings"]
-    assert "train: 1 of 3 rows dropped, their text is empty" in warnings
+    assert "train: 1 of 3 rows dropped, their text is empty: train-000003" in warnings
     assert "test: 2 of 2 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
 
 

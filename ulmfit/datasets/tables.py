@@ -73,7 +73,10 @@ def check_splits(
     if "valid" not in tables:
         tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction, task)
         if tables["valid"].empty:
-            raise InputError("train is too small to make a validation split: no label has two texts")
+            raise InputError(
+                "train is too small to make a validation split: no label has two texts; give it more, or a "
+                "file of validation texts (valid)"
+            )
     tables = {split: tables[split] for split in SPLITS if split in tables}
     check_labels(tables, task)
     _warn_of_repeated_texts(tables, warn)
@@ -94,7 +97,10 @@ def _checked(
     has_text = numpy.array([text.strip() != "" for text in result["text"]], dtype=bool)
     kept = result[has_text].reset_index(drop=True)
     if len(kept) < len(result):
-        warn(f"{split}: {len(result) - len(kept)} of {len(result)} rows dropped, their text is empty")
+        listed = some(result["id"][~has_text].tolist())
+        warn(
+            f"{split}: {len(result) - len(kept)} of {len(result)} rows dropped, their text is empty: {listed}"
+        )
     if kept.empty and split != "unlabelled":
         raise InputError(f"{split} holds no text: expected at least one row")
     if "label" in columns:

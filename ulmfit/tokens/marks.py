@@ -35,6 +35,8 @@ REPLACEMENT = "\ufffd"
 
 DOTLESS_I_LANGUAGES = frozenset({"tr", "az", "crh", "gag", "tt"})
 """Languages in which I is the capital of ı, and İ that of i."""
+OTHER_CODES = {"tur": "tr", "aze": "az", "azj": "az", "tat": "tt"}
+"""Codes of three letters for some of them, under which their I would be read as elsewhere."""
 
 _FOREIGN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u2581\ue0f1-\ue0f4\ud800-\udfff]")
 _FOREIGN_IN_WORD = re.compile(rf"{_FOREIGN.pattern}|[^\S ]")

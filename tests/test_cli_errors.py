@@ -70,7 +70,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         ),
         (
             ["run", RECIPE, "--set", "tokenizer.path=a"],
-            "tokenizer is not set, so it has no 'path': give all of it, as in --set 'tokenizer={",
+            "tokenizer is not set, so it has no 'path': give all of it, where it has fields as in",
         ),
         (["run", RECIPE, "--set", "language=tur"], "language 'tur': expected 'tr'"),
         (["run", RECIPE, "--mirror", "nowhere"], "mirror nowhere is not a folder"),

@@ -147,7 +147,8 @@ class Recipe(Settings):
         code = self.language.partition("-")[0]
         if code in OTHER_CODES:
             raise ValueError(
-                f"language {self.language!r}: expected {OTHER_CODES[code]!r}, by which its capitals are read"
+                f"language {self.language!r}: expected {OTHER_CODES[code] + self.language[len(code) :]!r}, "
+                f"by which its capitals are read"
             )
         return self
 
@@ -316,8 +317,8 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
     if value is None:
         field = override.partition("=")[0].strip().removesuffix(".".join(names)).rstrip(".")
         raise InputError(
-            f"--set {override}: {field} is not set, so it has no {name!r}: give all of it, as in "
-            f"--set '{field}={{\"{name}\": ...}}'"
+            f"--set {override}: {field} is not set, so it has no {name!r}: give all of it, where it has "
+            f"fields as in --set '{field}={{\"{name}\": ...}}'"
         )
     raise InputError(f"--set {override}: there is no {name!r} in a value of type {type(value).__name__}")
 

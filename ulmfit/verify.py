@@ -89,11 +89,11 @@ def verify(
     figures = compare(record, new)
     for line in (*other_values(record.hardware, new.hardware), *table(figures)):
         say(line)
-    verdict = verdict_of(figures)
+    of_these = f"; {len(used_again)} of {len(states)} stages were not run again, see above"
+    verdict = verdict_of(figures) + (of_these if used_again else "")
     if any(figure.verdict == "outside" for figure in figures):
         raise StageFailed(verdict)
-    of_these = f"; {len(used_again)} of {len(states)} stages were not run again, see above"
-    say(verdict + (of_these if used_again else ""))
+    say(verdict)
     return figures
 
 

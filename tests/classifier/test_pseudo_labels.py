@@ -179,9 +179,31 @@ def test_texts_that_are_not_taken_are_left_to_the_language_model(runner: Runner)
     assert table(runner, stage, "unlabelled")["id"].str.startswith("train/").all()
 
 
+class OtherTexts(InventedDataset):
+    """A pool with the ids of the first and other texts."""
+
+    stage_name: ClassVar[str] = "other_texts"
+
+    def build(self, work: Work) -> None:
+        """Write the invented data set, then change its training texts."""
+        super().build(work)
+        rows = pandas.read_parquet(work.folder / "train.parquet")
+        rows.assign(text=rows["text"] + " lo").to_parquet(work.folder / "train.parquet", index=False)
+
+
+def test_a_second_pool_with_the_same_ids(runner: Runner) -> None:
+    first = pseudo_labelled(per_label=3)
+    again = classifier(first)
+    second = pseudo_labelled(dataset=first, classifiers=(again,), pool=OtherTexts(rows=90), threshold=0)
+    for split in ("train", "unlabelled"):
+        assert table(runner, second, split)["id"].is_unique
+    second = second.changed(per_label=1)
+    ids = table(runner, second, "unlabelled")["id"]
+    assert ids.is_unique and ids.str.startswith("pool/pool/").any()
+
+
 def test_a_label_that_gains_nothing_is_told(runner: Runner) -> None:
-    probabilities = table(runner, pseudo_labelled(threshold=0), "train")["label"][50:]
-    assert set(probabilities) == {"no", "yes"}
+    assert set(table(runner, pseudo_labelled(threshold=0))["label"][50:]) == {"no", "yes"}
     surest = pandas.read_parquet(runner.build(pseudo_labelled(threshold=0)) / "pseudo-labels.parquet")
     by_label = surest.groupby("label")["confidence"].max().sort_values()
     stage = pseudo_labelled(threshold=float(by_label.mean()))

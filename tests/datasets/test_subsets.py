@@ -104,6 +104,8 @@ def test_the_rest_stays_without_its_labels(tmp_path: Path):
     documents = pandas.read_parquet(runner.build(DatasetTexts(dataset=rest)) / "documents.parquet")
     assert set(whole["text"]) <= set(documents["text"]), "the language model reads all of them"
     assert not (runner.folder(subset) / "unlabelled.parquet").exists()
+    name = "invented, 10 training texts, seed 3, the rest unlabelled"
+    assert read_json(folder / "dataset.json")["name"] == name
     again = runner.build(TrainingSubset.of(rest, size=4, keep_rest=True))
     assert len(pandas.read_parquet(again / "unlabelled.parquet")) == 56
     everything = runner.build(TrainingSubset.of(dataset, size=60, keep_rest=True))

@@ -103,7 +103,7 @@ def load_classifier(
 
 
 def _own_tokenizer(folder: Path, tokenizer_folder: Path, size: int, vocabulary: str | None) -> Tokenizer:
-    """Load the tokenizer; raises InputError when it is not the one that the classifier in `folder` knows.
+    """Load the tokenizer; raises InputError when it has other pieces than that of the classifier in `folder`.
 
     Folders of earlier versions do not say the `vocabulary`; they are held to its size alone.
     """

@@ -58,7 +58,8 @@ def build(stage: PseudoLabelled, work: Work) -> None:
             "confidence": probabilities[places].max(axis=1),
         }
     )
-    added = chosen.assign(id=PREFIX + chosen["id"])[["id", "text", "label"]]
+    prefix = _free(PREFIX, chosen["id"], train["id"])
+    added = chosen.assign(id=prefix + chosen["id"])[["id", "text", "label"]]
     others = _unlabelled(folder, pool, chosen)
     write_derived(
         folder, work.folder, pandas.concat([train, added], ignore_index=True), stage.record_label, others
@@ -82,7 +83,7 @@ def build(stage: PseudoLabelled, work: Work) -> None:
     if lacking := [label for label, count in counts.items() if not count]:
         work.warn(
             f"no text of the pool was taken for label {', '.join(map(repr, lacking))}: the others weigh more "
-            f"now than in the labelled texts; lower threshold, or set per_label"
+            f"now than in the labelled texts; lower threshold (per_label bounds the others)"
         )
     if stage.pool is not None:
         _compare(source, chosen, work)
@@ -152,10 +153,23 @@ def _unlabelled(folder: Path, pool: Pool, chosen: pandas.DataFrame) -> dict[str,
     """Return the texts of data set and pool that have not become training texts, where there are any."""
     path = folder / "unlabelled.parquet"
     own = pandas.read_parquet(path) if path.exists() else pandas.DataFrame({"id": [], "text": []}, dtype=str)
-    rest = pandas.DataFrame({"id": [POOL_PREFIX + name for name in pool.ids], "text": pool.texts}, dtype=str)
-    table = pandas.concat([own, rest[~rest["text"].isin(own["text"])]], ignore_index=True)
+    rest = pandas.DataFrame({"id": pool.ids, "text": pool.texts}, dtype=str)
+    rest = rest[~rest["text"].isin(own["text"])]
+    rest = rest.assign(id=_free(POOL_PREFIX, rest["id"], own["id"]) + rest["id"])
+    table = pandas.concat([own, rest], ignore_index=True)
     table = table[~table["text"].isin(chosen["text"])].reset_index(drop=True)
     return {} if table.empty else {"unlabelled": table}
+
+
+def _free(prefix: str, ids: pandas.Series, taken: pandas.Series) -> str:
+    """Return the prefix, several times where that is needed for ids that are none of `taken`.
+
+    Another round's pool may have the ids of the first one's, when they are row numbers.
+    """
+    repeated = prefix
+    while (repeated + ids).isin(taken).any():
+        repeated += prefix
+    return repeated
 
 
 def _compare(source: Path, chosen: pandas.DataFrame, work: Work) -> None:

@@ -85,9 +85,9 @@ class TrainingSubset(DerivedDataset):
         train = pd.read_parquet(folder / "train.parquet")
         chosen = choose(train["id"].tolist(), train["label"].tolist(), self.size, self.seed)
         others = with_unlabelled(folder, train.drop(train.index[chosen])) if self.keep_rest else {}
-        write_derived(
-            folder, work.folder, train.iloc[chosen], f"{self.size} training texts, seed {self.seed}", others
-        )
+        remark = f"{self.size} training texts, seed {self.seed}"
+        remark += ", the rest unlabelled" if self.keep_rest else ""
+        write_derived(folder, work.folder, train.iloc[chosen], remark, others)
         work.log(f"{self.size:,} of {len(train):,} training texts")
 
 

@@ -11,7 +11,7 @@ import pandas
 from ulmfit.classifier.folder import load_classifier
 from ulmfit.classifier.pseudo_labels import PseudoLabelled
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.datasets.subsets import write_derived
+from ulmfit.datasets.subsets import free_prefix, with_unlabelled, write_derived
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, read_json, write_json
 from ulmfit.stage import Work
@@ -58,7 +58,7 @@ def build(stage: PseudoLabelled, work: Work) -> None:
             "confidence": probabilities[places].max(axis=1),
         }
     )
-    prefix = _free(PREFIX, chosen["id"], train["id"])
+    prefix = free_prefix(PREFIX, chosen["id"], train["id"])
     added = chosen.assign(id=prefix + chosen["id"])[["id", "text", "label"]]
     others = _unlabelled(folder, pool, chosen)
     write_derived(
@@ -151,25 +151,10 @@ def _predicted(stage: TrainClassifier, texts: list[str], work: Work) -> numpy.nd
 
 def _unlabelled(folder: Path, pool: Pool, chosen: pandas.DataFrame) -> dict[str, pandas.DataFrame]:
     """Return the texts of data set and pool that have not become training texts, where there are any."""
-    path = folder / "unlabelled.parquet"
-    own = pandas.read_parquet(path) if path.exists() else pandas.DataFrame({"id": [], "text": []}, dtype=str)
     rest = pandas.DataFrame({"id": pool.ids, "text": pool.texts}, dtype=str)
-    rest = rest[~rest["text"].isin(own["text"])]
-    rest = rest.assign(id=_free(POOL_PREFIX, rest["id"], own["id"]) + rest["id"])
-    table = pandas.concat([own, rest], ignore_index=True)
+    table = with_unlabelled(folder, rest, POOL_PREFIX)["unlabelled"]
     table = table[~table["text"].isin(chosen["text"])].reset_index(drop=True)
     return {} if table.empty else {"unlabelled": table}
-
-
-def _free(prefix: str, ids: pandas.Series, taken: pandas.Series) -> str:
-    """Return the prefix, several times where that is needed for ids that are none of `taken`.
-
-    Another round's pool may have the ids of the first one's, when they are row numbers.
-    """
-    repeated = prefix
-    while (repeated + ids).isin(taken).any():
-        repeated += prefix
-    return repeated
 
 
 def _compare(source: Path, chosen: pandas.DataFrame, work: Work) -> None:

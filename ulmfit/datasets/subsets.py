@@ -18,7 +18,7 @@ from ulmfit.errors import InputError
 from ulmfit.stage import Work
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 SUBSET_SALT = "ulmfit training subset"
 
@@ -143,19 +143,31 @@ def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
     return given
 
 
-def with_unlabelled(folder: Path, texts: DataFrame) -> dict[str, DataFrame]:
-    """Return the unlabelled texts of the data set in `folder`, and after them training texts without labels.
+def with_unlabelled(folder: Path, texts: DataFrame, prefix: str = "train/") -> dict[str, DataFrame]:
+    """Return the unlabelled texts of the data set in `folder`, and after them others, without labels.
 
-    The result is what `write_derived` takes: empty where there are neither.
+    `prefix` stands before the ids of the others; those that are there already are not repeated. The result
+    is what `write_derived` takes: empty where there are none.
     """
     import pandas as pd
 
     path = folder / "unlabelled.parquet"
-    tables = [texts[["id", "text"]].assign(id="train/" + texts["id"])]
-    if path.exists():
-        tables.insert(0, pd.read_parquet(path))
-    found = pd.concat(tables, ignore_index=True)
+    own = pd.read_parquet(path) if path.exists() else pd.DataFrame({"id": [], "text": []}, dtype=str)
+    new = texts.loc[~texts["text"].isin(own["text"]), ["id", "text"]]
+    new = new.assign(id=free_prefix(prefix, new["id"], own["id"]) + new["id"])
+    found = pd.concat([own, new], ignore_index=True)
     return {} if found.empty else {"unlabelled": found}
+
+
+def free_prefix(prefix: str, ids: Series, taken: Series) -> str:
+    """Return the prefix, several times where that is needed for ids that are none of `taken`.
+
+    Another round's pool may have the ids of the first one's, when they are row numbers.
+    """
+    repeated = prefix
+    while (repeated + ids).isin(taken).any():
+        repeated += prefix
+    return repeated
 
 
 def write_derived(

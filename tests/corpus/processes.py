@@ -38,11 +38,15 @@ def living(processes: list[int]) -> list[int]:
 def anonymous_bytes(root: int) -> int:
     """Return the memory of a process and those that it has started, apart from what maps files.
 
-    A process that is being started has its parent's command and memory until it is another program: it is
-    passed over where the parent is `root`, whose memory would count twice. On a busy machine that takes long.
+    A process that is being started has its parent's command and memory until it is another program, and for
+    long on a busy machine: where the parent is `root`, it is passed over, or that memory would count twice.
     """
-    command = _command(root)
-    return sum(_anonymous(pid) for pid in family(root) if pid == root or _command(pid) != command)
+    command, own = _command(root), _anonymous(root)
+
+    def is_being_started(pid: int) -> bool:
+        return pid != root and _command(pid) == command and abs(_anonymous(pid) - own) <= own / 20
+
+    return sum(_anonymous(pid) for pid in family(root) if not is_being_started(pid))
 
 
 def _command(pid: int) -> bytes:

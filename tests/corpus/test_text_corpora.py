@@ -276,6 +276,23 @@ def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:
     assert len(account(folder)["parts"]) == 3
     small = build(tmp_path, JoinedCorpus(parts=(one, two), max_documents=5))
     assert len(rows(small)) == 5
+    taken = [part["taken"] for part in account(small)["parts"]]
+    assert sum(part["documents"] for part in taken) == 5
+    assert sum(part["words"] for part in taken) == sum(len(row["text"].split()) for row in rows(small))
+
+
+def test_a_joined_part_can_be_read_several_times(tmp_path: Path) -> None:
+    one = TextFiles(files=text_file(tmp_path, "a\nb\nc\nd\ne\nf\n", "one.txt"), document="line")
+    two = TextFiles(files=text_file(tmp_path, "u\nv\nw\nx\ny\nz\n", "two.txt"), document="line")
+    once = rows(build(tmp_path, JoinedCorpus(parts=(one, two))))
+    folder = build(tmp_path, JoinedCorpus(parts=(one, two), times=(1, 3)))
+    copies = [row for row in once if row["id"].startswith("1:") and row["split"] == "train"]
+    expected = once + [{**row, "id": f"{row['id']}#{n}"} for n in (2, 3) for row in copies]
+    assert sorted(rows(folder), key=lambda row: row["id"]) == sorted(expected, key=lambda row: row["id"])
+    content = account(folder)
+    assert content["pages_read"] == content["documents_written"] == len(expected)
+    with pytest.raises(ValidationError, match="times has 1 numbers for 2 parts"):
+        JoinedCorpus(parts=(one, two), times=(2,))
 
 
 def test_fractions_that_leave_nothing_to_train() -> None:

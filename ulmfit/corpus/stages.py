@@ -197,20 +197,34 @@ class TextFiles(CorpusStage):
 
 
 class JoinedCorpus(CorpusStage):
-    """Several corpora as one; every document keeps the split that it has, so the fractions have no effect."""
+    """Several corpora as one; every document keeps the split that it has, so the fractions have no effect.
+
+    A part weighs less with limits of its own (`max_tokens` of the part) and more with `times`.
+    """
 
     stage_name: ClassVar[str] = "corpus"
     stage_version: ClassVar[int] = 2
 
     parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
+    times: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="how often the training documents of each part occur, a number per part; (): once"
+    )
+
+    @model_validator(mode="after")
+    def _every_part_has_a_number(self) -> Self:
+        if self.times and len(self.times) != len(self.parts):
+            raise ValueError(f"times has {len(self.times)} numbers for {len(self.parts)} parts")
+        return self
 
     def build(self, work: Work) -> None:
         """Put the parts together; ids get the number of their part as a prefix."""
         from ulmfit.corpus.documents import write_corpus
-        from ulmfit.corpus.sources.joined import joined_account, joined_documents
+        from ulmfit.corpus.sources.joined import count_parts, joined_account, joined_documents
 
         folders = [work.input(part) for part in self.parts]
-        account = joined_account(folders)
-        write_corpus(
-            joined_documents(folders), work.folder, work.scratch(), account, self.selection(), work.log
-        )
+        times = self.times or (1,) * len(folders)
+        account = joined_account(folders, times)
+        documents = joined_documents(folders, times)
+        write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
+        for part, taken in zip(account.more["parts"], count_parts(work.folder, len(folders)), strict=True):
+            work.log(f"{taken['documents']:,} documents, {taken['words']:,} words from {part['source']}")

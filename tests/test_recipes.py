@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
 
 from ulmfit import driver
@@ -38,9 +39,12 @@ def test_there_are_as_many_recipes_as_there_should_be() -> None:
     assert {names(path) for path in RECIPES} == {
         "toy/sentiment.py",
         "ltg/wikipedia_lm.py",
+        "de/wikipedia_lm.py",
         "de/germeval2018.py",
         "de/germeval2018_fine.py",
+        "fi/news_lm.py",
         "pl/novels_lm.py",
+        "pl/modern_lm.py",
         "pl/wccrs_hotels.py",
         "pl/8tags.py",
     }
@@ -103,6 +107,12 @@ def write_small_file(name: str, path: Path) -> None:
         archive(path, {"AA/wiki_00": "".join(documents[:20]), "AA/wiki_01": "".join(documents[20:])})
     elif name == "pl-novels.tar.xz":
         archive(path, {f"n{i}.txt": "\n".join(text((i, j), 60) for j in range(30)) for i in range(6)})
+    elif name.endswith(".parquet"):
+        news = {"id": [f"n{i}" for i in range(90)], "text": [text(i, 30) for i in range(90)]}
+        pandas.DataFrame(news).to_parquet(path)
+    elif name.startswith("ylilauta"):
+        topics = [f"__label__t{i % 4} {text((name, i))}\n" for i in range(40)]
+        path.write_text("".join(topics), encoding="utf-8")
     elif name.startswith("germeval"):
         path.write_text(germeval(name), encoding="utf-8")
     else:

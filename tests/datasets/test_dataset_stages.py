@@ -328,3 +328,23 @@ def test_polish_sets(tmp_path, shared_data, name, rows, labels):
     if name == "wccrs_hotels":
         test = "test: 1 of 1554 texts stand in train as well, 13 when case and punctuation are ignored"
         assert test in described(folder)["warnings"]
+
+
+def test_ylilauta(tmp_path, shared_data):
+    runner = Runner(tmp_path, mirror=shared_data)
+    for size in (100, 316, 1000):
+        files = ("ylilauta/valid", "ylilauta/test")
+        stage = published("ylilauta", (f"ylilauta/train-{size}", *files))
+        given = {"train": stage.files[f"train-{size}"], **{n: stage.files[n] for n in ("valid", "test")}}
+        folder = runner.build(stage.changed(files=given))
+        assert described(folder)["rows"] == {"train": size * 10, "valid": 10_000, "test": 10_000}
+        assert set(texts(folder, "test")["label"].value_counts()) == {1000}
+
+
+def test_ylilauta_names_a_line_that_has_no_topic(tmp_path):
+    (tmp_path / "train.txt").write_text("__label__sota yksi kaksi\nkolme\n", encoding="utf-8")
+    stage = DataScript(
+        script=File(path=SCRIPTS / "ylilauta.py"), files={"train": File(path=tmp_path / "train.txt")}
+    )
+    with pytest.raises(InputError, match=r"train.txt, line 2: expected __label__TOPIC and a text"):
+        Runner(tmp_path / "runs").build(stage)

@@ -92,7 +92,7 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
 
     from ulmfit.language_model.folder import load_for_tokenizer, piece_counts
     from ulmfit.language_model.learner import language_model_learner
-    from ulmfit.language_model.loader import reading_order
+    from ulmfit.language_model.loader import as_read
     from ulmfit.language_model.model import LanguageModel
     from ulmfit.tokens.arrays import TokenArray
     from ulmfit.tokens.tokenizer import load_tokenizer
@@ -110,7 +110,9 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
         model, _ = load_for_tokenizer(stage.pretrained, tokenizer, settings.dropouts, work, counts)
     backward = stage.direction == "backward"
     train, valid = (
-        reading_order(TokenArray.open(folder, split).tokens, tokenizer.bos_id, backward=backward)
+        as_read(TokenArray.open(folder, split), tokenizer.bos_id, backward=backward)
         for split in ("train", "valid")
     )
-    return language_model_learner(model, train, valid, settings, seed=seed, log=work.log)
+    return language_model_learner(
+        model, train.tokens, valid.tokens, settings, offsets=train.offsets, seed=seed, log=work.log
+    )

@@ -14,7 +14,7 @@ from ulmfit.language_model.engines.cuda_graph import GraphedStep
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
 from ulmfit.language_model.forgetting import forgetting
-from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampling import SampledStreams
@@ -73,11 +73,10 @@ def _fit(
     model.set_compute(choose_compute(settings.precision, settings.engine, distribution.device, work.log))
     backward = stage.direction == "backward"
     folder = work.input(stage.tokens)
-    arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid")}
-    streams = {
-        split: reading_order(arrays[split].tokens, tokenizer.bos_id, backward=backward)
-        for split in ("train", "valid")
-    }
+    plain = TokenArray.open(folder, "train")
+    array, valid_array = (
+        as_read(one, tokenizer.bos_id, backward=backward) for one in (plain, TokenArray.open(folder, "valid"))
+    )
     new_loader = partial(
         StreamLoader,
         batch_size=settings.batch_size,
@@ -86,14 +85,15 @@ def _fit(
         ranks=distribution.world,
         device=distribution.device,
     )
-    loader = new_loader(streams["train"], seed=seed)
-    valid_loader = new_loader(streams["valid"], shifted=False)
-    work.log(f"{len(streams['train']):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
+    offsets = array.offsets if settings.shuffle_documents else None
+    loader = new_loader(array.tokens, offsets=offsets, seed=seed)
+    valid_loader = new_loader(valid_array.tokens, shifted=False)
+    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
     resampled = None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
         resampled = SampledStreams(
-            documents, arrays["train"], tokenizer, settings, seed, backward, work, distribution
+            documents, plain, tokenizer, settings, seed, backward, work, distribution
         ).epoch
     loss = LanguageModelLoss(settings.label_smoothing)
     fused = StreamLoss(model, loss, settings.ar, settings.tar)
@@ -122,7 +122,7 @@ def _fit(
     epochs = len(history.epochs)
     metrics: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_tokens": history.tokens // epochs if settings.subword_sampling else len(streams["train"]),
+        "training_tokens": history.tokens // epochs if settings.subword_sampling else len(array.tokens),
         "epochs": epochs,
     }
     if match is not None:

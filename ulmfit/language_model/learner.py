@@ -27,6 +27,7 @@ def language_model_learner(
     valid_tokens: numpy.ndarray,
     settings: LanguageModelSettings,
     *,
+    offsets: numpy.ndarray | None = None,
     seed: int = 0,
     callbacks: Sequence[Any] = (),
     metrics: Sequence[Any] = (),
@@ -37,6 +38,8 @@ def language_model_learner(
     learn = language_model_learner(model, train, valid, LanguageModelSettings(), metrics=[accuracy])
     learn.fit_one_cycle(1, 5e-3)
 
+    `offsets` are those of a `TokenArray`: the begins of the training documents, and the end of the last.
+    Without them the documents are not shuffled, whatever the settings say.
     `learn.pred` are logits (B, T, V), `learn.outputs` also the outputs of the last layer before and after
     dropout. Of `settings` the dropouts and the phases are not used: those are the model's and the caller's.
     """
@@ -46,7 +49,14 @@ def language_model_learner(
     loss = LanguageModelLoss(settings.label_smoothing)
     fused = StreamLoss(model, loss, settings.ar, settings.tar)
     replays = settings.cuda_graphs and device.type == "cuda"
-    loader = StreamLoader(train_tokens, settings.batch_size, settings.bptt, seed=seed, device=device)
+    loader = StreamLoader(
+        train_tokens,
+        settings.batch_size,
+        settings.bptt,
+        offsets=offsets if settings.shuffle_documents else None,
+        seed=seed,
+        device=device,
+    )
     return make_learner(
         model,
         loader,

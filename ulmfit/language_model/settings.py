@@ -68,6 +68,11 @@ class LanguageModelSettings(TrainingSettings):
         description="chunks after which a stream's state is set to zero, so that the model knows the state "
         "in which a document begins that is scored alone; 0: never (the papers)",
     )
+    shuffle_documents: bool = Field(
+        True,
+        description="training reads the documents in another random order every epoch (fastai v1 and v2); "
+        "false: in the order of the corpus (fastai 0.7)",
+    )
     dropouts: Dropouts = Dropouts()
     evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(32, ge=1, description="documents scored at once")
     cuda_graphs: Annotated[bool, NOT_IN_KEY] = Field(
@@ -80,7 +85,10 @@ class PretrainSettings(LanguageModelSettings):
 
     architecture: Architecture = Architecture()
     seed: int = Field(
-        0, ge=0, lt=2**63, description="seed of initialization and dropout; shared by all seeds of a recipe"
+        0,
+        ge=0,
+        lt=2**63,
+        description="seed of initialization, dropout and the order of texts; shared by all seeds of a recipe",
     )
 
 

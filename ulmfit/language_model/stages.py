@@ -33,7 +33,7 @@ class Pretrain(LanguageModelStage):
     """A language model trained from nothing on a large corpus (ULMFiT, section 3.1)."""
 
     stage_name: ClassVar[str] = "pretrain"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
     settings: PretrainSettings = PretrainSettings()
     direction: Direction = "forward"
 
@@ -100,7 +100,7 @@ class FineTune(LanguageModelStage):
     """A pretrained language model adapted to the target texts (ULMFiT, section 3.2)."""
 
     stage_name: ClassVar[str] = "finetune"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
     pretrained: Pretrain | ImportedModel = Field(
         description="where it begins; its direction is this one's, its tokenizer may be another"
     )

@@ -39,5 +39,5 @@ class ShuffledDocuments:
             documents = numpy.searchsorted(self.ends, places, side="right")
             return self.ids.take(places + self.moves[documents])
         device = self.ids.device
-        places = torch.from_numpy(begins).to(device)[:, None] + torch.arange(columns, device=device)
-        return self.ids[places + self.moves[torch.searchsorted(self.ends, places, right=True)]]
+        wanted = torch.from_numpy(begins).to(device)[:, None] + torch.arange(columns, device=device)
+        return self.ids[wanted + self.moves[torch.searchsorted(self.ends, wanted, right=True)]]

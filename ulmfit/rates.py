@@ -34,8 +34,10 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
     Builds what the language model is trained on. The curve is written to rates.json and rates.svg in the
     recipe's folder. Texts are cut as `subword_sampling=0` cuts them.
     """
+    from ulmfit.language_model.model import layer_groups
     from ulmfit.training.out_of_memory import names_batch_size
     from ulmfit.training.rate_finder import find_rate as search
+    from ulmfit.training.schedules import layer_rates
 
     stage = _stage(recipe, kind)
     runner = LaunchingRunner(runs, mirror)
@@ -46,7 +48,8 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
         phase = stage.settings.phases[0]
         if phase.trainable_groups:
             learn.freeze_to(-phase.trainable_groups)
-        found = search(learn, discriminative=phase.discriminative)
+        rates = layer_rates(phase, len(layer_groups(learn.inner)))
+        found = search(learn, group_rates=rates / phase.learning_rate)
     if found.valley is None:
         raise StageFailed(f"the loss was undefined after {len(found.rates)} steps: no rate can be suggested")
     results = runs / recipe.run_name

@@ -28,6 +28,11 @@ class Architecture(Settings):
         "lstm: unused",
     )
 
+    @property
+    def layer_groups(self) -> int:
+        """Layer groups of a language model of this size: the layers, and embedding with decoder."""
+        return self.layers + 1
+
 
 class Dropouts(Settings):
     """The five dropouts of AWD-LSTM, and the QRNN's zoneout; 0 turns one off."""

@@ -47,6 +47,11 @@ class Pretrain(LanguageModelStage):
         self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
         return self
 
+    @model_validator(mode="after")
+    def _every_layer_group_has_a_rate(self) -> Self:
+        self.settings.check_groups(self.settings.architecture.layer_groups)
+        return self
+
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""
         return self.changed(settings=self.settings.resolved())
@@ -110,6 +115,13 @@ class FineTune(LanguageModelStage):
     @model_validator(mode="after")
     def _tokenizer_can_sample(self) -> Self:
         self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
+
+    @model_validator(mode="after")
+    def _every_layer_group_has_a_rate(self) -> Self:
+        # The size of an imported model may be known only when it is read; then training checks it.
+        if isinstance(self.pretrained, Pretrain):
+            self.settings.check_groups(self.pretrained.settings.architecture.layer_groups)
         return self
 
     @property

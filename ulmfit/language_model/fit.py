@@ -14,10 +14,13 @@ from ulmfit.language_model.engines.cuda_graph import GraphedStep
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
 from ulmfit.language_model.forgetting import forgetting
+from ulmfit.language_model.learner import in_its_length, replays_steps
 from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.language_model.sampled_softmax import class_sampler
 from ulmfit.language_model.sampling import SampledStreams
+from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.language_model.vocabulary import VocabularyMatch
@@ -26,6 +29,7 @@ from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import current_distribution
 from ulmfit.training.learner import train
+from ulmfit.training.loop import Resampled
 from ulmfit.training.weights import save_weights
 
 HISTORY, METRICS = "history.json", "metrics.json"
@@ -86,18 +90,20 @@ def _fit(
         device=distribution.device,
     )
     offsets = array.offsets if settings.shuffle_documents else None
-    loader = new_loader(array.tokens, offsets=offsets, seed=seed)
+    jitter = settings.bptt_jitter != "off"
+    loader = new_loader(array.tokens, offsets=offsets, seed=seed, jitter=jitter)
     valid_loader = new_loader(valid_array.tokens, shifted=False)
     work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
-    resampled = None
+    resampled: Resampled | None = in_its_length(loader) if jitter else None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
         resampled = SampledStreams(
             documents, plain, tokenizer, settings, seed, backward, work, distribution
         ).epoch
     loss = LanguageModelLoss(settings.label_smoothing)
-    fused = StreamLoss(model, loss, settings.ar, settings.tar)
-    replays = settings.cuda_graphs and distribution.device.type == "cuda" and distribution.world == 1
+    sampler = class_sampler(settings, array.tokens, tokenizer.size)
+    fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
+    replays = replays_steps(settings, distribution.device, work.log) and distribution.world == 1
     history = train(
         model,
         loader,
@@ -107,7 +113,7 @@ def _fit(
         settings,
         work,
         callbacks=callbacks,
-        own_callbacks=forgetting(settings, loader),
+        own_callbacks=[*forgetting(settings, loader), *scaled_rates(settings)],
         resampled=resampled,
         fused=fused,
         replayed=GraphedStep(model, fused, work.log) if replays else None,

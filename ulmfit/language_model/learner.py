@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy
+import torch
 
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.engines.cuda_graph import GraphedStep
@@ -13,11 +15,13 @@ from ulmfit.language_model.forgetting import forgetting
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.language_model.sampled_softmax import class_sampler
+from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.progress import say
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.learner import make_learner
-from ulmfit.training.loop import ResumableLearner
+from ulmfit.training.loop import Resampled, ResumableLearner
 from ulmfit.training.precision import resolve_precision
 
 
@@ -47,26 +51,48 @@ def language_model_learner(
     precision = resolve_precision(settings.precision, settings.device)
     model.set_compute(choose_compute(precision, settings.engine, device, log))
     loss = LanguageModelLoss(settings.label_smoothing)
-    fused = StreamLoss(model, loss, settings.ar, settings.tar)
-    replays = settings.cuda_graphs and device.type == "cuda"
+    sampler = class_sampler(settings, train_tokens, model.encoder.encoder.num_embeddings)
+    fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
+    replays = replays_steps(settings, device, log)
     loader = StreamLoader(
         train_tokens,
         settings.batch_size,
         settings.bptt,
         offsets=offsets if settings.shuffle_documents else None,
         seed=seed,
+        jitter=settings.bptt_jitter != "off",
         device=device,
     )
-    return make_learner(
+    learner = make_learner(
         model,
         loader,
         StreamLoader(valid_tokens, settings.batch_size, settings.bptt, shifted=False, device=device),
         loss,
         layer_groups,
         settings,
-        callbacks=[*callbacks, *forgetting(settings, loader)],
+        callbacks=[*callbacks, *forgetting(settings, loader), *scaled_rates(settings)],
         metrics=metrics,
         fused=fused,
         replayed=GraphedStep(model, fused, log) if replays else None,
         log=log,
     )
+    if loader.jitter:
+        learner.resampled = in_its_length(loader)
+    return learner
+
+
+def in_its_length(loader: StreamLoader) -> Resampled:
+    """Return a function that lends the same loader in every epoch, with the length that this epoch has."""
+    return lambda epoch: nullcontext(loader.in_epoch(epoch))
+
+
+def replays_steps(
+    settings: LanguageModelSettings, device: torch.device, log: Callable[[str], object]
+) -> bool:
+    """Return whether to replay training steps from a CUDA graph, which has one length of chunks."""
+    if not settings.cuda_graphs or device.type != "cuda":
+        return False
+    if settings.bptt_jitter != "off":
+        log("training steps are not replayed from a CUDA graph: bptt_jitter gives chunks many lengths")
+        return False
+    return True

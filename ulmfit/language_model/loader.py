@@ -6,7 +6,9 @@ Shapes: N tokens, B streams of all ranks together, R ranks, T tokens of a chunk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from copy import copy
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy
 import torch
@@ -14,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from ulmfit.errors import InputError
+from ulmfit.language_model.jitter import chunk_lengths
 from ulmfit.language_model.shuffled import ShuffledDocuments
 from ulmfit.tokens.arrays import TokenArray
 
@@ -29,6 +32,8 @@ RESIDENT_SHARE = 1 / 4
 """Of the device's free memory that the ids may take; the optimizer's state is not there yet."""
 WINDOW_CHUNKS = 64
 """Chunks that are gathered, and copied to a device, at once."""
+JITTER = 1
+"""Tells the random numbers of chunk lengths from those of shift and order."""
 ON_DEVICE = torch.int32
 """Type of ids there: of its unsigned types torch computes with bytes alone."""
 UPLOAD_TOKENS = 1 << 24
@@ -61,7 +66,8 @@ class StreamLoader:
     With `offsets` (the begins of the documents, and the end of the last) every epoch reads the documents in
     another random order; without them in the order of the array. The training streams begin at a new random
     offset every epoch, so that chunk borders move. Batches are a function of seed and epoch alone.
-    `shifted=False` (validation) begins at the first token always.
+    `shifted=False` (validation) begins at the first token always. With `jitter` chunks have random lengths
+    around T, the same in all streams, and epochs differ in their number of chunks (`in_epoch`).
     `batch_size` is B; rank r reads the streams from r B/R to (r + 1) B/R, the same ones as without ranks.
     With a GPU as `device` batches are made there; `placement` is chosen by its free memory.
     Raises InputError for less than 3 tokens, and where the ranks cannot share the streams evenly.
@@ -78,6 +84,7 @@ class StreamLoader:
         offsets: numpy.ndarray | None = None,
         seed: int = 0,
         shifted: bool = True,
+        jitter: bool = False,
         rank: int = 0,
         ranks: int = 1,
         device: torch.device | None = None,
@@ -91,6 +98,9 @@ class StreamLoader:
                 f"expected a multiple of {ranks}"
             )
         self.tokens, self.bptt, self.seed = numpy.asarray(tokens), bptt, seed
+        self.jitter = jitter
+        self.epoch = 0
+        """The epoch whose chunks `len` counts."""
         self.offsets = None if offsets is None else numpy.asarray(offsets)
         self.batch_size = min(batch_size, _most_streams(len(tokens), ranks))
         self.largest_shift = min(bptt, len(tokens) // 10) if shifted else 0
@@ -111,21 +121,35 @@ class StreamLoader:
 
     def __len__(self) -> int:
         """Return the chunks of an epoch; the last one may be shorter."""
-        return -(-self.stream_length // self.bptt)
+        return len(self._borders(self.epoch)) - 1
+
+    def in_epoch(self, number: int) -> Self:
+        """Return a loader of the same batches, whose `len` is that of this epoch."""
+        one = copy(self)
+        one.epoch = number
+        return one
+
+    def _borders(self, epoch: int) -> list[int]:
+        """Return the columns at which chunks begin, and the end of the last."""
+        length = self.stream_length
+        if not self.jitter:
+            return [*range(0, length, self.bptt), length]
+        lengths = chunk_lengths(numpy.random.default_rng([self.seed, epoch, JITTER]), self.bptt, length)
+        return [0, *numpy.minimum(numpy.cumsum(lengths), length).tolist()]
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield ids and the ids that follow, each int64 (B/R, T), from chunk `first` of `epoch` on."""
         random = numpy.random.default_rng([self.seed, epoch])
         begin = self._first_token + int(random.integers(0, self.largest_shift + 1))
         columns = self._in_order(begin) if self.offsets is None else self._shuffled(begin, random)
-        for start in range(first * self.bptt, self.stream_length, WINDOW_CHUNKS * self.bptt):
-            stop = min(start + WINDOW_CHUNKS * self.bptt, self.stream_length)
-            window = columns(start, stop + 1)
+        borders = self._borders(epoch)
+        for number in range(first, len(borders) - 1, WINDOW_CHUNKS):
+            start, *ends = borders[number : number + WINDOW_CHUNKS + 1]
+            window = columns(start, ends[-1] + 1)
             if self.placement == "windows":
                 window = _copied(window, self.device)
-            for chunk in range(0, stop - start, self.bptt):
-                end = min(chunk + self.bptt, stop - start)
-                yield _ids(window[:, chunk:end]), _ids(window[:, chunk + 1 : end + 1])
+            for begin, end in pairwise([0, *(end - start for end in ends)]):
+                yield _ids(window[:, begin:end]), _ids(window[:, begin + 1 : end + 1])
 
     @property
     def _source(self) -> Any:

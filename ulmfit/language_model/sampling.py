@@ -55,7 +55,8 @@ class SampledStreams:
         tokens = len(array.tokens)
         ratio = tokens / len(self.plain.tokens)
         self.work.log(f"epoch {number + 1} of all: {tokens:,} tokens, {ratio:.2f} times the plain ones")
-        yield self._loader(as_read(array, self.tokenizer.bos_id, backward=self.backward))
+        loader = self._loader(as_read(array, self.tokenizer.bos_id, backward=self.backward))
+        yield loader.in_epoch(number)
         self.distribution.barrier()
         if self.distribution.is_main:
             shutil.rmtree(folder)
@@ -67,6 +68,7 @@ class SampledStreams:
             self.settings.bptt,
             offsets=array.offsets if self.settings.shuffle_documents else None,
             seed=self.seed,
+            jitter=self.settings.bptt_jitter != "off",
             rank=self.distribution.rank,
             ranks=self.distribution.world,
             device=self.distribution.device,

@@ -48,8 +48,8 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
         phase = stage.settings.phases[0]
         if phase.trainable_groups:
             learn.freeze_to(-phase.trainable_groups)
-        rates = layer_rates(phase, len(layer_groups(learn.inner)))
-        found = search(learn, group_rates=rates / phase.learning_rate)
+        rates = layer_rates(phase, len(layer_groups(learn.inner))) / phase.learning_rate
+        found = search(learn, group_rates=rates.tolist())
     if found.valley is None:
         raise StageFailed(f"the loss was undefined after {len(found.rates)} steps: no rate can be suggested")
     results = runs / recipe.run_name

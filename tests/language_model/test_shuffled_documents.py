@@ -15,7 +15,10 @@ from stages_for_tests import tiny_pretrain
 
 from ulmfit.files import read_json
 from ulmfit.language_model import loader
+from ulmfit.language_model.learner import language_model_learner
 from ulmfit.language_model.loader import Placement, StreamLoader, as_read
+from ulmfit.language_model.model import LanguageModel
+from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
 from ulmfit.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
 
@@ -154,6 +157,22 @@ def test_training_shuffles_by_default_and_validation_never(
         if train.offsets is not None:
             assert {int(train.tokens[begin]) for begin in train.offsets[:-1]} == {2}
     assert losses[0] != losses[1]
+
+
+def test_a_learner_of_ones_own_shuffles_where_it_is_told_the_documents() -> None:
+    array = documents_of([9] * 40)
+    model = LanguageModel(400, Architecture(embedding_size=4, hidden_size=4, layers=1), Dropouts())
+    plain = LanguageModelSettings(batch_size=2, bptt=7)
+    for shuffled, offsets in ((True, array.offsets), (True, None), (False, array.offsets)):
+        learner = language_model_learner(
+            model,
+            array.tokens,
+            array.tokens,
+            plain.changed(shuffle_documents=shuffled),
+            offsets=offsets,
+        )
+        assert (learner.dls.train.offsets is not None) == (shuffled and offsets is not None)
+        assert learner.dls.valid.offsets is None
 
 
 def test_subword_sampling_shuffles_the_pieces_of_the_epoch(

@@ -10,12 +10,11 @@ import torch
 
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
-from ulmfit.language_model.engines.cuda_graph import GraphedStep
+from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
 from ulmfit.language_model.forgetting import forgetting
-from ulmfit.language_model.learner import in_its_length, replays_steps
-from ulmfit.language_model.loader import StreamLoader, as_read
+from ulmfit.language_model.loader import StreamLoader, as_read, in_its_length
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampled_softmax import class_sampler
@@ -103,7 +102,7 @@ def _fit(
     loss = LanguageModelLoss(settings.label_smoothing)
     sampler = class_sampler(settings, array.tokens, tokenizer.size)
     fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
-    replays = replays_steps(settings, distribution.device, work.log) and distribution.world == 1
+    replays = distribution.world == 1 and replays_steps(settings, distribution.device, work.log)
     history = train(
         model,
         loader,

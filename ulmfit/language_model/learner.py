@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy
-import torch
 
 from ulmfit.language_model.compute import choose_compute
-from ulmfit.language_model.engines.cuda_graph import GraphedStep
+from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
 from ulmfit.language_model.forgetting import forgetting
-from ulmfit.language_model.loader import StreamLoader
+from ulmfit.language_model.loader import StreamLoader, in_its_length
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampled_softmax import class_sampler
@@ -21,7 +19,7 @@ from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.progress import say
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.learner import make_learner
-from ulmfit.training.loop import Resampled, ResumableLearner
+from ulmfit.training.loop import ResumableLearner
 from ulmfit.training.precision import resolve_precision
 
 
@@ -79,20 +77,3 @@ def language_model_learner(
     if loader.jitter:
         learner.resampled = in_its_length(loader)
     return learner
-
-
-def in_its_length(loader: StreamLoader) -> Resampled:
-    """Return a function that lends the same loader in every epoch, with the length that this epoch has."""
-    return lambda epoch: nullcontext(loader.in_epoch(epoch))
-
-
-def replays_steps(
-    settings: LanguageModelSettings, device: torch.device, log: Callable[[str], object]
-) -> bool:
-    """Return whether to replay training steps from a CUDA graph, which has one length of chunks."""
-    if not settings.cuda_graphs or device.type != "cuda":
-        return False
-    if settings.bptt_jitter != "off":
-        log("training steps are not replayed from a CUDA graph: bptt_jitter gives chunks many lengths")
-        return False
-    return True

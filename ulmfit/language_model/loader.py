@@ -6,6 +6,7 @@ Shapes: N tokens, B streams of all ranks together, R ranks, T tokens of a chunk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from itertools import pairwise
 from typing import Any, Literal, Self
@@ -173,6 +174,11 @@ class StreamLoader:
         documents = ShuffledDocuments(self._source, self.offsets, order)
         begins = begin + numpy.arange(self.streams) * self.stream_length
         return lambda start, stop: documents.part(begins + start, stop - start)
+
+
+def in_its_length(loader: StreamLoader) -> Callable[[int], AbstractContextManager[StreamLoader]]:
+    """Return a function that lends the same loader in every epoch, with the length that this epoch has."""
+    return lambda epoch: nullcontext(loader.in_epoch(epoch))
 
 
 def _most_streams(tokens: int, ranks: int) -> int:

@@ -60,7 +60,8 @@ class StreamLoss:
         """Map a chunk's outputs and ids (B, T) to the mean cross-entropy, a scalar in nats."""
         decoder = self.model.decoder.decoder
         weight: Tensor = decoder.weight
-        bias, targets = decoder.bias, targets.t().flatten()
+        bias: Tensor = decoder.bias
+        targets = targets.t().flatten()
         if self.sampler is not None and torch.is_grad_enabled():
             sample = self.sampler(targets)
             weight = weight.index_select(0, sample.classes)

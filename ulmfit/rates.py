@@ -34,8 +34,10 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
     Builds what the language model is trained on. The curve is written to rates.json and rates.svg in the
     recipe's folder. Texts are cut as `subword_sampling=0` cuts them.
     """
+    from ulmfit.language_model.model import layer_groups
     from ulmfit.training.out_of_memory import names_batch_size
     from ulmfit.training.rate_finder import find_rate as search
+    from ulmfit.training.schedules import layer_rates
 
     stage = _stage(recipe, kind)
     runner = LaunchingRunner(runs, mirror)
@@ -46,7 +48,8 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
         phase = stage.settings.phases[0]
         if phase.trainable_groups:
             learn.freeze_to(-phase.trainable_groups)
-        found = search(learn, discriminative=phase.discriminative)
+        rates = layer_rates(phase, len(layer_groups(learn.inner))) / phase.learning_rate
+        found = search(learn, group_rates=rates.tolist())
     if found.valley is None:
         raise StageFailed(f"the loss was undefined after {len(found.rates)} steps: no rate can be suggested")
     results = runs / recipe.run_name
@@ -92,7 +95,7 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
 
     from ulmfit.language_model.folder import load_for_tokenizer, piece_counts
     from ulmfit.language_model.learner import language_model_learner
-    from ulmfit.language_model.loader import reading_order
+    from ulmfit.language_model.loader import as_read
     from ulmfit.language_model.model import LanguageModel
     from ulmfit.tokens.arrays import TokenArray
     from ulmfit.tokens.tokenizer import load_tokenizer
@@ -110,7 +113,9 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
         model, _ = load_for_tokenizer(stage.pretrained, tokenizer, settings.dropouts, work, counts)
     backward = stage.direction == "backward"
     train, valid = (
-        reading_order(TokenArray.open(folder, split).tokens, tokenizer.bos_id, backward=backward)
+        as_read(TokenArray.open(folder, split), tokenizer.bos_id, backward=backward)
         for split in ("train", "valid")
     )
-    return language_model_learner(model, train, valid, settings, seed=seed, log=work.log)
+    return language_model_learner(
+        model, train.tokens, valid.tokens, settings, offsets=train.offsets, seed=seed, log=work.log
+    )

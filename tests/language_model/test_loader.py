@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ulmfit.errors import InputError
 from ulmfit.language_model import loader
-from ulmfit.language_model.loader import Placement, StreamLoader, choose_placement, reading_order
+from ulmfit.language_model.loader import Placement, StreamLoader, as_read, choose_placement, reading_order
+from ulmfit.tokens.arrays import TokenArray
 
 
 @settings(max_examples=50, deadline=None)
@@ -107,3 +108,4 @@ def test_backward_keeps_documents_whole_and_the_mark_in_front() -> None:
     assert backward.tolist() == [2, 21, 20, 2, 12, 11, 10]
     assert reading_order(tokens, 2, backward=False) is tokens
     assert reading_order(backward, 2, backward=True).tolist() == tokens.tolist()
+    assert as_read(TokenArray(tokens, numpy.array([0, 4, 7])), 2, backward=True).offsets.tolist() == [0, 3, 7]

@@ -79,7 +79,7 @@ def test_nothing_is_changed() -> None:
 
 def test_rates_grow_and_a_diverging_loss_ends_the_search() -> None:
     learn = small_learner()
-    found = find_rate(learn, lowest=1e-5, highest=1e4, steps=90, discriminative=2.0)
+    found = find_rate(learn, lowest=1e-5, highest=1e4, steps=90, group_rates=(0.25, 0.5, 1.0))
     ratios = [later / earlier for earlier, later in zip(found.rates, found.rates[1:], strict=False)]
     assert ratios == pytest.approx([1e9 ** (1 / 90)] * len(ratios))
     assert len(found.losses) == len(found.rates)

@@ -14,7 +14,9 @@ from ulmfit.stage import MANIFEST
 
 ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
 FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})
-PLAIN_BF16 = Training("pretrain", {"engine": "plain", "precision": "bf16", "select": "best"})
+PLAIN_BF16 = Training(
+    "pretrain", {"engine": "plain", "precision": "bf16", "select": "best", "bptt_jitter": "scaled"}
+)
 CLASSIFIER = Training("classifier", {"subword_sampling": 0.2})
 QUICK = [FAST, PLAIN_BF16, CLASSIFIER]
 SLOW = [
@@ -25,6 +27,7 @@ SLOW = [
         for precision in ("fp32", "bf16")
         for kind in ("lstm", "qrnn")
     ),
+    Training("pretrain", {"sampled_softmax": 40, "batch_size": 2, "bptt": 16, "bptt_jitter": "unscaled"}),
     Training("pretrain", {"subword_sampling": 0.2, "early_stopping": 1, **ALL_ON}),
     Training("classifier", {"precision": "bf16", "select": "best", **ALL_ON}),
 ]

@@ -56,11 +56,16 @@ def trained(
 
 
 def reference(
-    batches: list[tuple[Tensor, Tensor]], *, clip: float = 0.0, group: int = 1, smoothing: float = 0.0
+    batches: list[tuple[Tensor, Tensor]],
+    *,
+    clip: float = 0.0,
+    group: int = 1,
+    smoothing: float = 0.0,
+    kind: type[torch.optim.Optimizer] = torch.optim.AdamW,
 ) -> LanguageModel:
-    """Return the same, by a loop in plain torch: torch's AdamW and clip_grad_norm_, logits and all."""
+    """Return the same, by a loop in plain torch: torch's Adam and clip_grad_norm_, logits and all."""
     model = small_model()
-    optimizer = torch.optim.AdamW(model.parameters(), RATE, (0.9, 0.99), weight_decay=DECAY)
+    optimizer = kind(model.parameters(), RATE, (0.9, 0.99), weight_decay=DECAY)
     for start in range(0, len(batches), group):
         optimizer.zero_grad()
         for ids, targets in batches[start : start + group]:
@@ -92,6 +97,11 @@ def assert_equal_weights(one: LanguageModel, other: LanguageModel, tolerance: fl
         ({"accumulation": 3}, {"group": 3}),
         ({"accumulation": 3, "gradient_clip": 0.05}, {"group": 3, "clip": 0.05}),
         ({"label_smoothing": 0.2}, {"smoothing": 0.2}),
+        ({"weight_decay_kind": "l2"}, {"kind": torch.optim.Adam}),
+        (
+            {"weight_decay_kind": "l2", "accumulation": 3, "gradient_clip": 0.05},
+            {"kind": torch.optim.Adam, "group": 3, "clip": 0.05},
+        ),
     ],
 )
 @pytest.mark.parametrize("engine", ["plain", "auto"])

@@ -34,7 +34,7 @@ def our_batches(array: TokenArray, device: torch.device) -> Iterator[Any]:
     """Yield batches, epoch by epoch and without end."""
     from ulmfit.language_model.loader import StreamLoader
 
-    loader = StreamLoader(array.tokens, BATCH_SIZE, BPTT, device=device)
+    loader = StreamLoader(array.tokens, BATCH_SIZE, BPTT, offsets=array.offsets, device=device)
     return chain.from_iterable(loader.batches(epoch) for epoch in count())
 
 

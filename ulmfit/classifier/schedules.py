@@ -104,7 +104,7 @@ def all_at_once(phases: Sequence[Phase], learning_rate: float | None = None) -> 
     """
     rate = learning_rate or phases[-1].learning_rate
     epochs = sum(phase.epochs for phase in phases)
-    everything = {"trainable_groups": 0, "discriminative": 1.0, "lowest_rate": 0.0}
+    everything = {"trainable_groups": 0, "discriminative": 1.0, "lowest_rate": 0.0, "group_rates": ()}
     return (phases[-1].changed(epochs=epochs, learning_rate=rate, **everything),)
 
 

@@ -39,6 +39,12 @@ class TrainClassifier(Stage):
         return self
 
     @model_validator(mode="after")
+    def _every_layer_group_has_a_rate(self) -> Self:
+        # Embedding, layers, head.
+        self.settings.check_groups(self.architecture.layers + 2)
+        return self
+
+    @model_validator(mode="after")
     def _settings_fit_the_task(self) -> Self:
         self.settings.check_task(self.dataset.task)
         return self

@@ -10,14 +10,16 @@ import torch
 
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
-from ulmfit.language_model.engines.cuda_graph import GraphedStep
+from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
 from ulmfit.language_model.forgetting import forgetting
-from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.loader import StreamLoader, as_read, in_its_length
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.language_model.sampled_softmax import class_sampler
 from ulmfit.language_model.sampling import SampledStreams
+from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.language_model.vocabulary import VocabularyMatch
@@ -26,6 +28,7 @@ from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import current_distribution
 from ulmfit.training.learner import train
+from ulmfit.training.loop import Resampled
 from ulmfit.training.weights import save_weights
 
 HISTORY, METRICS = "history.json", "metrics.json"
@@ -73,11 +76,10 @@ def _fit(
     model.set_compute(choose_compute(settings.precision, settings.engine, distribution.device, work.log))
     backward = stage.direction == "backward"
     folder = work.input(stage.tokens)
-    arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid")}
-    streams = {
-        split: reading_order(arrays[split].tokens, tokenizer.bos_id, backward=backward)
-        for split in ("train", "valid")
-    }
+    plain = TokenArray.open(folder, "train")
+    array, valid_array = (
+        as_read(one, tokenizer.bos_id, backward=backward) for one in (plain, TokenArray.open(folder, "valid"))
+    )
     new_loader = partial(
         StreamLoader,
         batch_size=settings.batch_size,
@@ -86,18 +88,21 @@ def _fit(
         ranks=distribution.world,
         device=distribution.device,
     )
-    loader = new_loader(streams["train"], seed=seed)
-    valid_loader = new_loader(streams["valid"], shifted=False)
-    work.log(f"{len(streams['train']):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
-    resampled = None
+    offsets = array.offsets if settings.shuffle_documents else None
+    jitter = settings.bptt_jitter != "off"
+    loader = new_loader(array.tokens, offsets=offsets, seed=seed, jitter=jitter)
+    valid_loader = new_loader(valid_array.tokens, shifted=False)
+    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
+    resampled: Resampled | None = in_its_length(loader) if jitter else None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
         resampled = SampledStreams(
-            documents, arrays["train"], tokenizer, settings, seed, backward, work, distribution
+            documents, plain, tokenizer, settings, seed, backward, work, distribution
         ).epoch
     loss = LanguageModelLoss(settings.label_smoothing)
-    fused = StreamLoss(model, loss, settings.ar, settings.tar)
-    replays = settings.cuda_graphs and distribution.device.type == "cuda" and distribution.world == 1
+    sampler = class_sampler(settings, array.tokens, tokenizer.size)
+    fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
+    replays = distribution.world == 1 and replays_steps(settings, distribution.device, work.log)
     history = train(
         model,
         loader,
@@ -107,7 +112,7 @@ def _fit(
         settings,
         work,
         callbacks=callbacks,
-        own_callbacks=forgetting(settings, loader),
+        own_callbacks=[*forgetting(settings, loader), *scaled_rates(settings)],
         resampled=resampled,
         fused=fused,
         replayed=GraphedStep(model, fused, work.log) if replays else None,
@@ -122,7 +127,7 @@ def _fit(
     epochs = len(history.epochs)
     metrics: dict[str, Any] = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_tokens": history.tokens // epochs if settings.subword_sampling else len(streams["train"]),
+        "training_tokens": history.tokens // epochs if settings.subword_sampling else len(array.tokens),
         "epochs": epochs,
     }
     if match is not None:

@@ -14,12 +14,11 @@ from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.language_model.vocabulary import Vocabulary, VocabularyMatch, adapt_vocabulary
 from ulmfit.stage import Work
-from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.arrays import TokenArray, id_counts
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.weights import load_weights, read_weights
 
 WEIGHTS, MODEL, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
-COUNTED_AT_ONCE = 10_000_000
 
 
 def describe_model(architecture: Architecture, vocabulary_size: int, direction: Direction) -> dict[str, Any]:
@@ -104,11 +103,7 @@ def load_for_tokenizer(
 
 def piece_counts(tokens_folder: Path, size: int) -> np.ndarray:
     """Return how often each piece occurs in the training documents of token arrays: int64, shape (size,)."""
-    tokens = TokenArray.open(tokens_folder, "train").tokens
-    counts = np.zeros(size, np.int64)
-    for begin in range(0, len(tokens), COUNTED_AT_ONCE):
-        counts += np.bincount(tokens[begin : begin + COUNTED_AT_ONCE], minlength=size)
-    return counts
+    return id_counts(TokenArray.open(tokens_folder, "train").tokens, size)
 
 
 def _vocabulary(stage: Pretrain | FineTune | ImportedModel, folder: Path, work: Work) -> Vocabulary:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy
 
 from ulmfit.language_model.compute import choose_compute
-from ulmfit.language_model.engines.cuda_graph import GraphedStep
+from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
 from ulmfit.language_model.forgetting import forgetting
-from ulmfit.language_model.loader import StreamLoader
+from ulmfit.language_model.loader import StreamLoader, in_its_length
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.language_model.sampled_softmax import class_sampler
+from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.progress import say
 from ulmfit.training.distribution import choose_device
@@ -27,6 +29,7 @@ def language_model_learner(
     valid_tokens: numpy.ndarray,
     settings: LanguageModelSettings,
     *,
+    offsets: numpy.ndarray | None = None,
     seed: int = 0,
     callbacks: Sequence[Any] = (),
     metrics: Sequence[Any] = (),
@@ -37,6 +40,8 @@ def language_model_learner(
     learn = language_model_learner(model, train, valid, LanguageModelSettings(), metrics=[accuracy])
     learn.fit_one_cycle(1, 5e-3)
 
+    `offsets` are those of a `TokenArray`: the begins of the training documents, and the end of the last.
+    Without them the documents are not shuffled, whatever the settings say.
     `learn.pred` are logits (B, T, V), `learn.outputs` also the outputs of the last layer before and after
     dropout. Of `settings` the dropouts and the phases are not used: those are the model's and the caller's.
     """
@@ -44,19 +49,31 @@ def language_model_learner(
     precision = resolve_precision(settings.precision, settings.device)
     model.set_compute(choose_compute(precision, settings.engine, device, log))
     loss = LanguageModelLoss(settings.label_smoothing)
-    fused = StreamLoss(model, loss, settings.ar, settings.tar)
-    replays = settings.cuda_graphs and device.type == "cuda"
-    loader = StreamLoader(train_tokens, settings.batch_size, settings.bptt, seed=seed, device=device)
-    return make_learner(
+    sampler = class_sampler(settings, train_tokens, model.encoder.encoder.num_embeddings)
+    fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
+    replays = replays_steps(settings, device, log)
+    loader = StreamLoader(
+        train_tokens,
+        settings.batch_size,
+        settings.bptt,
+        offsets=offsets if settings.shuffle_documents else None,
+        seed=seed,
+        jitter=settings.bptt_jitter != "off",
+        device=device,
+    )
+    learner = make_learner(
         model,
         loader,
         StreamLoader(valid_tokens, settings.batch_size, settings.bptt, shifted=False, device=device),
         loss,
         layer_groups,
         settings,
-        callbacks=[*callbacks, *forgetting(settings, loader)],
+        callbacks=[*callbacks, *forgetting(settings, loader), *scaled_rates(settings)],
         metrics=metrics,
         fused=fused,
         replayed=GraphedStep(model, fused, log) if replays else None,
         log=log,
     )
+    if loader.jitter:
+        learner.resampled = in_its_length(loader)
+    return learner

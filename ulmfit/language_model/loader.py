@@ -5,16 +5,25 @@ Shapes: N tokens, B streams of all ranks together, R ranks, T tokens of a chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from ulmfit.errors import InputError
+from ulmfit.language_model.jitter import chunk_lengths
+from ulmfit.language_model.shuffled import ShuffledDocuments
+from ulmfit.tokens.arrays import TokenArray
 
 Ids = numpy.ndarray | Tensor
+Columns = Callable[[int, int], Any]
+"""Maps first and last column (exclusive) to ids (B/R, columns): one column is a place in every stream."""
 
 Placement = Literal["host", "resident", "windows"]
 """Where ids lie. host: in the array as it is, often memory-mapped; resident: all of them on the device;
@@ -23,6 +32,9 @@ windows: some chunks of every stream at a time are copied to the device, from pa
 RESIDENT_SHARE = 1 / 4
 """Of the device's free memory that the ids may take; the optimizer's state is not there yet."""
 WINDOW_CHUNKS = 64
+"""Chunks that are gathered, and copied to a device, at once."""
+JITTER = 1
+"""Tells the random numbers of chunk lengths from those of shift and order."""
 ON_DEVICE = torch.int32
 """Type of ids there: of its unsigned types torch computes with bytes alone."""
 UPLOAD_TOKENS = 1 << 24
@@ -43,11 +55,20 @@ def reading_order(tokens: numpy.ndarray, bos_id: int, *, backward: bool) -> nump
     return order
 
 
+def as_read(array: TokenArray, bos_id: int, *, backward: bool) -> TokenArray:
+    """Return the array as a model of this direction reads it, with the offsets of its documents there."""
+    tokens = reading_order(array.tokens, bos_id, backward=backward)
+    return TokenArray(tokens, len(tokens) - array.offsets[::-1] if backward else array.offsets)
+
+
 class StreamLoader:
     """B contiguous streams, cut into chunks of T tokens; the model carries its state from chunk to chunk.
 
-    The training streams begin at a new random offset every epoch, so that chunk borders move. Batches are a
-    function of seed and epoch alone. `shifted=False` (validation) begins at the first token always.
+    With `offsets` (the begins of the documents, and the end of the last) every epoch reads the documents in
+    another random order; without them in the order of the array. The training streams begin at a new random
+    offset every epoch, so that chunk borders move. Batches are a function of seed and epoch alone.
+    `shifted=False` (validation) begins at the first token always. With `jitter` chunks have random lengths
+    around T, the same in all streams, and epochs differ in their number of chunks (`in_epoch`).
     `batch_size` is B; rank r reads the streams from r B/R to (r + 1) B/R, the same ones as without ranks.
     With a GPU as `device` batches are made there; `placement` is chosen by its free memory.
     Raises InputError for less than 3 tokens, and where the ranks cannot share the streams evenly.
@@ -61,8 +82,10 @@ class StreamLoader:
         batch_size: int,
         bptt: int,
         *,
+        offsets: numpy.ndarray | None = None,
         seed: int = 0,
         shifted: bool = True,
+        jitter: bool = False,
         rank: int = 0,
         ranks: int = 1,
         device: torch.device | None = None,
@@ -76,6 +99,10 @@ class StreamLoader:
                 f"expected a multiple of {ranks}"
             )
         self.tokens, self.bptt, self.seed = numpy.asarray(tokens), bptt, seed
+        self.jitter = jitter
+        self.epoch = 0
+        """The epoch whose chunks `len` counts."""
+        self.offsets = None if offsets is None else numpy.asarray(offsets)
         self.batch_size = min(batch_size, _most_streams(len(tokens), ranks))
         self.largest_shift = min(bptt, len(tokens) // 10) if shifted else 0
         self.stream_length = (len(tokens) - 1 - self.largest_shift) // self.batch_size
@@ -95,32 +122,63 @@ class StreamLoader:
 
     def __len__(self) -> int:
         """Return the chunks of an epoch; the last one may be shorter."""
-        return -(-self.stream_length // self.bptt)
+        return len(self._borders(self.epoch)) - 1
+
+    def in_epoch(self, number: int) -> Self:
+        """Return a loader of the same batches, whose `len` is that of this epoch."""
+        one = copy(self)
+        one.epoch = number
+        return one
+
+    def _borders(self, epoch: int) -> list[int]:
+        """Return the columns at which chunks begin, and the end of the last."""
+        length = self.stream_length
+        if not self.jitter:
+            return [*range(0, length, self.bptt), length]
+        lengths = chunk_lengths(numpy.random.default_rng([self.seed, epoch, JITTER]), self.bptt, length)
+        return [0, *numpy.minimum(numpy.cumsum(lengths), length).tolist()]
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield ids and the ids that follow, each int64 (B/R, T), from chunk `first` of `epoch` on."""
         random = numpy.random.default_rng([self.seed, epoch])
         begin = self._first_token + int(random.integers(0, self.largest_shift + 1))
-        for inputs, targets in self._windows(begin, first * self.bptt):
-            for start in range(0, inputs.shape[1], self.bptt):
-                chunk = slice(start, start + self.bptt)
-                yield _ids(inputs[:, chunk]), _ids(targets[:, chunk])
+        columns = self._in_order(begin) if self.offsets is None else self._shuffled(begin, random)
+        borders = self._borders(epoch)
+        for number in range(first, len(borders) - 1, WINDOW_CHUNKS):
+            start, *ends = borders[number : number + WINDOW_CHUNKS + 1]
+            window = columns(start, ends[-1] + 1)
+            if self.placement == "windows":
+                window = _copied(window, self.device)
+            for begin, end in pairwise([0, *(end - start for end in ends)]):
+                yield _ids(window[:, begin:end]), _ids(window[:, begin + 1 : end + 1])
 
-    def _windows(self, begin: int, first: int) -> Iterator[tuple[Ids, Ids]]:
-        """Yield parts of this rank's streams, and the ids that follow, from column `first` on."""
-        source = self.tokens if self._resident is None else self._resident
-        inputs, targets = (self._rows(source, begin + ahead)[:, first:] for ahead in (0, 1))
-        if self.placement != "windows":
-            yield inputs, targets
-            return
-        for start in range(0, inputs.shape[1], WINDOW_CHUNKS * self.bptt):
-            window = slice(start, start + WINDOW_CHUNKS * self.bptt)
-            yield _copied(inputs[:, window], self.device), _copied(targets[:, window], self.device)
+    @property
+    def _source(self) -> Any:
+        return self.tokens if self._resident is None else self._resident
 
-    def _rows(self, ids: Any, begin: int) -> Any:
-        """Return this rank's streams as a view (B/R, tokens of a stream)."""
-        used = self.streams * self.stream_length
-        return ids[begin : begin + used].reshape(self.streams, self.stream_length)
+    def _in_order(self, begin: int) -> Columns:
+        """Return a function that gives columns of this rank's streams as a view, in the array's order."""
+        length = self.stream_length
+        ids = self._source[begin : begin + self.streams * length + 1]
+        rows = (
+            ids.unfold(0, length + 1, length)
+            if isinstance(ids, Tensor)
+            else sliding_window_view(ids, length + 1)[::length]
+        )
+        return lambda start, stop: rows[:, start:stop]
+
+    def _shuffled(self, begin: int, random: numpy.random.Generator) -> Columns:
+        """Return a function that gathers columns of this rank's streams from the documents in new order."""
+        assert self.offsets is not None
+        order = random.permutation(len(self.offsets) - 1)
+        documents = ShuffledDocuments(self._source, self.offsets, order)
+        begins = begin + numpy.arange(self.streams) * self.stream_length
+        return lambda start, stop: documents.part(begins + start, stop - start)
+
+
+def in_its_length(loader: StreamLoader) -> Callable[[int], AbstractContextManager[StreamLoader]]:
+    """Return a function that lends the same loader in every epoch, with the length that this epoch has."""
+    return lambda epoch: nullcontext(loader.in_epoch(epoch))
 
 
 def _most_streams(tokens: int, ranks: int) -> int:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ulmfit.language_model.linear_cross_entropy import linear_cross_entropy
 from ulmfit.language_model.model import LanguageModel, Outputs
+from ulmfit.language_model.sampled_softmax import ClassSampler
 
 
 class LanguageModelLoss:
@@ -40,22 +41,39 @@ class LanguageModelLoss:
 class StreamLoss:
     """The same loss from a model's outputs, of which logits are never all there; and AR and TAR.
 
-    `ar` is alpha and `tar` beta of Merity et al. 2017 (arXiv 1708.02182), section 4.6.
+    `ar` is alpha and `tar` beta of Merity et al. 2017 (arXiv 1708.02182), section 4.6. With a `sampler` the
+    softmax is over a part of the vocabulary in training (where gradients are asked for), and over all of it
+    in validation.
     """
 
-    def __init__(self, model: LanguageModel, loss: LanguageModelLoss, ar: float, tar: float) -> None:
-        self.model, self.loss, self.ar, self.tar = model, loss, ar, tar
+    def __init__(
+        self,
+        model: LanguageModel,
+        loss: LanguageModelLoss,
+        ar: float,
+        tar: float,
+        sampler: ClassSampler | None = None,
+    ) -> None:
+        self.model, self.loss, self.ar, self.tar, self.sampler = model, loss, ar, tar, sampler
 
     def __call__(self, outputs: Outputs, targets: Tensor) -> Tensor:
         """Map a chunk's outputs and ids (B, T) to the mean cross-entropy, a scalar in nats."""
         decoder = self.model.decoder.decoder
+        weight: Tensor = decoder.weight
+        bias: Tensor = decoder.bias
+        targets = targets.t().flatten()
+        if self.sampler is not None and torch.is_grad_enabled():
+            sample = self.sampler(targets)
+            weight = weight.index_select(0, sample.classes)
+            bias = bias.index_select(0, sample.classes) + sample.correction
+            targets = sample.targets
         # Time comes first in the outputs' memory, so that this is a view.
         hidden = outputs.dropped.transpose(0, 1).flatten(0, 1)
         return linear_cross_entropy(
             hidden,
-            decoder.weight,
-            decoder.bias,
-            targets.t().flatten(),
+            weight,
+            bias,
+            targets,
             label_smoothing=self.loss.smoothing_now(),
             engine=self.model.encoder.compute.engine,
         )

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
-
-from ulmfit.language_model.loader import StreamLoader, reading_order
+from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
@@ -53,20 +51,24 @@ class SampledStreams:
             folder.mkdir()
             self._write(number, folder)
         self.distribution.barrier()
-        tokens = TokenArray.open(folder, "train").tokens
-        ratio = len(tokens) / len(self.plain.tokens)
-        self.work.log(f"epoch {number + 1} of all: {len(tokens):,} tokens, {ratio:.2f} times the plain ones")
-        yield self._loader(tokens)
+        array = TokenArray.open(folder, "train")
+        tokens = len(array.tokens)
+        ratio = tokens / len(self.plain.tokens)
+        self.work.log(f"epoch {number + 1} of all: {tokens:,} tokens, {ratio:.2f} times the plain ones")
+        loader = self._loader(as_read(array, self.tokenizer.bos_id, backward=self.backward))
+        yield loader.in_epoch(number)
         self.distribution.barrier()
         if self.distribution.is_main:
             shutil.rmtree(folder)
 
-    def _loader(self, tokens: numpy.ndarray) -> StreamLoader:
+    def _loader(self, array: TokenArray) -> StreamLoader:
         return StreamLoader(
-            reading_order(tokens, self.tokenizer.bos_id, backward=self.backward),
+            array.tokens,
             self.settings.batch_size,
             self.settings.bptt,
+            offsets=array.offsets if self.settings.shuffle_documents else None,
             seed=self.seed,
+            jitter=self.settings.bptt_jitter != "off",
             rank=self.distribution.rank,
             ranks=self.distribution.world,
             device=self.distribution.device,

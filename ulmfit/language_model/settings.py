@@ -28,6 +28,11 @@ class Architecture(Settings):
         "lstm: unused",
     )
 
+    @property
+    def layer_groups(self) -> int:
+        """Layer groups of a language model of this size: the layers, and embedding with decoder."""
+        return self.layers + 1
+
 
 class Dropouts(Settings):
     """The five dropouts of AWD-LSTM, and the QRNN's zoneout; 0 turns one off."""
@@ -60,6 +65,18 @@ class LanguageModelSettings(TrainingSettings):
     """Training of a language model on streams of tokens."""
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk: the length of truncated back-propagation")
+    bptt_jitter: Literal["off", "scaled", "unscaled"] = Field(
+        "off",
+        description="chunks of random length: about bptt tokens, one in twenty half as many (AWD-LSTM, arXiv "
+        "1708.02182, section 4.1); scaled: the rate of a step is multiplied by length / bptt, as there; "
+        "unscaled: it is not (ULMFiT's scripts); off: bptt tokens always (fastai v1 and v2, MultiFiT)",
+    )
+    sampled_softmax: int = Field(
+        0,
+        ge=0,
+        description="pieces that the softmax of a training step is over, drawn by frequency, those of the "
+        "chunk among them; validation is over all pieces; 0: all (n-waves: 15,000)",
+    )
     ar: float = Field(2.0, ge=0, description="activation regularization (alpha); 0: off")
     tar: float = Field(1.0, ge=0, description="temporal activation regularization (beta); 0: off")
     forget_after: int = Field(
@@ -68,11 +85,22 @@ class LanguageModelSettings(TrainingSettings):
         description="chunks after which a stream's state is set to zero, so that the model knows the state "
         "in which a document begins that is scored alone; 0: never (the papers)",
     )
+    shuffle_documents: bool = Field(
+        True,
+        description="training reads the documents in another random order every epoch (fastai v1 and v2); "
+        "false: in the order of the corpus (fastai 0.7)",
+    )
     dropouts: Dropouts = Dropouts()
     evaluation_batch: Annotated[int, NOT_IN_KEY] = Field(32, ge=1, description="documents scored at once")
     cuda_graphs: Annotated[bool, NOT_IN_KEY] = Field(
         True, description="on CUDA replay training steps from a graph where that is possible; false: never"
     )
+
+    @model_validator(mode="after")
+    def _smooths_over_all_pieces(self) -> Self:
+        if self.sampled_softmax and self.label_smoothing:
+            raise ValueError("sampled_softmax and label_smoothing exclude each other: set one of them to 0")
+        return self
 
 
 class PretrainSettings(LanguageModelSettings):
@@ -80,7 +108,10 @@ class PretrainSettings(LanguageModelSettings):
 
     architecture: Architecture = Architecture()
     seed: int = Field(
-        0, ge=0, lt=2**63, description="seed of initialization and dropout; shared by all seeds of a recipe"
+        0,
+        ge=0,
+        lt=2**63,
+        description="seed of initialization, dropout and the order of texts; shared by all seeds of a recipe",
     )
 
 

@@ -33,7 +33,7 @@ class Pretrain(LanguageModelStage):
     """A language model trained from nothing on a large corpus (ULMFiT, section 3.1)."""
 
     stage_name: ClassVar[str] = "pretrain"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
     settings: PretrainSettings = PretrainSettings()
     direction: Direction = "forward"
 
@@ -45,6 +45,11 @@ class Pretrain(LanguageModelStage):
     @model_validator(mode="after")
     def _tokenizer_can_sample(self) -> Self:
         self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
+
+    @model_validator(mode="after")
+    def _every_layer_group_has_a_rate(self) -> Self:
+        self.settings.check_groups(self.settings.architecture.layer_groups)
         return self
 
     def resolved(self) -> Self:
@@ -100,7 +105,7 @@ class FineTune(LanguageModelStage):
     """A pretrained language model adapted to the target texts (ULMFiT, section 3.2)."""
 
     stage_name: ClassVar[str] = "finetune"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
     pretrained: Pretrain | ImportedModel = Field(
         description="where it begins; its direction is this one's, its tokenizer may be another"
     )
@@ -110,6 +115,13 @@ class FineTune(LanguageModelStage):
     @model_validator(mode="after")
     def _tokenizer_can_sample(self) -> Self:
         self.tokens.tokenizer.check_sampling(self.settings.subword_sampling)
+        return self
+
+    @model_validator(mode="after")
+    def _every_layer_group_has_a_rate(self) -> Self:
+        # The size of an imported model may be known only when it is read; then training checks it.
+        if isinstance(self.pretrained, Pretrain):
+            self.settings.check_groups(self.pretrained.settings.architecture.layer_groups)
         return self
 
     @property

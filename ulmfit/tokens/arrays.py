@@ -18,6 +18,8 @@ from ulmfit.errors import InputError
 from ulmfit.files import atomic_path
 
 LARGEST_UINT16_VOCABULARY = 65_535
+COUNTED_AT_ONCE = 10_000_000
+"""Tokens of a mapped array that are counted at once, so that no array of all of them is made."""
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype:
@@ -58,6 +60,14 @@ class TokenArray:
             raise IndexError(f"document {index} of {len(self)}")
         index %= len(self)
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+
+def id_counts(tokens: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each id below `size` occurs in an array of them: int64, shape (size,)."""
+    counts = np.zeros(size, np.int64)
+    for begin in range(0, len(tokens), COUNTED_AT_ONCE):
+        counts += np.bincount(tokens[begin : begin + COUNTED_AT_ONCE], minlength=size)
+    return counts
 
 
 class TokenArrayWriter:

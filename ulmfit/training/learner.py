@@ -30,7 +30,7 @@ from ulmfit.training.loop import (
     SequenceLoss,
 )
 from ulmfit.training.memory import PeakMemory
-from ulmfit.training.optimizer import AdamW
+from ulmfit.training.optimizer import Adam
 from ulmfit.training.out_of_memory import names_batch_size
 from ulmfit.training.recorder import ProgressDisplay, QuietRecorder
 from ulmfit.training.schedules import phase_schedules
@@ -88,7 +88,7 @@ def _learner(
         fused=fused,
         notice=log,
         loss_func=loss_function,
-        opt_func=partial(AdamW, beta2=settings.beta2),
+        opt_func=partial(Adam, beta2=settings.beta2, decoupled=settings.weight_decay_kind == "decoupled"),
         splitter=lambda _: layer_groups(model),
         wd=settings.weight_decay,
         cbs=[TrainEvalCallback(), ResetState()],

@@ -37,7 +37,7 @@ class Loader(Protocol):
 
 
 Resampled = Callable[[int], AbstractContextManager[Loader]]
-"""Lends the training loader of an epoch, where texts are cut into pieces anew every epoch."""
+"""Lends the training loader of an epoch, where epochs differ in length: texts or chunks are cut anew."""
 
 
 class SequenceLoss(Protocol):

@@ -1,4 +1,4 @@
-"""torch's fused AdamW as fastai sees it."""
+"""torch's fused Adam as fastai sees it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 
-class AdamW(OptimWrapper):
-    """AdamW with decoupled weight decay, in one pass over the parameters of a device.
+class Adam(OptimWrapper):
+    """Adam in one pass over the parameters of a device; its weight decay is decoupled, or L2's.
 
-    `groups` are the layer groups, lowest first. fastai's names of hyper-parameters: lr, mom (beta1), sqr_mom
-    (beta2), eps, wd.
+    `groups` are the layer groups, lowest first. `decoupled` is AdamW; otherwise decay x weights is added to
+    the gradients, after these were clipped and divided by the number of batches. fastai's names of
+    hyper-parameters: lr, mom (beta1), sqr_mom (beta2), eps, wd.
     """
 
-    def __init__(self, groups: Sequence[Sequence[nn.Parameter]], *, lr: float, beta2: float) -> None:
-        super().__init__(list(map(list, groups)), torch.optim.AdamW, lr=lr, betas=(0.9, beta2), fused=True)
+    def __init__(
+        self, groups: Sequence[Sequence[nn.Parameter]], *, lr: float, beta2: float, decoupled: bool = True
+    ) -> None:
+        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+        super().__init__(list(map(list, groups)), kind, lr=lr, betas=(0.9, beta2), fused=True)
 
     @property
     def hypers(self) -> list[dict[str, Any]]:

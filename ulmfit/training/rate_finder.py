@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy
 import torch
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
 from torch import Tensor
@@ -55,15 +56,16 @@ def find_rate(
     lowest: float = 1e-7,
     highest: float = 10.0,
     steps: int = 100,
-    discriminative: float = 1.0,
+    group_rates: Sequence[float] = (1.0,),
 ) -> RateSearch:
     """Train `steps` updates with rates from `lowest` to `highest`, then put everything back as it was.
 
     Weights, hidden state, optimizer, random states and the learner's counters are those of before, whatever
-    happens. `discriminative`: what a lower layer group's rate is divided by, as in the phase's settings.
+    happens. `group_rates`: the rate of each layer group, lowest first, as a factor of the searched one; one
+    factor: that of all groups.
     """
     steps *= learn.accumulation
-    search = _Search(lowest, highest, steps, discriminative)
+    search = _Search(lowest, highest, steps, group_rates)
     with _unchanged(learn), learn.no_logging():
         learn.fit(steps // len(learn.dls.train) + 1, cbs=[search])
     first, last = steps // 10, len(search.losses) - SKIPPED_AT_THE_END
@@ -100,9 +102,9 @@ class _Search(Callback):
 
     order, run_valid = 60, True
 
-    def __init__(self, lowest: float, highest: float, steps: int, discriminative: float) -> None:
+    def __init__(self, lowest: float, highest: float, steps: int, group_rates: Sequence[float]) -> None:
         self.lowest, self.highest, self.total = lowest, highest, steps
-        self.discriminative = discriminative
+        self.group_rates = numpy.array(group_rates)
         self.rates: list[float] = []
         self.losses: list[float] = []
         self.diverged = False
@@ -110,8 +112,7 @@ class _Search(Callback):
 
     def before_batch(self) -> None:
         rate = self.lowest * (self.highest / self.lowest) ** (len(self.rates) / self.total)
-        groups = len(self.opt.param_lists)
-        self.opt.set_hyper("lr", [rate / self.discriminative**below for below in reversed(range(groups))])
+        self.opt.set_hyper("lr", rate * self.group_rates)
         self.rates.append(rate)
 
     def after_batch(self) -> None:

@@ -9,9 +9,6 @@ import numpy
 
 from ulmfit.training.settings import Phase
 
-STLR_RATIO = 32
-"""How much smaller the lowest rate is than the peak (ULMFiT, section 3.2)."""
-
 ONE_CYCLE_DIVISION, ONE_CYCLE_FINAL_DIVISION = 25.0, 1e5
 
 
@@ -19,7 +16,11 @@ def layer_rates(phase: Phase, groups: int) -> numpy.ndarray:
     """Return the peak rate of each layer group, lowest layer first: rate / 2.6^(distance from the top).
 
     With `lowest_rate` the ratio of two neighbours is what leads there; one group alone has the highest rate.
+    With `group_rates` each group's rate is its factor times the rate; InputError for another number of them.
     """
+    if phase.group_rates:
+        phase.check_groups(groups)
+        return phase.learning_rate * numpy.array(phase.group_rates)
     distance = numpy.arange(groups - 1, -1, -1)
     if phase.lowest_rate:
         share = distance / max(groups - 1, 1)
@@ -27,7 +28,9 @@ def layer_rates(phase: Phase, groups: int) -> numpy.ndarray:
     return phase.learning_rate / phase.discriminative**distance
 
 
-def slanted_triangular(peak: numpy.ndarray, cut_fraction: float) -> Callable[[float], numpy.ndarray]:
+def slanted_triangular(
+    peak: numpy.ndarray, cut_fraction: float, ratio: float
+) -> Callable[[float], numpy.ndarray]:
     """Return the rate as a function of the share of steps done (ULMFiT, equation 3)."""
 
     def rate(share: float) -> numpy.ndarray:
@@ -35,7 +38,7 @@ def slanted_triangular(peak: numpy.ndarray, cut_fraction: float) -> Callable[[fl
             height = share / cut_fraction
         else:
             height = 1 - (share - cut_fraction) / (1 - cut_fraction)
-        return peak * (1 + height * (STLR_RATIO - 1)) / STLR_RATIO
+        return peak * (1 + height * (ratio - 1)) / ratio
 
     return rate
 
@@ -70,7 +73,7 @@ def phase_schedules(phase: Phase, groups: int) -> dict[str, Callable[[float], ob
         }
     momentum = phase.momentum[0]
     if phase.schedule == "stlr":
-        return {"lr": slanted_triangular(peak, phase.warm_up), "mom": lambda share: momentum}
+        return {"lr": slanted_triangular(peak, phase.warm_up, phase.ratio), "mom": lambda share: momentum}
     if phase.schedule == "cosine":
         return {"lr": warmed_cosine(peak, phase.warm_up, phase.floor), "mom": lambda share: momentum}
     return {"lr": lambda share: peak, "mom": lambda share: momentum}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ulmfit.errors import InputError
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.training.precision import resolve_precision
 
@@ -24,13 +25,29 @@ class Phase(Settings):
         description="peak rate of the lowest layer group; those between lie evenly in log space, as with "
         "fastai's slice, and `discriminative` is not used; 0: off",
     )
+    group_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (),
+        description="peak rate of each layer group as a factor of `learning_rate`, lowest first, frozen ones "
+        "included (language model: layers, embedding with decoder; classifier: embedding, layers, head), "
+        "and `discriminative` is not used; (): off",
+    )
     trainable_groups: int = Field(0, ge=0, description="layer groups trained, counted from the top; 0: all")
     schedule: Literal["one_cycle", "stlr", "cosine", "constant"] = Field(
         "one_cycle",
         description="one_cycle: fastai's; stlr: slanted triangular (ULMFiT, section 3.2); cosine: a line up "
         "from the floor, half a cosine down to it",
     )
-    warm_up: float = Field(0.25, gt=0, lt=1, description="share of the steps in which the rate rises")
+    warm_up: float = Field(
+        0.25,
+        gt=0,
+        lt=1,
+        description="share of the steps in which the rate rises; stlr: cut_frac of ULMFiT's equation 3",
+    )
+    ratio: float = Field(
+        32.0,
+        ge=1,
+        description="stlr: how much smaller the lowest rate is than the peak (ULMFiT, equation 3)",
+    )
     floor: float = Field(
         0.01, ge=0, le=1, description="first and last rate of the cosine schedule, as a share of the peak"
     )
@@ -38,13 +55,32 @@ class Phase(Settings):
         (0.95, 0.85, 0.95), description="Adam's beta1 at the start, the peak and the end of one cycle"
     )
 
+    @model_validator(mode="after")
+    def _has_one_kind_of_lower_rates(self) -> Self:
+        if self.group_rates and self.lowest_rate:
+            raise ValueError("group_rates and lowest_rate exclude each other: set one of them")
+        return self
+
+    def check_groups(self, groups: int) -> None:
+        """Raise InputError where `group_rates` does not name the rates of this many layer groups."""
+        if self.group_rates and len(self.group_rates) != groups:
+            raise InputError(
+                f"group_rates has {len(self.group_rates)} factors and the model {groups} layer groups: "
+                f"expected one factor per group, lowest first"
+            )
+
 
 class TrainingSettings(Settings):
     """How a model is trained; the data and the model are somebody else's."""
 
     phases: tuple[Phase, ...] = Field((Phase(),), min_length=1, description="run one after the other")
     batch_size: int = Field(64, ge=1, description="streams (language model) or documents (classifier) a step")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay; 0: off")
+    weight_decay: float = Field(0.01, ge=0, description="share of the weights, per update; 0: off")
+    weight_decay_kind: Literal["decoupled", "l2"] = Field(
+        "decoupled",
+        description="decoupled: weights shrink by rate x decay (Loshchilov & Hutter 2019, arXiv 1711.05101); "
+        "l2: decay x weights is added to the gradient before Adam, after clipping (fastai 0.7)",
+    )
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's decay of squared gradients")
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: off")
     accumulation: int = Field(
@@ -99,6 +135,11 @@ class TrainingSettings(Settings):
     )
     nodes: Annotated[int, NOT_IN_KEY] = Field(1, ge=1, description="machines that train together")
     device: Annotated[str, NOT_IN_KEY] = Field("auto", description="auto: cuda where there is one, else cpu")
+
+    def check_groups(self, groups: int) -> None:
+        """Raise InputError where a phase's `group_rates` are not those of this many layer groups."""
+        for phase in self.phases:
+            phase.check_groups(groups)
 
     def with_epochs(self, *epochs: int) -> Self:
         """Return a copy whose phases, one after the other, run this many epochs."""

@@ -16,9 +16,22 @@ from torch import Tensor
 
 from ulmfit.language_model.encoder import State
 from ulmfit.language_model.model import LanguageModel, Outputs
+from ulmfit.language_model.settings import LanguageModelSettings
 
 STEPS_BEFORE = 3
 """Steps of one shape that run without a graph first, in which libraries set themselves up."""
+
+
+def replays_steps(
+    settings: LanguageModelSettings, device: torch.device, log: Callable[[str], object]
+) -> bool:
+    """Return whether to replay training steps from a CUDA graph, which has one length of chunks."""
+    if not settings.cuda_graphs or device.type != "cuda":
+        return False
+    if settings.bptt_jitter != "off":
+        log("training steps are not replayed from a CUDA graph: bptt_jitter gives chunks many lengths")
+        return False
+    return True
 
 
 class StepLoss(Protocol):

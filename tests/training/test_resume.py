@@ -15,7 +15,7 @@ from ulmfit.stage import MANIFEST
 ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
 FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})
 PLAIN_BF16 = Training("pretrain", {"engine": "plain", "precision": "bf16", "select": "best"})
-CLASSIFIER = Training("classifier", {"subword_sampling": 0.2})
+CLASSIFIER = Training("classifier", {"subword_sampling": 0.2, "ar": 2.0, "tar": 1.0, "gradient_window": 8})
 QUICK = [FAST, PLAIN_BF16, CLASSIFIER]
 SLOW = [
     *QUICK,

@@ -31,7 +31,7 @@ from ulmfit.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.learner import train
-from ulmfit.training.loop import Resampled
+from ulmfit.training.loop import Penalty, Resampled
 from ulmfit.training.resampling import resampling_seed
 from ulmfit.training.weights import save_weights
 
@@ -83,6 +83,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         settings,
         work,
         callbacks=callbacks,
+        own_callbacks=[penalty_of(model)],
         resampled=resampled,
     )
     save_weights(model, work.folder / WEIGHTS)
@@ -93,6 +94,11 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         predictions = task.predictions(splits[name].ids, splits[name].labels, values[name])
         write_any(work.folder / f"predictions-{name}.parquet", predictions)
     write_json(work.folder / MODEL, _description(stage, tokenizer, described["labels"], task))
+
+
+def penalty_of(model: TextClassifier) -> Penalty:
+    """Return the callback that adds AR and TAR to the loss, as far as the model's settings ask for them."""
+    return Penalty(lambda _: model.encoder.take_penalty())
 
 
 def predict_probabilities(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit.classifier.pooling import Pooled
+from ulmfit.classifier.regularization import OutputSums
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.encoder import Encoder, State
 
@@ -27,13 +28,24 @@ class SentenceEncoder(nn.Module):
 
     Chunks begin at a document's first token, so that neither way depends on the other documents of a batch.
     Without gradients one chunk at a time is in memory.
+
+    `ar` and `tar` are the weights of the penalty on the outputs that have gradients (`OutputSums`).
     """
 
-    def __init__(self, encoder: Encoder, bptt: int, gradient_window: int = 0) -> None:
+    def __init__(
+        self, encoder: Encoder, bptt: int, gradient_window: int = 0, *, ar: float = 0.0, tar: float = 0.0
+    ) -> None:
         super().__init__()
         self.module = encoder
         self.bptt = bptt
         self.window_chunks = -(-gradient_window // bptt)
+        self.ar, self.tar = ar, tar
+        self._penalty: Tensor | None = None
+
+    def take_penalty(self) -> Tensor | None:
+        """Return AR and TAR of the batch that was read last, once; None if there is no penalty on it."""
+        penalty, self._penalty = self._penalty, None
+        return penalty
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Map ids (B, T), sorted by falling length, and lengths (B,) to pooled outputs (B, 3E).
@@ -45,10 +57,13 @@ class SentenceEncoder(nn.Module):
             counts: list[int] = lengths.tolist()
             lengths = lengths.to(ids.device)
             skipped = [self._skipped(count) for count in counts]
+            sums = OutputSums() if self.training and (self.ar or self.tar) else None
             if any(skipped):
-                return self._in_two_parts(ids, counts, skipped).vector(lengths)
-            state = self.module.initial_state(len(ids))
-            return self._read(ids, lengths, counts, state)[0].vector(lengths)
+                pooled = self._in_two_parts(ids, counts, skipped, sums)
+            else:
+                pooled, _ = self._read(ids, lengths, counts, self.module.initial_state(len(ids)), sums)
+            self._penalty = sums.penalty(self.ar, self.tar) if sums else None
+            return pooled.vector(lengths)
 
     def _skipped(self, tokens: int) -> int:
         """Return how many tokens of a document of so many come before its gradient window."""
@@ -56,7 +71,9 @@ class SentenceEncoder(nn.Module):
             return 0
         return max(-(-tokens // self.bptt) - self.window_chunks, 0) * self.bptt
 
-    def _in_two_parts(self, ids: Tensor, counts: list[int], skipped: list[int]) -> Pooled:
+    def _in_two_parts(
+        self, ids: Tensor, counts: list[int], skipped: list[int], sums: OutputSums | None
+    ) -> Pooled:
         """Read what comes before the windows without a graph, then all windows from their beginnings on."""
         long = sum(tokens > 0 for tokens in skipped)
         before = torch.tensor(skipped, device=ids.device)
@@ -78,10 +95,17 @@ class SentenceEncoder(nn.Module):
         places = torch.arange(left[0], device=ids.device) + before[order, None]
         window = ids[order].gather(1, places.clamp(max=ids.shape[1] - 1))
         state = [tuple(part[:, order] for part in layer) for layer in state]
-        ends, _ = self._read(window, torch.tensor(left, device=ids.device), left, state)
+        ends, _ = self._read(window, torch.tensor(left, device=ids.device), left, state, sums)
         return start.rows(order).then(ends).rows(order.argsort())
 
-    def _read(self, ids: Tensor, lengths: Tensor, counts: list[int], state: State) -> tuple[Pooled, State]:
+    def _read(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        counts: list[int],
+        state: State,
+        sums: OutputSums | None = None,
+    ) -> tuple[Pooled, State]:
         """Read documents to their ends; return what is pooled, and the states in which they ended.
 
         `counts` are the lengths, where reading them does not wait for the device. The states are right for
@@ -102,7 +126,10 @@ class SentenceEncoder(nn.Module):
             outputs, state = self.module(ids[:rows, start:end], state)
             time = end - start
             inside = (lengths[:rows] - start).clamp(max=time)
-            chunk = Pooled.of(outputs.transpose(0, 1), inside, min(counts[rows - 1] - start, time))
+            outputs = outputs.transpose(0, 1)
+            chunk = Pooled.of(outputs, inside, min(counts[rows - 1] - start, time))
+            if sums is not None:
+                sums.add(outputs, [min(count - start, time) for count in counts[:rows]])
             pooled = chunk if pooled is None else pooled.then(chunk)
         assert pooled is not None
         parts = [state, *reversed(ended)]
@@ -142,7 +169,9 @@ class TextClassifier(nn.Module):
 
     def __init__(self, encoder: Encoder, labels: int, settings: ClassifierSettings) -> None:
         super().__init__()
-        self.encoder = SentenceEncoder(encoder, settings.bptt, settings.gradient_window)
+        self.encoder = SentenceEncoder(
+            encoder, settings.bptt, settings.gradient_window, ar=settings.ar, tar=settings.tar
+        )
         self.head = PoolingClassifier(encoder.units[-1], labels, settings)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:

@@ -29,6 +29,18 @@ class ClassifierSettings(TrainingSettings):
         description="tokens at a document's end, in whole chunks, that gradients flow through, from chunk to "
         "chunk as well; 0: every chunk has gradients, which stay inside of it",
     )
+    ar: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="activation regularization of the encoder's outputs (alpha), such as 2; 0: off",
+    )
+    tar: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="temporal activation regularization of the encoder's outputs (beta), such as 1; 0: off",
+    )
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
     dropouts: Dropouts = Dropouts(output=0.4, hidden=0.3, input=0.4, embedding=0.05, weight=0.5)

@@ -94,7 +94,7 @@ def _learner(
         cbs=[TrainEvalCallback(), ResetState()],
     )
     if fused is not None:
-        learner.add_cb(Penalty())
+        learner.add_cb(Penalty(fused.penalty))
     if settings.average_decay:
         learner.average = WeightAverage(model, settings.average_decay)
         validation = ValidateAverage(learner.average)

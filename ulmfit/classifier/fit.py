@@ -55,9 +55,8 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     described = read_json(dataset / "dataset.json")
     splits = {split: _encode(dataset, split, tokenizer, stage) for split in ("train", "valid", "test")}
     if cut := sum(split.cut for split in splits.values()):
-        work.warn(
-            f"{cut} texts are longer than {settings.maximum_tokens} tokens; the rest of them is not read"
-        )
+        rest = "the rest of them is not read" if settings.read_tokens else "their last ones alone are pooled"
+        work.warn(f"{cut} texts are longer than {settings.maximum_tokens} tokens; {rest}")
     encoder = _encoder(stage, tokenizer, work)
     encoder.compute = choose_compute(
         settings.precision, settings.engine, choose_device(settings.device), work.log
@@ -132,7 +131,7 @@ def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassif
 
 def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:
     """Return the tokens that the classifier reads of each text, in its direction."""
-    documents = [document[: stage.settings.maximum_tokens or None] for document in encoded]
+    documents = [document[: stage.settings.read_tokens or None] for document in encoded]
     if stage.direction == "backward":
         documents = [reading_order(document, document[0], backward=True) for document in documents]
     return documents
@@ -193,6 +192,7 @@ def _description(
         "labels": labels,
         "bptt": stage.settings.bptt,
         "maximum_tokens": stage.settings.maximum_tokens,
+        "reads": stage.settings.reads,
         "head_units": stage.settings.head_units,
         **task.description(),
     }

@@ -49,7 +49,7 @@ class LoadedClassifier:
     def as_read(self, ids: numpy.ndarray) -> numpy.ndarray:
         """Return what the model reads of an encoded text, which begins with xxbos in either direction."""
         return reading_order(
-            ids[: self.settings.maximum_tokens or None],
+            ids[: self.settings.read_tokens or None],
             self.tokenizer.bos_id,
             backward=self.direction == "backward",
         )

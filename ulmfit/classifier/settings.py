@@ -21,7 +21,12 @@ class ClassifierSettings(TrainingSettings):
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
     maximum_tokens: int = Field(
-        1400, ge=0, description="tokens of a document that are read, the rest is cut; 0: no limit"
+        1400, ge=0, description="tokens of a document that are read, or pooled (reads); 0: no limit"
+    )
+    reads: Literal["first", "last"] = Field(
+        "first",
+        description="of a text longer than maximum_tokens. first: its first tokens are read; last: all of it "
+        "is read, and the last tokens are pooled and trained, in whole chunks (the originals)",
     )
     gradient_window: int = Field(
         0,
@@ -76,6 +81,16 @@ class ClassifierSettings(TrainingSettings):
     def _are_phases_or_a_schedule(cls, value: Any) -> Any:
         """Read the name of a schedule, such as `layered:8`."""
         return read_schedule(value) if isinstance(value, str) else value
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens after which a text is cut; 0: all of it is read."""
+        return self.maximum_tokens if self.reads == "first" else 0
+
+    @property
+    def pooled_tokens(self) -> int:
+        """Tokens at the end of a text that are pooled; 0: all that are read."""
+        return self.maximum_tokens if self.reads == "last" else 0
 
     def passes(self, steps: int) -> int:
         """Return how often an epoch reads the training set, of which one pass is so many steps."""

@@ -19,6 +19,7 @@ from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.classifier.task_metrics import main_score_of
 from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
 from ulmfit.files import read_json, write_json
@@ -30,6 +31,7 @@ from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
+from ulmfit.training.history import ValidationMetric
 from ulmfit.training.learner import train
 from ulmfit.training.loop import Penalty, Resampled
 from ulmfit.training.resampling import resampling_seed
@@ -73,6 +75,11 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
     work.measure("padding_share", loader.padding_share(settings.bptt))
     resampled = _resampled(stage, targets, tokenizer, dataset) if settings.subword_sampling else None
+    metric = None
+    if settings.select_metric != "loss":
+        metric = _validation_metric(
+            settings.select_metric, task, valid_split, valid_loader, stage.dataset.positive_label
+        )
     history = train(
         model,
         loader,
@@ -84,6 +91,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         callbacks=callbacks,
         own_callbacks=[penalty_of(model)],
         resampled=resampled,
+        metric=metric,
     )
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, history.content())
@@ -98,6 +106,25 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
 def penalty_of(model: TextClassifier) -> Penalty:
     """Return the callback that adds AR and TAR to the loss, as far as the model's settings ask for them."""
     return Penalty(lambda _: model.encoder.take_penalty())
+
+
+def _validation_metric(
+    name: str, task: TaskKind, split: EncodedSplit, loader: DocumentLoader, positive_label: str | None
+) -> ValidationMetric:
+    """Return the metric that the split's predictions have, as they are scored when training has ended.
+
+    Thresholds of several labels are tuned anew each time. None if a model gives numbers that are none.
+    """
+    rows = numpy.concatenate(loader.order(0)).argsort()
+
+    def of(outputs: Tensor) -> float | None:
+        values = task.activation(outputs.double().cpu()[rows]).numpy()
+        if not numpy.isfinite(values).all():
+            return None
+        task.tune(split.labels, values)
+        return main_score_of(name, task.predictions(split.ids, split.labels, values), positive_label)
+
+    return ValidationMetric(name, of)
 
 
 def predict_probabilities(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ulmfit.classifier.schedules import read_schedule
-from ulmfit.datasets.stages import Task
+from ulmfit.datasets.stages import METRICS_OF_TASK, Metric, Task
 from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.training.settings import TrainingSettings
@@ -64,6 +64,11 @@ class ClassifierSettings(TrainingSettings):
         description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
         "are classified well weigh less; 0: off",
     )
+    select_metric: Literal["loss", Metric] = Field(
+        "loss",
+        description="by what select=best and early stopping compare epochs on validation: loss, lower is "
+        "better, or a metric of the task, higher is better; binary_f1 is that of the positive label",
+    )
     evaluation_batch: int = Field(
         256, ge=1, description="documents predicted at once; changes nothing but rounding"
     )
@@ -113,8 +118,20 @@ class ClassifierSettings(TrainingSettings):
                 f"{', '.join(labels)}"
             )
 
-    def check_task(self, task: Task) -> None:
-        """Raise InputError for a setting of classes where the task has none."""
+    def check_task(self, task: Task, positive_label: str | None = None) -> None:
+        """Raise InputError for a metric that the task does not have, or a setting of classes without any."""
+        fitting = [
+            name for name in METRICS_OF_TASK[task] if name != "binary_f1" or positive_label is not None
+        ]
+        if self.select_metric not in ("loss", *fitting):
+            why = (
+                "the data set has no positive_label"
+                if self.select_metric in METRICS_OF_TASK[task]
+                else f"a {task} task has no such metric"
+            )
+            raise InputError(
+                f"select_metric {self.select_metric}: {why}; expected one of loss, {', '.join(fitting)}"
+            )
         if task != "regression":
             return
         for name in ("label_smoothing", "class_weights", "focal_gamma"):

@@ -163,7 +163,7 @@ class SentenceEncoder(nn.Module):
             outputs = outputs.transpose(0, 1)
             chunk = Pooled.of(outputs, inside, min(counts[rows - 1] - start, time))
             if sums is not None:
-                sums.add(outputs, [min(count - start, time) for count in counts[:rows]])
+                sums.add(outputs, [min(count - start, time) for count in counts[:rows]], inside)
             pooled = chunk if pooled is None else pooled.then(chunk)
         assert pooled is not None
         parts = [state, *reversed(ended)]

@@ -32,10 +32,11 @@ class OutputSums:
         self._tokens = self._pairs = 0
         self._last: Tensor | None = None
 
-    def add(self, outputs: Tensor, counts: Sequence[int]) -> None:
+    def add(self, outputs: Tensor, counts: Sequence[int], inside: Tensor) -> None:
         """Count a chunk's outputs (T, R, E) in, of which the first counts[r] of document r are true tokens.
 
-        The documents are the first R of the chunk before. Outputs without gradients change nothing.
+        `counts` fall; `inside` (R,) are the same on the outputs' device, so that nothing waits for it. The
+        documents are the first R of the chunk before. Outputs without gradients change nothing.
         """
         if not outputs.requires_grad:
             return
@@ -44,7 +45,7 @@ class OutputSums:
         squares, changes = wide.square().sum(2), (wide[1:] - wide[:-1]).square().sum(2)
         if counts[-1] < time:
             places = torch.arange(time, device=wide.device)[:, None]
-            padding = places >= torch.tensor(counts, device=wide.device)
+            padding = places >= inside
             squares, changes = squares.masked_fill(padding, 0), changes.masked_fill(padding[1:], 0)
         self._squares.append(squares.sum() / units)
         self._changes.append(changes.sum() / units)

@@ -16,6 +16,7 @@ ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
 FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})
 PLAIN_BF16 = Training("pretrain", {"engine": "plain", "precision": "bf16", "select": "best"})
 BY_ACCURACY = {"select": "best", "select_metric": "accuracy"}
+LAST_TOKENS = {"reads": "last", "maximum_tokens": 20}
 REGULARIZED = {"ar": 2.0, "tar": 1.0, "gradient_window": 8}
 CLASSIFIER = Training("classifier", {"subword_sampling": 0.2, **BY_ACCURACY, **REGULARIZED})
 QUICK = [FAST, PLAIN_BF16, CLASSIFIER]
@@ -29,7 +30,7 @@ SLOW = [
     ),
     Training("pretrain", {"subword_sampling": 0.2, "early_stopping": 1, **ALL_ON}),
     Training("classifier", {"precision": "bf16", "select": "best", **ALL_ON}),
-    Training("classifier", {"reads": "last", "maximum_tokens": 20, "early_stopping": 1, **BY_ACCURACY}),
+    Training("classifier", {"batch_size": 4, "early_stopping": 1, **LAST_TOKENS, **BY_ACCURACY}),
 ]
 EVENTS = ("before_batch", "after_pred", "after_loss", "before_step", "after_step", "after_batch", "write")
 

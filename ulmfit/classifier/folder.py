@@ -43,7 +43,7 @@ class LoadedClassifier:
     """Those that the folder names; the others are at their defaults, and play no part in prediction."""
 
     def documents(self, texts: Sequence[str]) -> list[numpy.ndarray]:
-        """Return the token ids that the model reads of each text, in its direction, the rest cut off."""
+        """Return the token ids that the model reads of each text, in its direction."""
         return [self.as_read(ids) for ids in self.tokenizer.encode(texts)]
 
     def as_read(self, ids: numpy.ndarray) -> numpy.ndarray:

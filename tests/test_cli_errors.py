@@ -64,6 +64,8 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
             ": byte_fallback has no effect on model_type words: leave it out",
         ),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
+        (["run", RECIPE, "--set", "finetune.select_metric=accuracy"], "has no field 'select_metric'"),
+        (["run", RECIPE, "--set", "classifier.select_metric=pearson"], "a single_label task has no such"),
         (
             ["run", RECIPE, "--set", "pretrain.batchsize=9"],
             "no field 'batchsize'; did you mean batch_size? It has ",

@@ -16,11 +16,11 @@ from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit import driver
+from ulmfit.classifier.metrics import score
 from ulmfit.classifier.predictions import average, read_predictions
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.files import read_json
 from ulmfit.language_model.stages import FineTune

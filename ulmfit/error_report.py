@@ -77,7 +77,7 @@ def explain_mistakes(
     found: dict[str, Explanation] = {}
     left = TOKENS_READ
     for mistake in mistakes:
-        price = len(classifiers) * cost(first.tokenizer, mistake.text, first.settings.maximum_tokens)
+        price = len(classifiers) * cost(first.tokenizer, mistake.text, first.settings.read_tokens)
         if len(found) == most or not normalize(mistake.text) or price > left:
             continue
         left -= price
@@ -95,7 +95,7 @@ def explain_text(classifiers: list[LoadedClassifier], text: str) -> Explanation:
         first.tokenizer,
         text,
         first.labels,
-        maximum_tokens=first.settings.maximum_tokens,
+        maximum_tokens=first.settings.read_tokens,
     )
 
 

@@ -41,8 +41,8 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
 
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
     """Score the learning curves by the data set's metric."""
+    from ulmfit.classifier.task_metrics import main_score_of
     from ulmfit.evaluation.learning_curve import learning_curve
-    from ulmfit.evaluation.task_metrics import main_score_of
 
     plans, dataset = experiment.curves(), experiment.recipe.dataset
     if not plans or dataset is None:

@@ -14,6 +14,7 @@ from stages_for_tests import tiny_classifier, tiny_pretrain
 from ulmfit.classifier.folder import LoadedClassifier, load_classifier
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.error_report import explain_text
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 from ulmfit.tokens.text_form import Rules
@@ -42,8 +43,13 @@ def backward(**changes) -> TrainClassifier:
 
 @pytest.mark.parametrize(
     "stage",
-    [tiny_classifier(), tiny_classifier(maximum_tokens=9), backward(maximum_tokens=11)],
-    ids=["forward", "cut", "backward, cut"],
+    [
+        tiny_classifier(),
+        tiny_classifier(maximum_tokens=9),
+        backward(maximum_tokens=11),
+        tiny_classifier(maximum_tokens=9, reads="last"),
+    ],
+    ids=["forward", "cut", "backward, cut", "last tokens"],
 )
 def test_it_predicts_what_training_predicted(runner: Runner, stage: TrainClassifier) -> None:
     runner.build(stage)
@@ -61,6 +67,30 @@ def test_what_is_read_of_a_text(runner: Runner) -> None:
     bos, first, second, third = whole[:4].tolist()
     assert bos == classifier.tokenizer.bos_id
     assert classifier.documents(["kalomi dusapo kalomi"])[0].tolist() == [bos, third, second, first]
+
+
+def test_all_of_a_text_is_read_where_its_last_tokens_are_pooled(runner: Runner) -> None:
+    stage = backward(maximum_tokens=4, reads="last")
+    runner.build(stage)
+    classifier = loaded(runner, stage)
+    whole = classifier.tokenizer.encode(["kalomi dusapo kalomi"])[0].tolist()
+    assert len(whole) > 4
+    assert classifier.documents(["kalomi dusapo kalomi"])[0].tolist() == [whole[0], *whole[:0:-1]]
+    assert classifier.model.encoder.pooled_tokens == 4
+    assert "their last ones alone are pooled" in (runner.folder(stage) / "log.txt").read_text("utf-8")
+
+
+def test_all_words_are_explained_where_the_last_tokens_are_pooled(runner: Runner) -> None:
+    text = "kalomi dusapo kalomi rilone"
+    shown = {}
+    for reads in ("first", "last"):
+        stage = tiny_classifier(maximum_tokens=4, reads=reads)
+        runner.build(stage)
+        explained = explain_text([loaded(runner, stage)], text)
+        shown[reads] = (" ".join(word.text for word in explained.words), explained.cut)
+    assert shown["last"] == (text, False)
+    assert shown["first"][0] != text
+    assert shown["first"][1]
 
 
 def test_another_tokenizer_of_the_same_size_is_refused(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.classifier.fit import predict_probabilities
@@ -150,6 +151,26 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) ->
         for stage in (best, last)
     }
     assert scores["best"] < scores["last"]
+
+
+def test_best_weights_are_those_of_the_best_metric_of_the_positive_label(tmp_path: Path) -> None:
+    """The metric of each epoch stands in the history and in the log."""
+    runner = Runner(tmp_path)
+    stage = tiny_classifier(
+        phases=(Phase(epochs=2, trainable_groups=1, learning_rate=1e-2), Phase(epochs=4, learning_rate=3e-2))
+    )
+    stage = stage.changed(
+        dataset=stage.dataset.changed(positive_label="yes"),
+        settings=stage.settings.changed(select="best", select_metric="binary_f1"),
+    )
+    folder = runner.build(stage)
+    epochs = read_json(folder / "history.json")["epochs"]
+    found = [epoch["binary_f1"] for epoch in epochs]
+    table = pandas.read_parquet(folder / "predictions-valid.parquet")
+    kept = f1_score(table["gold"] == "yes", table["predicted"] == "yes")
+    assert kept == pytest.approx(max(found))
+    assert len(set(found)) > 2
+    assert f"validation binary_f1 {found[-1]:.4f}" in (folder / "log.txt").read_text("utf-8")
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:

@@ -76,33 +76,51 @@ def window_begins(length: int, window: int) -> int:
     return max(-(-length // CHUNK) - -(-window // CHUNK), 0) * CHUNK if window else 0
 
 
-def read_by_definition(encoder: Encoder, ids: Tensor, window: int) -> Tensor:
-    """Read one document alone with plain torch: [last, maximum, mean] of its outputs."""
+def pooling_begins(length: int, pooled: int) -> int:
+    """Return the place of the first token that is pooled: whole chunks, at most `pooled` tokens, or one."""
+    starts = range(0, length, CHUNK)
+    return next((start for start in starts if length - start <= pooled), starts[-1]) if pooled else 0
+
+
+def read_by_definition(encoder: Encoder, ids: Tensor, window: int, pooled: int = 0) -> Tensor:
+    """Read one document alone with plain torch: [last, maximum, mean] of its outputs that are pooled."""
     state, outputs = encoder.initial_state(1), []
+    first = pooling_begins(len(ids), pooled)
+    trained = max(window_begins(len(ids), window), first)
     for start in range(0, len(ids), CHUNK):
-        if not window or start == window_begins(len(ids), window):
+        if not window or start == trained:
             state = [tuple(part.detach() for part in layer) for layer in state]
         output, state = encoder(ids[None, start : start + CHUNK], state)
-        outputs.append(output[0] if start >= window_begins(len(ids), window) else output[0].detach())
-    whole = torch.cat(outputs)
+        outputs.append(output[0] if start >= trained else output[0].detach())
+    whole = torch.cat(outputs)[first:]
     return torch.cat([whole[-1], whole.amax(dim=0), whole.mean(dim=0)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("window", [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK, 1000])
-def test_gradients_are_those_of_the_window_alone(window: int, engine: str, kind: str) -> None:
-    """In float64, over all parameters; also where gradients stay inside of chunks (window 0)."""
+@pytest.mark.parametrize(
+    ("window", "pooled"),
+    [
+        *((window, 0) for window in (0, 1, CHUNK, CHUNK + 1, 3 * CHUNK, 1000)),
+        *((0, pooled) for pooled in (1, CHUNK, 13, 1000)),
+        *((window, 13) for window in (CHUNK, 2 * CHUNK, 3 * CHUNK)),
+    ],
+)
+def test_gradients_are_those_of_the_window_alone(window: int, pooled: int, engine: str, kind: str) -> None:
+    """In float64, over all parameters; also where gradients stay inside of chunks (window 0).
+
+    Where only the last tokens are pooled, the state comes from all of them.
+    """
     encoder = an_encoder(kind).double()
     ids, lengths = a_batch(LENGTHS)
     generator = torch.Generator().manual_seed(1)
     weights = torch.rand(len(LENGTHS), 3 * 8, dtype=torch.float64, generator=generator) - 0.5
     plain = copy.deepcopy(encoder)
-    rows = [read_by_definition(plain, row[:n], window) for row, n in zip(ids, LENGTHS, strict=True)]
+    rows = [read_by_definition(plain, row[:n], window, pooled) for row, n in zip(ids, LENGTHS, strict=True)]
     expected = torch.stack(rows)
     (expected * weights).sum().backward()
     encoder.compute = Compute(engine=engine)
-    found = SentenceEncoder(encoder, CHUNK, window)(ids, lengths)
+    found = SentenceEncoder(encoder, CHUNK, window, pooled_tokens=pooled)(ids, lengths)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
     (found * weights).sum().backward()
     for (name, ours), reference in zip(encoder.named_parameters(), plain.parameters(), strict=True):
@@ -141,6 +159,25 @@ def test_what_is_kept_for_gradients_does_not_grow_with_the_document(engine: str)
 
     assert kept(10 * CHUNK, 2 * CHUNK) == kept(40 * CHUNK, 2 * CHUNK) < kept(10 * CHUNK, 0)
     assert kept(40 * CHUNK, 0) > 3 * kept(10 * CHUNK, 0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_kept_for_gradients_is_bounded_by_the_pooled_tokens(engine: str) -> None:
+    def kept(length: int) -> int:
+        encoder = an_encoder(dropouts=Dropouts())
+        encoder.compute = Compute(engine=engine)
+        sizes: list[int] = []
+
+        def remembered(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        ids, lengths = torch.randint(2, VOCABULARY, (2, length)), torch.tensor([length, length - 1])
+        with torch.autograd.graph.saved_tensors_hooks(remembered, lambda tensor: tensor):
+            SentenceEncoder(encoder, CHUNK, pooled_tokens=3 * CHUNK)(ids, lengths)
+        return sum(sizes)
+
+    assert kept(10 * CHUNK) == kept(40 * CHUNK)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -248,6 +285,24 @@ def test_kept_weights_are_forgotten_when_they_may_change(engine: str) -> None:
     numpy.testing.assert_allclose(after, predict_logits(fresh, documents, 2), atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_last_tokens_are_pooled_with_the_state_of_the_whole_text(engine: str) -> None:
+    """In prediction; a short document beside a long one, and alone."""
+    model = a_classifier(engine=engine, reads="last", maximum_tokens=13)
+    documents = some_documents([200, 31, 13, 4])
+    found = predict_logits(model, documents, 3)
+    plain = a_classifier()
+    with torch.no_grad():
+        rows = [
+            read_by_definition(plain.encoder.module, torch.tensor(document.astype(int)), 0, 13)
+            for document in documents
+        ]
+        expected = plain.head.eval()(torch.stack(rows))
+    numpy.testing.assert_allclose(found, expected, atol=1e-4)
+    other = [numpy.concatenate([document[:1] + 1, document[1:]]) for document in documents]
+    assert not numpy.array_equal(predict_logits(model, other, 3)[1], found[1]), "the first token has a share"
+
+
 def test_without_documents_there_is_nothing_to_predict() -> None:
     with pytest.raises(InputError, match="there are no texts to predict"):
         predict_logits(a_classifier(), [], 4)
@@ -257,14 +312,18 @@ def test_without_documents_there_is_nothing_to_predict() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_fastai_gives_the_same_logits_and_gradients(engine: str) -> None:
+@pytest.mark.parametrize("pooled", [0, 8, 12])
+def test_fastai_gives_the_same_logits_and_gradients(pooled: int, engine: str) -> None:
     """Equal weights, no dropout, batch norm in training, state cut between chunks; lengths are equal.
+
+    Also where the last tokens alone are pooled.
 
     With other lengths fastai's pooling may take padding for the last token.
     """
     architecture = Architecture(embedding_size=8, hidden_size=12, layers=2)
     sizes = Sizes("test", architecture, VOCABULARY, 5, tokens=20, bptt=CHUNK)
-    model = a_classifier(engine=engine).train()
+    last = {"reads": "last", "maximum_tokens": pooled} if pooled else {}
+    model = a_classifier(engine=engine, **last).train()
     with torch.no_grad():
         for number in (2, 6):
             model.head.layers[number].bias.zero_()
@@ -272,6 +331,7 @@ def test_fastai_gives_the_same_logits_and_gradients(engine: str) -> None:
     stock = stock_model(sizes, 3, plain.changed(head_dropout=1e-9))
     load_our_weights(stock, own_tensors(model))
     stock.train()
+    stock[0].max_len = pooled or None
     ids, lengths = a_batch([20] * 5)
     targets = torch.tensor([0, 1, 2, 0, 1])
     logits, reference = model(ids, lengths), stock(ids)[0]

@@ -20,11 +20,11 @@ from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.classifier.task_metrics import scores
 from ulmfit.classifier.task_predictions import TaskPredictions, read_any
 from ulmfit.classifier.tasks import MultiLabel, Regression, SingleLabel, task_kind
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.errors import InputError
-from ulmfit.evaluation.task_metrics import scores
 from ulmfit.files import read_json
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.runner import Runner
@@ -261,6 +261,39 @@ def test_kinds_of_task_by_hand() -> None:
     assert number.predictions(["x"], [18], numpy.array([[17.5]])).predicted == [17.5]
     with pytest.raises(InputError, match="label 'c' is not one of a, b"):
         several.targets([["c"]])
+
+
+@pytest.mark.parametrize(("task", "metric"), [("multi_label", "samples_f1"), ("regression", "spearman")])
+def test_the_epoch_with_the_best_metric_is_kept(tmp_path: Path, task: str, metric: str) -> None:
+    """Thresholds of several labels are tuned in each epoch, as they are at the end."""
+    runner = Runner(tmp_path / "runs")
+    spoiling = Phase(epochs=2, learning_rate=1.0, schedule="constant", discriminative=1)
+    stage = classifier(
+        dataset(tmp_path, task, (FEW_ROWS, FEW_ROWS, FEW_ROWS)),
+        select="best",
+        select_metric=metric,
+        phases=(Phase(epochs=4, learning_rate=3e-2, discriminative=1), spoiling),
+    )
+    folder = runner.build(stage)
+    found = [epoch[metric] for epoch in read_json(folder / "history.json")["epochs"]]
+    assert len(found) == 6
+    assert found[-1] < max(found), "the last phase spoils the model"
+    assert scores(predictions(runner, stage, "valid"))[metric] == pytest.approx(max(found), abs=1e-6)
+
+
+def test_a_metric_that_the_task_does_not_have_is_refused_in_one_line(tmp_path: Path) -> None:
+    for task, metric, fault in (
+        ("regression", "macro_f1", "a regression task has no such metric; expected one of loss, pearson"),
+        ("multi_label", "accuracy", "a multi_label task has no such metric; expected one of loss, macro_f1"),
+        ("single_label", "samples_f1", "a single_label task has no such metric; expected one of loss, acc"),
+        ("single_label", "binary_f1", "the data set has no positive_label; expected one of loss, accuracy"),
+    ):
+        with pytest.raises(InputError, match=f"select_metric {metric}: {fault}") as refused:
+            ClassifierSettings(select_metric=metric).check_task(task)
+        assert "\n" not in str(refused.value)
+    ClassifierSettings(select_metric="binary_f1").check_task("single_label", "OFFENSE")
+    with pytest.raises(InputError, match="select_metric micro_f1: a regression task"):
+        classifier(dataset(tmp_path, "regression"), select_metric="micro_f1")
 
 
 def test_settings_of_classes_do_not_fit_numbers() -> None:

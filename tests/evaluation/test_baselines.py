@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from ulmfit.classifier.metrics import main_score, score
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
@@ -27,7 +28,6 @@ from ulmfit.evaluation.baselines import (
     fit_and_predict,
     fit_sharpness,
 )
-from ulmfit.evaluation.metrics import main_score, score
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.runner import Runner
 

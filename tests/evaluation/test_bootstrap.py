@@ -7,9 +7,9 @@ import pytest
 import scipy.stats
 
 from evaluation.samples import LABELS, made_up_predictions
+from ulmfit.classifier.metrics import label_scores, score
 from ulmfit.evaluation import bootstrap
 from ulmfit.evaluation.bootstrap import SEED, document_weights, percentile_interval, resampled_means
-from ulmfit.evaluation.metrics import label_scores, score
 from ulmfit.evaluation.outcomes import LabelOutcomes
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score
 from evaluation.samples import made_up_predictions
 from ulmfit.classifier.multi_label import MultiLabelPredictions, names_of
 from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.task_metrics import scores
 from ulmfit.classifier.task_predictions import average_any
 from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import document_weights
@@ -21,7 +22,6 @@ from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes, Number
 from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 from ulmfit.evaluation.row import compare_rows, scored_row
 from ulmfit.evaluation.significance import permutation_p
-from ulmfit.evaluation.task_metrics import scores
 
 LABELS = ["a", "b", "c"]
 ROWS = 30

@@ -22,9 +22,9 @@ from evaluation.samples import (
     made_up_predictions,
     made_up_tokenizer_card,
 )
+from ulmfit.classifier.metrics import score
 from ulmfit.errors import InputError
 from ulmfit.evaluation.language_models import LanguageModelResult
-from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import (
     CorpusAccount,

@@ -13,9 +13,9 @@ if find_spec("transformers") is None:
 from transformers_for_tests import tiny_bert
 
 from ulmfit import driver
+from ulmfit.classifier.metrics import score
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import score
 from ulmfit.evaluation.record import read_record
 from ulmfit.recipe import load_recipe
 from ulmfit.runner import Runner

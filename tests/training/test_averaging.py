@@ -12,7 +12,7 @@ from training.learners_for_tests import small_learner, small_model, weights_of
 
 from ulmfit.training.averaging import WeightAverage
 from ulmfit.training.distribution import SINGLE
-from ulmfit.training.history import EarlyStopping, History, KeepBest
+from ulmfit.training.history import EarlyStopping, History, KeepBest, ValidationMetric
 from ulmfit.training.weights import load_weights, own_tensors
 
 
@@ -139,5 +139,25 @@ def test_the_best_epochs_weights_are_kept_over_a_resume() -> None:
     assert again.state() == {"best_loss": "inf"}
     again.restore(best.state())
     again.restore_tensors(best.tensors())
-    assert again.best_loss == 1.0
+    assert again.lowest == 1.0
     assert torch.equal(again.best["1.decoder.bias"], torch.ones(40))
+
+
+F1 = ValidationMetric("f1", lambda predictions: 0.0)
+
+
+def test_a_metric_takes_the_place_of_the_loss_and_higher_is_better() -> None:
+    history = History(10, 6, lambda target: 1, None, SINGLE, F1)  # type: ignore[arg-type]
+    best, stopping, model = KeepBest(history), EarlyStopping(history, 2), small_model()
+    best.learn = type("Learn", (), {"inner": model})()
+    epochs_since = []
+    for epoch, (loss, value) in enumerate([(1.0, 0.5), (0.1, None), (3.0, 0.7), (2.0, 0.7), (0.5, 0.6)]):
+        history.epochs.append({"phase": 0, "epoch": epoch, "valid_loss": loss, "f1": value})
+        with torch.no_grad():
+            model.decoder.decoder.bias.fill_(epoch)
+        for callback in (best, stopping):
+            callback.after_validate()
+            callback.restore(callback.state())
+        epochs_since.append(stopping.epochs_since)
+    assert torch.equal(best.best["1.decoder.bias"], torch.full((40,), 2.0)), "the first of two equal ones"
+    assert epochs_since == [0, 1, 0, 1, 2]

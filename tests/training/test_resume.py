@@ -17,7 +17,10 @@ FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_afte
 PLAIN_BF16 = Training(
     "pretrain", {"engine": "plain", "precision": "bf16", "select": "best", "bptt_jitter": "scaled"}
 )
-CLASSIFIER = Training("classifier", {"subword_sampling": 0.2})
+BY_ACCURACY = {"select": "best", "select_metric": "accuracy"}
+LAST_TOKENS = {"reads": "last", "maximum_tokens": 20}
+REGULARIZED = {"ar": 2.0, "tar": 1.0, "gradient_window": 8}
+CLASSIFIER = Training("classifier", {"subword_sampling": 0.2, **BY_ACCURACY, **REGULARIZED})
 QUICK = [FAST, PLAIN_BF16, CLASSIFIER]
 SLOW = [
     *QUICK,
@@ -30,6 +33,7 @@ SLOW = [
     Training("pretrain", {"sampled_softmax": 40, "batch_size": 2, "bptt": 16, "bptt_jitter": "unscaled"}),
     Training("pretrain", {"subword_sampling": 0.2, "early_stopping": 1, **ALL_ON}),
     Training("classifier", {"precision": "bf16", "select": "best", **ALL_ON}),
+    Training("classifier", {"batch_size": 4, "early_stopping": 1, **LAST_TOKENS, **BY_ACCURACY}),
 ]
 EVENTS = ("before_batch", "after_pred", "after_loss", "before_step", "after_step", "after_batch", "write")
 

@@ -57,14 +57,15 @@ def load_our_weights(model: torch.nn.Module, ours: Mapping[str, Tensor]) -> None
             if tensor.any():
                 raise ValueError(f"fastai's head has no bias, but {name} is not 0")
             continue
-        tensors[_stock_name(name)] = tensor
+        tensors[stock_name(name)] = tensor
     if unknown := model.load_state_dict(tensors, strict=False).unexpected_keys:
         raise ValueError(f"fastai's model has no {unknown[0]}")
     encoder: Any = model.get_submodule("0.module")
     encoder.reset()
 
 
-def _stock_name(name: str) -> str:
+def stock_name(name: str) -> str:
+    """Return fastai's name of a tensor of our classifier."""
     if name.startswith("encoder."):
         return name.replace("encoder.", "0.", 1)
     _, _, number, rest = name.split(".", 3)
@@ -105,12 +106,20 @@ def computed_tokens(ids: Tensor, bptt: int) -> int:
     return sum(count * min(bptt, ids.shape[1] - start) for count, start in zip(rows, starts, strict=True))
 
 
-def stock_learner(loaders: Sequence[Any], model: torch.nn.Module, sizes: Sizes, **options: Any) -> Any:
-    """Return the learner that fastai's `text_classifier_learner` makes, without penalties, around `model`."""
+def stock_learner(
+    loaders: Sequence[Any],
+    model: torch.nn.Module,
+    sizes: Sizes,
+    *,
+    ar: float = 0.0,
+    tar: float = 0.0,
+    **options: Any,
+) -> Any:
+    """Return the learner that fastai's `text_classifier_learner` makes around `model`, with AR and TAR."""
     from fastai.data.core import DataLoaders
     from fastai.text.learner import TextLearner
     from fastai.text.models.awdlstm import awd_lstm_clas_split
 
     pair = DataLoaders(*loaders, device=loaders[0].device)
     pair.vocab = [[str(number) for number in range(sizes.vocabulary_size)], []]
-    return TextLearner(pair, model, alpha=0.0, beta=0.0, splitter=awd_lstm_clas_split, **options)
+    return TextLearner(pair, model, alpha=ar, beta=tar, splitter=awd_lstm_clas_split, **options)

@@ -19,6 +19,7 @@ from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.classifier.task_metrics import main_score_of
 from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
 from ulmfit.files import read_json, write_json
@@ -30,8 +31,9 @@ from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
+from ulmfit.training.history import ValidationMetric
 from ulmfit.training.learner import train
-from ulmfit.training.loop import Resampled
+from ulmfit.training.loop import Penalty, Resampled
 from ulmfit.training.resampling import resampling_seed
 from ulmfit.training.weights import save_weights
 
@@ -55,9 +57,8 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     described = read_json(dataset / "dataset.json")
     splits = {split: _encode(dataset, split, tokenizer, stage) for split in ("train", "valid", "test")}
     if cut := sum(split.cut for split in splits.values()):
-        work.warn(
-            f"{cut} texts are longer than {settings.maximum_tokens} tokens; the rest of them is not read"
-        )
+        rest = "the rest of them is not read" if settings.read_tokens else "their last ones alone are pooled"
+        work.warn(f"{cut} texts are longer than {settings.maximum_tokens} tokens; {rest}")
     encoder = _encoder(stage, tokenizer, work)
     encoder.compute = choose_compute(
         settings.precision, settings.engine, choose_device(settings.device), work.log
@@ -74,6 +75,11 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
     work.measure("padding_share", loader.padding_share(settings.bptt))
     resampled = _resampled(stage, targets, tokenizer, dataset) if settings.subword_sampling else None
+    metric = None
+    if settings.select_metric != "loss":
+        metric = _validation_metric(
+            settings.select_metric, task, valid_split, valid_loader, stage.dataset.positive_label
+        )
     history = train(
         model,
         loader,
@@ -83,7 +89,9 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         settings,
         work,
         callbacks=callbacks,
+        own_callbacks=[penalty_of(model)],
         resampled=resampled,
+        metric=metric,
     )
     save_weights(model, work.folder / WEIGHTS)
     write_json(work.folder / HISTORY, history.content())
@@ -93,6 +101,30 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         predictions = task.predictions(splits[name].ids, splits[name].labels, values[name])
         write_any(work.folder / f"predictions-{name}.parquet", predictions)
     write_json(work.folder / MODEL, _description(stage, tokenizer, described["labels"], task))
+
+
+def penalty_of(model: TextClassifier) -> Penalty:
+    """Return the callback that adds AR and TAR to the loss, as far as the model's settings ask for them."""
+    return Penalty(lambda _: model.encoder.take_penalty())
+
+
+def _validation_metric(
+    name: str, task: TaskKind, split: EncodedSplit, loader: DocumentLoader, positive_label: str | None
+) -> ValidationMetric:
+    """Return the metric that the split's predictions have, as they are scored when training has ended.
+
+    Thresholds of several labels are tuned anew each time. None if a model gives numbers that are none.
+    """
+    rows = numpy.concatenate(loader.order(0)).argsort()
+
+    def of(outputs: Tensor) -> float | None:
+        values = task.activation(outputs.double().cpu()[rows]).numpy()
+        if not numpy.isfinite(values).all():
+            return None
+        task.tune(split.labels, values)
+        return main_score_of(name, task.predictions(split.ids, split.labels, values), positive_label)
+
+    return ValidationMetric(name, of)
 
 
 def predict_probabilities(
@@ -126,7 +158,7 @@ def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassif
 
 def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:
     """Return the tokens that the classifier reads of each text, in its direction."""
-    documents = [document[: stage.settings.maximum_tokens or None] for document in encoded]
+    documents = [document[: stage.settings.read_tokens or None] for document in encoded]
     if stage.direction == "backward":
         documents = [reading_order(document, document[0], backward=True) for document in documents]
     return documents
@@ -187,6 +219,7 @@ def _description(
         "labels": labels,
         "bptt": stage.settings.bptt,
         "maximum_tokens": stage.settings.maximum_tokens,
+        "reads": stage.settings.reads,
         "head_units": stage.settings.head_units,
         **task.description(),
     }

@@ -43,13 +43,13 @@ class LoadedClassifier:
     """Those that the folder names; the others are at their defaults, and play no part in prediction."""
 
     def documents(self, texts: Sequence[str]) -> list[numpy.ndarray]:
-        """Return the token ids that the model reads of each text, in its direction, the rest cut off."""
+        """Return the token ids that the model reads of each text, in its direction."""
         return [self.as_read(ids) for ids in self.tokenizer.encode(texts)]
 
     def as_read(self, ids: numpy.ndarray) -> numpy.ndarray:
         """Return what the model reads of an encoded text, which begins with xxbos in either direction."""
         return reading_order(
-            ids[: self.settings.maximum_tokens or None],
+            ids[: self.settings.read_tokens or None],
             self.tokenizer.bos_id,
             backward=self.direction == "backward",
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ulmfit.classifier.pooling import Pooled
+from ulmfit.classifier.regularization import OutputSums
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.encoder import Encoder, State
 
@@ -16,24 +17,44 @@ from ulmfit.language_model.encoder import Encoder, State
 class SentenceEncoder(nn.Module):
     """Reads documents in chunks of `bptt` tokens and pools what the encoder gives (BPT3C, section 3.3).
 
-    The hidden state is carried from chunk to chunk, and every token is pooled, whatever gets gradients:
+    The hidden state is carried from chunk to chunk through the whole document. All tokens are pooled. With
+    `pooled_tokens` N > 0 only the chunks that begin within the last N tokens are, and always the last chunk:
+    at most N tokens, as with fastai's `max_len`. The chunks before give the state alone, without a graph.
 
-    - `gradient_window` 0: all chunks have gradients, which stay inside of a chunk, because the state is
-      detached between two of them. This is what fastai does with its `max_len`, but for the tokens before
-      that, which fastai leaves out of the pooling. Memory grows with the longest document.
+    - `gradient_window` 0: all pooled chunks have gradients, which stay inside of a chunk, because the state
+      is detached between two of them, as in fastai. Memory grows with the number of pooled tokens.
     - W > 0: gradients flow through the last ceil(W / bptt) chunks of each document, the last of which may be
       shorter than the others, and from chunk to chunk inside of them. The chunks before run without a graph:
       they are constants, and the gradient is that of the window alone. Memory is bounded by W.
 
-    Chunks begin at a document's first token, so that neither way depends on the other documents of a batch.
+    Chunks begin at a document's first token, so that nothing depends on the other documents of a batch.
     Without gradients one chunk at a time is in memory.
+
+    `ar` and `tar` are the weights of the penalty on the outputs that have gradients (`OutputSums`).
     """
 
-    def __init__(self, encoder: Encoder, bptt: int, gradient_window: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        bptt: int,
+        gradient_window: int = 0,
+        *,
+        pooled_tokens: int = 0,
+        ar: float = 0.0,
+        tar: float = 0.0,
+    ) -> None:
         super().__init__()
         self.module = encoder
         self.bptt = bptt
         self.window_chunks = -(-gradient_window // bptt)
+        self.pooled_tokens = pooled_tokens
+        self.ar, self.tar = ar, tar
+        self._penalty: Tensor | None = None
+
+    def take_penalty(self) -> Tensor | None:
+        """Return AR and TAR of the batch that was read last, once; None if there is no penalty on it."""
+        penalty, self._penalty = self._penalty, None
+        return penalty
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Map ids (B, T), sorted by falling length, and lengths (B,) to pooled outputs (B, 3E).
@@ -44,44 +65,81 @@ class SentenceEncoder(nn.Module):
             # Lengths that lie on the host need no waiting for the device here.
             counts: list[int] = lengths.tolist()
             lengths = lengths.to(ids.device)
-            skipped = [self._skipped(count) for count in counts]
-            if any(skipped):
-                return self._in_two_parts(ids, counts, skipped).vector(lengths)
+            begins = [self._before_pooling(count) for count in counts]
+            windows = [max(begin, self._before_window(n)) for begin, n in zip(begins, counts, strict=True)]
+            sums = OutputSums() if self.training and (self.ar or self.tar) else None
             state = self.module.initial_state(len(ids))
-            return self._read(ids, lengths, counts, state)[0].vector(lengths)
+            if any(windows):
+                with torch.no_grad():
+                    _, state = self._part(ids, [0] * len(ids), begins, state)
+                    pooled, state = self._part(ids, begins, windows, state)
+                ends, _ = self._part(ids, windows, counts, state, sums)
+                pooled = pooled.then(ends)
+            else:
+                pooled, _ = self._read(ids, lengths, counts, state, sums)
+            self._penalty = sums.penalty(self.ar, self.tar) if sums else None
+            if any(begins):
+                lengths = lengths - torch.tensor(begins, device=ids.device)
+            return pooled.vector(lengths)
 
-    def _skipped(self, tokens: int) -> int:
+    def _before_pooling(self, tokens: int) -> int:
+        """Return how many tokens of a document of so many come before those that are pooled."""
+        if not self.pooled_tokens or tokens <= self.pooled_tokens:
+            return 0
+        return min(-(-(tokens - self.pooled_tokens) // self.bptt), (tokens - 1) // self.bptt) * self.bptt
+
+    def _before_window(self, tokens: int) -> int:
         """Return how many tokens of a document of so many come before its gradient window."""
         if not self.window_chunks or not torch.is_grad_enabled():
             return 0
         return max(-(-tokens // self.bptt) - self.window_chunks, 0) * self.bptt
 
-    def _in_two_parts(self, ids: Tensor, counts: list[int], skipped: list[int]) -> Pooled:
-        """Read what comes before the windows without a graph, then all windows from their beginnings on."""
-        long = sum(tokens > 0 for tokens in skipped)
-        before = torch.tensor(skipped, device=ids.device)
-        state = self.module.initial_state(len(ids))
-        with torch.no_grad():
-            longest = [tuple(part[:, :long] for part in layer) for layer in state]
-            pooled, reached = self._read(ids[:long], before[:long], skipped[:long], longest)
-        start = Pooled.nothing(len(ids), pooled.last.shape[1], pooled.last).then(pooled)
+    def _part(
+        self,
+        ids: Tensor,
+        begins: list[int],
+        ends: list[int],
+        state: State,
+        sums: OutputSums | None = None,
+    ) -> tuple[Pooled, State]:
+        """Read a part of each document, from tokens `begins` to `ends`, with the `state` before it.
+
+        The parts begin with a chunk. Those that are empty change neither what is pooled nor the state.
+        """
+        weight = self.module.encoder.weight
+        pooled = Pooled.nothing(len(ids), self.module.units[-1], weight)
+        left = [end - begin for begin, end in zip(begins, ends, strict=True)]
+        falling = sorted(range(len(ids)), key=left.__getitem__, reverse=True)
+        read = sum(tokens > 0 for tokens in left)
+        if not read:
+            return pooled, state
+        order = torch.tensor(falling, device=ids.device)
+        back = order.argsort()
+        left = [left[row] for row in falling[:read]]
+        first = torch.tensor(begins, device=ids.device)[order[:read]]
+        places = torch.arange(left[0], device=ids.device) + first[:, None]
+        tokens = ids[order[:read]].gather(1, places.clamp(max=ids.shape[1] - 1))
+        state = [tuple(part[:, order] for part in layer) for layer in state]
+        found, reached = self._read(
+            tokens, torch.tensor(left, device=ids.device), left, _rows(state, 0, read), sums
+        )
         state = [
             tuple(
-                torch.cat([new.to(old.dtype), old[:, long:]], dim=1) for new, old in zip(*layer, strict=True)
+                torch.cat([new.to(old.dtype), old[:, read:]], dim=1)[:, back]
+                for new, old in zip(*layer, strict=True)
             )
             for layer in zip(reached, state, strict=True)
         ]
-        left = [count - tokens for count, tokens in zip(counts, skipped, strict=True)]
-        falling = sorted(range(len(ids)), key=left.__getitem__, reverse=True)
-        order = torch.tensor(falling, device=ids.device)
-        left = [left[row] for row in falling]
-        places = torch.arange(left[0], device=ids.device) + before[order, None]
-        window = ids[order].gather(1, places.clamp(max=ids.shape[1] - 1))
-        state = [tuple(part[:, order] for part in layer) for layer in state]
-        ends, _ = self._read(window, torch.tensor(left, device=ids.device), left, state)
-        return start.rows(order).then(ends).rows(order.argsort())
+        return pooled.then(found).rows(back), state
 
-    def _read(self, ids: Tensor, lengths: Tensor, counts: list[int], state: State) -> tuple[Pooled, State]:
+    def _read(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        counts: list[int],
+        state: State,
+        sums: OutputSums | None = None,
+    ) -> tuple[Pooled, State]:
         """Read documents to their ends; return what is pooled, and the states in which they ended.
 
         `counts` are the lengths, where reading them does not wait for the device. The states are right for
@@ -102,7 +160,10 @@ class SentenceEncoder(nn.Module):
             outputs, state = self.module(ids[:rows, start:end], state)
             time = end - start
             inside = (lengths[:rows] - start).clamp(max=time)
-            chunk = Pooled.of(outputs.transpose(0, 1), inside, min(counts[rows - 1] - start, time))
+            outputs = outputs.transpose(0, 1)
+            chunk = Pooled.of(outputs, inside, min(counts[rows - 1] - start, time))
+            if sums is not None:
+                sums.add(outputs, [min(count - start, time) for count in counts[:rows]], inside)
             pooled = chunk if pooled is None else pooled.then(chunk)
         assert pooled is not None
         parts = [state, *reversed(ended)]
@@ -142,7 +203,14 @@ class TextClassifier(nn.Module):
 
     def __init__(self, encoder: Encoder, labels: int, settings: ClassifierSettings) -> None:
         super().__init__()
-        self.encoder = SentenceEncoder(encoder, settings.bptt, settings.gradient_window)
+        self.encoder = SentenceEncoder(
+            encoder,
+            settings.bptt,
+            settings.gradient_window,
+            pooled_tokens=settings.pooled_tokens,
+            ar=settings.ar,
+            tar=settings.tar,
+        )
         self.head = PoolingClassifier(encoder.units[-1], labels, settings)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:

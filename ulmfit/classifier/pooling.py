@@ -64,5 +64,5 @@ class Pooled:
         return Pooled(self.last[order], self.maximum[order], self.total[order])
 
     def vector(self, lengths: Tensor) -> Tensor:
-        """Return [last, maximum, mean], (B, 3E), of documents with lengths (B,)."""
+        """Return [last, maximum, mean], (B, 3E), of documents of which lengths (B,) tokens were pooled."""
         return torch.cat([self.last, self.maximum, self.total / lengths[:, None]], dim=1)

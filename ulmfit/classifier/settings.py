@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ulmfit.classifier.schedules import read_schedule
-from ulmfit.datasets.stages import Task
+from ulmfit.datasets.stages import METRICS_OF_TASK, Metric, Task
 from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.training.settings import TrainingSettings
@@ -21,13 +21,30 @@ class ClassifierSettings(TrainingSettings):
 
     bptt: int = Field(70, ge=2, description="tokens of a chunk that the encoder reads at once")
     maximum_tokens: int = Field(
-        1400, ge=0, description="tokens of a document that are read, the rest is cut; 0: no limit"
+        1400, ge=0, description="tokens of a document that are read, or pooled (reads); 0: no limit"
+    )
+    reads: Literal["first", "last"] = Field(
+        "first",
+        description="of a text longer than maximum_tokens. first: its first tokens are read; last: all of it "
+        "is read, and the last tokens are pooled and trained, in whole chunks (the originals)",
     )
     gradient_window: int = Field(
         0,
         ge=0,
         description="tokens at a document's end, in whole chunks, that gradients flow through, from chunk to "
         "chunk as well; 0: every chunk has gradients, which stay inside of it",
+    )
+    ar: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="activation regularization of the encoder's outputs (alpha), such as 2; 0: off",
+    )
+    tar: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="temporal activation regularization of the encoder's outputs (beta), such as 1; 0: off",
     )
     head_units: int = Field(50, ge=1, description="units of the head's hidden layer")
     head_dropout: Probability = Field(0.1, description="before the head's last layer; 0: off")
@@ -47,6 +64,11 @@ class ClassifierSettings(TrainingSettings):
         description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
         "are classified well weigh less; 0: off",
     )
+    select_metric: Literal["loss", Metric] = Field(
+        "loss",
+        description="by what select=best and early stopping compare epochs on validation: loss, lower is "
+        "better, or a metric of the task, higher is better; binary_f1 is that of the positive label",
+    )
     evaluation_batch: int = Field(
         256, ge=1, description="documents predicted at once; changes nothing but rounding"
     )
@@ -64,6 +86,16 @@ class ClassifierSettings(TrainingSettings):
     def _are_phases_or_a_schedule(cls, value: Any) -> Any:
         """Read the name of a schedule, such as `layered:8`."""
         return read_schedule(value) if isinstance(value, str) else value
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens after which a text is cut; 0: all of it is read."""
+        return self.maximum_tokens if self.reads == "first" else 0
+
+    @property
+    def pooled_tokens(self) -> int:
+        """Tokens at the end of a text that are pooled; 0: all that are read."""
+        return self.maximum_tokens if self.reads == "last" else 0
 
     def passes(self, steps: int) -> int:
         """Return how often an epoch reads the training set, of which one pass is so many steps."""
@@ -86,8 +118,20 @@ class ClassifierSettings(TrainingSettings):
                 f"{', '.join(labels)}"
             )
 
-    def check_task(self, task: Task) -> None:
-        """Raise InputError for a setting of classes where the task has none."""
+    def check_task(self, task: Task, positive_label: str | None = None) -> None:
+        """Raise InputError for a metric that the task does not have, or a setting of classes without any."""
+        fitting = [
+            name for name in METRICS_OF_TASK[task] if name != "binary_f1" or positive_label is not None
+        ]
+        if self.select_metric not in ("loss", *fitting):
+            why = (
+                "the data set has no positive_label"
+                if self.select_metric in METRICS_OF_TASK[task]
+                else f"a {task} task has no such metric"
+            )
+            raise InputError(
+                f"select_metric {self.select_metric}: {why}; expected one of loss, {', '.join(fitting)}"
+            )
         if task != "regression":
             return
         for name in ("label_smoothing", "class_weights", "focal_gamma"):

@@ -46,7 +46,7 @@ class TrainClassifier(Stage):
 
     @model_validator(mode="after")
     def _settings_fit_the_task(self) -> Self:
-        self.settings.check_task(self.dataset.task)
+        self.settings.check_task(self.dataset.task, self.dataset.positive_label)
         return self
 
     @model_validator(mode="after")

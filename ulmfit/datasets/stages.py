@@ -55,7 +55,7 @@ class DatasetStage(Stage):
     )
     metric: Metric = Field(
         "accuracy",
-        description="headline metric, a name of ulmfit/evaluation/metrics.py or task_metrics.py; not given: "
+        description="headline metric, a name of ulmfit/classifier/metrics.py or task_metrics.py; not given: "
         "accuracy, or the task's first in METRICS_OF_TASK",
     )
     positive_label: str | None = Field(

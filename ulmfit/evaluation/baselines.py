@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
+from ulmfit.classifier.metrics import main_score
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import main_score
 from ulmfit.evaluation.stages import Analyzer, Learner
 
 FEATURES: dict[str, dict[str, Any]] = {

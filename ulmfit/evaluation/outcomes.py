@@ -12,11 +12,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from ulmfit.classifier.metrics import LabelCounts, label_scores_of_counts, ratio, scores_of_counts
 from ulmfit.classifier.multi_label import MultiLabelPredictions
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_predictions import TaskPredictions
-from ulmfit.evaluation.metrics import LabelCounts, label_scores_of_counts, ratio, scores_of_counts
 from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 
 Scores = dict[str, np.ndarray]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ulmfit.evaluation.metrics import ratio
+from ulmfit.classifier.metrics import ratio
 
 
 def average_precisions(gold: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from ulmfit.classifier.metrics import MainMetric
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.data_checks import DataCheckSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import LearningCurve
-from ulmfit.evaluation.metrics import MainMetric
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ulmfit.classifier.metrics import confusion_matrix, label_scores
 from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
-from ulmfit.evaluation.metrics import confusion_matrix, label_scores
 from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
 
@@ -157,8 +157,8 @@ def scored_row(
     one value. `resamples` is the number for the bootstrap intervals. Raises InputError without runs, for a
     seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
+    from ulmfit.classifier.task_metrics import scores
     from ulmfit.evaluation.outcomes import outcomes_of
-    from ulmfit.evaluation.task_metrics import scores
 
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:

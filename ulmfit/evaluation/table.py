@@ -204,7 +204,7 @@ def row_notes(record: Record) -> list[str]:
 
 def _majority_note(record: Record) -> list[str]:
     """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
-    from ulmfit.evaluation.metrics import majority_score
+    from ulmfit.classifier.metrics import majority_score
 
     data = record.dataset
     gold = next(([sum(line) for line in row.confusion[0]] for row in record.rows if row.confusion), None)

@@ -17,6 +17,7 @@ from sklearn.svm import LinearSVR
 
 from ulmfit.classifier.multi_label import MultiLabelPredictions, indicators, tune_thresholds
 from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.task_metrics import main_score_of
 from ulmfit.datasets.stages import Task
 from ulmfit.errors import InputError
 from ulmfit.evaluation.baselines import (
@@ -30,7 +31,6 @@ from ulmfit.evaluation.baselines import (
     linear_classifier,
 )
 from ulmfit.evaluation.stages import Learner
-from ulmfit.evaluation.task_metrics import main_score_of
 
 
 def fit_and_predict_task(

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulmfit.classifier.losses import balanced_weights
+from ulmfit.classifier.metrics import main_score
 from ulmfit.classifier.predictions import Predictions, write_predictions
 from ulmfit.errors import InputError, StageFailed
-from ulmfit.evaluation.metrics import main_score
 from ulmfit.evaluation.transformer_model import Encoded, LoadedTransformer, download, load_transformer
 from ulmfit.evaluation.transformer_stages import HubModel, TransformerClassifier, TransformerSettings
 from ulmfit.files import read_json, write_json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,13 +20,23 @@ LOSS_EVERY_STEPS = 10
 """Losses are read from the device this often: every read waits for it."""
 
 
+@dataclass(frozen=True)
+class ValidationMetric:
+    """A metric by which epochs are compared in place of the validation loss; more is better."""
+
+    name: str
+    of: Callable[[Tensor], float | None]
+    """Maps the predictions of all validation batches, one after the other, to the metric; None: undefined."""
+
+
 class History(Callback):
     """Writes down what happened: loss and learning rates over the steps, validation over the epochs.
 
     `total_steps` are the batches expected of all phases, `total_epochs` their epochs; a step is a batch.
     `count(target)` tells how many predictions a batch holds, which weighs its loss in an epoch's mean.
     Losses are means over all ranks in `epochs`, and rank 0's in `steps`. Steps whose loss is infinite or
-    undefined are left out of both.
+    undefined are left out of both. `metric` is written down for every epoch, beside the validation loss; it
+    is for trainings in one process.
     """
 
     order = 80
@@ -37,7 +48,9 @@ class History(Callback):
         count: Callable[[Tensor], int],
         progress: Progress,
         distribution: Distribution,
+        metric: ValidationMetric | None = None,
     ) -> None:
+        self.metric = metric
         self.total_epochs = total_epochs
         self.thinning = max(1, total_steps // HISTORY_POINTS)
         self.count, self.progress, self.distribution = count, progress, distribution
@@ -49,18 +62,21 @@ class History(Callback):
         self.train_sum = self.train_count = 0.0
         self._unread: list[tuple[dict[str, Any] | None, Tensor]] = []
         self._valid: list[tuple[Tensor, int]] = []
+        self._predictions: list[Tensor] = []
         self._shown = ""
 
     def before_train(self) -> None:
         self.train_sum = self.train_count = 0.0
 
     def before_validate(self) -> None:
-        self._valid = []
+        self._valid, self._predictions = [], []
 
     def after_batch(self) -> None:
         loss = self.learn.loss.detach()
         if not self.training:
             self._valid.append((loss, self.count(self.yb[0])))
+            if self.metric is not None:
+                self._predictions.append(self.learn.pred.detach())
             return
         self._expect_steps()
         self.step += 1
@@ -123,6 +139,16 @@ class History(Callback):
                 "valid_loss": self._mean(valid_sum, total),
             }
         )
+        if self.metric is not None:
+            self.epochs[-1][self.metric.name] = self.metric.of(torch.cat(self._predictions))
+            self._predictions = []
+
+    def compared(self) -> float:
+        """Return by what the last epoch is compared, lower is better: validation loss or minus the metric."""
+        value = self.epochs[-1]["valid_loss" if self.metric is None else self.metric.name]
+        if value is None or math.isnan(value):
+            return math.inf
+        return value if self.metric is None else -value
 
     def _mean(self, total: float, weight: float) -> float | None:
         mean = self.distribution.mean(total / weight if weight else 0.0, weight)
@@ -145,29 +171,29 @@ class History(Callback):
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the epoch with the lowest validation loss."""
+    """Keeps the weights of the best epoch, of several equal ones the first (`History.compared`)."""
 
     order = 85
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.best: dict[str, Tensor] = {}
-        self.best_loss = math.inf
+        self.lowest = math.inf
 
     def after_validate(self) -> None:
-        loss = self.history.epochs[-1]["valid_loss"]
-        if loss is not None and loss < self.best_loss:
-            self.best_loss = loss
+        value = self.history.compared()
+        if value < self.lowest:
+            self.lowest = value
             tensors = own_tensors(self.learn.inner)
             self.best = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps; the loss as text, because JSON knows no infinity."""
-        return {"best_loss": repr(self.best_loss)}
+        """Return what a checkpoint keeps; the number as text, because JSON knows no infinity."""
+        return {"best_loss": repr(self.lowest)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what a checkpoint kept."""
-        self.best_loss = float(state["best_loss"])
+        self.lowest = float(state["best_loss"])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps."""
@@ -179,7 +205,7 @@ class KeepBest(Callback):
 
 
 class EarlyStopping(Callback):
-    """Ends a phase after `patience` epochs whose validation loss was not below the phase's lowest before.
+    """Ends a phase after `patience` epochs that were not better than the phase's best before.
 
     The schedule is not finished then: `ended` tells how far it had come.
     """
@@ -194,12 +220,11 @@ class EarlyStopping(Callback):
         self.ended: list[dict[str, Any]] = []
 
     def after_validate(self) -> None:
-        epoch = self.history.epochs[-1]
-        loss = math.inf if epoch["valid_loss"] is None else epoch["valid_loss"]
-        if epoch["phase"] != self.phase:
-            self.phase, self.lowest, self.epochs_since = epoch["phase"], math.inf, 0
-        self.epochs_since = 0 if loss < self.lowest else self.epochs_since + 1
-        self.lowest = min(self.lowest, loss)
+        phase, value = self.history.epochs[-1]["phase"], self.history.compared()
+        if phase != self.phase:
+            self.phase, self.lowest, self.epochs_since = phase, math.inf, 0
+        self.epochs_since = 0 if value < self.lowest else self.epochs_since + 1
+        self.lowest = min(self.lowest, value)
 
     def after_epoch(self) -> None:
         done = self.epoch + 1

@@ -18,7 +18,7 @@ from ulmfit.training.checkpoint import Checkpoint, CheckpointStore
 from ulmfit.training.checkpointing import Checkpointer, differences, machine, newest_checkpoint
 from ulmfit.training.distribution import Distribution, choose_device
 from ulmfit.training.guard import Guard
-from ulmfit.training.history import EarlyStopping, History, KeepBest
+from ulmfit.training.history import EarlyStopping, History, KeepBest, ValidationMetric
 from ulmfit.training.loop import (
     Loader,
     Loaders,
@@ -94,7 +94,7 @@ def _learner(
         cbs=[TrainEvalCallback(), ResetState()],
     )
     if fused is not None:
-        learner.add_cb(Penalty())
+        learner.add_cb(Penalty(fused.penalty))
     if settings.average_decay:
         learner.average = WeightAverage(model, settings.average_decay)
         validation = ValidateAverage(learner.average)
@@ -117,6 +117,7 @@ def train(
     fused: SequenceLoss | None = None,
     replayed: ReplayedStep | None = None,
     distribution: Distribution | None = None,
+    metric: ValidationMetric | None = None,
 ) -> History:
     """Train `model` in place through all phases, going on from the last checkpoint where there is one.
 
@@ -126,6 +127,7 @@ def train(
     `resampled` lends the loader of each epoch in place of `train_loader`, which then only says how many steps
     are to be expected. `fused` computes the loss without logits, `replayed` whole steps of it in one go.
     `distribution` are the processes that train together, each with loaders of its own.
+    `metric` is what selection and early stopping look at in place of the validation loss.
     Returns the history; the model is on its device, with the selected weights.
     """
     distribution = distribution or Distribution(choose_device(settings.device))
@@ -141,7 +143,7 @@ def train(
     learner = _learner(model, loaders, loss_function, layer_groups, settings, fused, work.log)
     learner.resampled, learner.replayed = resampled, replayed
     learner.add_cbs(own_callbacks)
-    history = History(steps, epochs, lambda target: target.numel(), progress, distribution)
+    history = History(steps, epochs, lambda target: target.numel(), progress, distribution, metric)
     best = KeepBest(history) if settings.select == "best" else None
     stopping = EarlyStopping(history, settings.early_stopping) if settings.early_stopping else None
     checkpointer = Checkpointer(
@@ -211,9 +213,12 @@ def _announce(resume: Checkpoint, here: dict[str, Any], work: Work) -> None:
 
 def _log_phase(history: History, index: int, phases: int, work: Work) -> None:
     last = history.epochs[-1]
-    train_loss = "-" if last["train_loss"] is None else f"{last['train_loss']:.4f}"
-    valid_loss = "-" if last["valid_loss"] is None else f"{last['valid_loss']:.4f}"
-    work.log(f"phase {index + 1} of {phases}: training loss {train_loss}, validation loss {valid_loss}")
+    names = {"training loss": "train_loss", "validation loss": "valid_loss"}
+    if history.metric is not None:
+        names[f"validation {history.metric.name}"] = history.metric.name
+    values = {name: "-" if last[key] is None else f"{last[key]:.4f}" for name, key in names.items()}
+    shown = ", ".join(f"{name} {value}" for name, value in values.items())
+    work.log(f"phase {index + 1} of {phases}: {shown}")
 
 
 def _measure(checkpointer: Checkpointer, history: History, memory: PeakMemory, work: Work) -> None:

@@ -92,12 +92,18 @@ class ResetState(Callback):
 
 
 class Penalty(Callback):
-    """Adds the penalty of a `SequenceLoss` when fastai's RNNRegularizer would."""
+    """Adds a penalty on the model's outputs to the loss when fastai's RNNRegularizer would.
+
+    The loss that is logged is without it.
+    """
 
     order, run_valid = RNNRegularizer.order, False
 
+    def __init__(self, penalty: Callable[[Any], Tensor | None]) -> None:
+        self.penalty = penalty
+
     def after_loss(self) -> None:
-        penalty = self.learn.fused.penalty(self.learn.outputs)
+        penalty = self.penalty(self.learn.outputs)
         if penalty is not None:
             self.learn.loss_grad = self.learn.loss_grad + penalty
 

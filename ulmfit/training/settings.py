@@ -97,7 +97,10 @@ class TrainingSettings(Settings):
         "updates, such as 0.999; 0: off",
     )
     early_stopping: int = Field(
-        0, ge=0, description="epochs of a phase without a lower validation loss before it ends; 0: off"
+        0,
+        ge=0,
+        description="epochs of a phase without a lower validation loss (classifier: without a better "
+        "select_metric) before it ends; 0: off",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 import pytest
-
 from evaluation.samples import made_up_predictions
+
+from ulmfit.classifier.metrics import score
 from ulmfit.classifier.multi_label import MultiLabelPredictions
 from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.task_metrics import main_score_of, scores
 from ulmfit.datasets.stages import METRICS_OF_TASK
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import score
-from ulmfit.evaluation.task_metrics import main_score_of, scores
 
 
 def multi(gold: list[list[str]], probabilities: list[list[float]], labels="abc") -> MultiLabelPredictions:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import (
+from ulmfit.classifier.metrics import (
     MAIN_METRICS,
     LabelCounts,
     confusion_matrix,
@@ -19,6 +18,7 @@ from ulmfit.evaluation.metrics import (
     score,
     scores_of_counts,
 )
+from ulmfit.errors import InputError
 
 
 def from_matrix(matrix: list[list[int]], labels: list[str]) -> tuple[list[str], list[str]]:

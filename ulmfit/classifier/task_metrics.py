@@ -10,13 +10,13 @@ import warnings
 
 import numpy as np
 
+from ulmfit.classifier.metrics import score
 from ulmfit.classifier.multi_label import MultiLabelPredictions
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.datasets.stages import METRICS_OF_TASK
 from ulmfit.errors import InputError
-from ulmfit.evaluation.metrics import score
 
 
 def scores(predictions: TaskPredictions, positive_label: str | None = None) -> dict[str, float]:

@@ -94,6 +94,47 @@ def test_vocabularies_of_other_sizes_are_measured_and_not_used() -> None:
     assert all(pretrained.tokens.tokenizer.vocab_size == 80 for pretrained in experiment.pretrained.values())
 
 
+def test_what_is_done_to_texts_reaches_every_tokenizer() -> None:
+    vocabulary = VocabularySettings(
+        size=80,
+        compared_sizes=(60,),
+        marks=False,
+        nfkc=True,
+        html=True,
+        character_coverage=0.9,
+        sample_bytes=99,
+    )
+    preset = Preset(vocabulary=vocabulary, comparisons=("words",))
+    experiment = Experiment(recipe_with(presets={"tiny": preset}))
+    assert experiment.words is not None
+    words = experiment.words.pretrained.tokens.tokenizer
+    for stage in (*experiment.tokenizer_card.tokenizers, words):
+        assert (stage.marks, stage.nfkc, stage.html, stage.moses, stage.repeats) == (
+            False,
+            True,
+            True,
+            False,
+            False,
+        )
+        assert stage.sample_bytes == 99
+    assert experiment.tokenizer.character_coverage == 0.9
+
+
+@pytest.mark.parametrize("given", [None, File(path="spm.model")])
+def test_the_reading_of_multifit_sets_every_step(given: File | None) -> None:
+    plain, multifit = (
+        Experiment(
+            recipe_with(
+                tokenizer=given,
+                presets={"tiny": Preset(vocabulary=VocabularySettings(size=80, reading=reading))},
+            )
+        ).tokenizer
+        for reading in ("own", "multifit")
+    )
+    assert plain.rules().reading() == {} and plain.marks
+    assert multifit == plain.changed(marks=True, repeats=True, html=True, nfkc=True, moses=True)
+
+
 def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() -> None:
     counted, ignored = Experiment(recipe_with()), Experiment(recipe_with(data_checks="off"))
     assert counted.all()[0] == counted.data_checks == DataChecks(dataset=InventedDataset())

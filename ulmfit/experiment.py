@@ -102,13 +102,15 @@ class Experiment:
             exact=vocabulary.exact and size == vocabulary.size,
             model_type=vocabulary.kind,
             byte_fallback=vocabulary.byte_fallback,
-            repeats=vocabulary.repeats,
+            character_coverage=vocabulary.character_coverage,
+            sample_bytes=vocabulary.sample_bytes,
+            **vocabulary.texts(),
         )
 
     def _given_tokenizer(self) -> GivenTokenizer:
         assert self.recipe.tokenizer is not None
-        repeats = self.recipe.settings.vocabulary.repeats
-        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, repeats=repeats)
+        texts = self.recipe.settings.vocabulary.texts()
+        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, **texts)
 
     def _imported(self, direction: Direction) -> ImportedModel:
         """Return the released model, held to the preset's size, which the one from scratch has as well."""
@@ -154,7 +156,8 @@ class Experiment:
             language=recipe.language,
             vocab_size=settings.words,
             model_type="words",
-            repeats=settings.vocabulary.repeats,
+            sample_bytes=settings.vocabulary.sample_bytes,
+            **settings.vocabulary.texts(),
         )
         pretrained = Pretrain(
             tokens=EncodeTokens(documents=self.corpus, tokenizer=tokenizer),

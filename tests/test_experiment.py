@@ -25,6 +25,7 @@ from ulmfit.presets import Preset, VocabularySettings
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, _hardware, is_recorded
 from ulmfit.runner import Runner
+from ulmfit.tokens.text_form import Rules
 
 
 def recipe_with(**fields) -> Recipe:
@@ -95,27 +96,14 @@ def test_vocabularies_of_other_sizes_are_measured_and_not_used() -> None:
 
 
 def test_what_is_done_to_texts_reaches_every_tokenizer() -> None:
-    vocabulary = VocabularySettings(
-        size=80,
-        compared_sizes=(60,),
-        marks=False,
-        nfkc=True,
-        html=True,
-        character_coverage=0.9,
-        sample_bytes=99,
-    )
+    own = VocabularySettings(size=80, compared_sizes=(60,), marks=False, nfkc=True, html=True)
+    vocabulary = own.changed(character_coverage=0.9, sample_bytes=99)
     preset = Preset(vocabulary=vocabulary, comparisons=("words",))
     experiment = Experiment(recipe_with(presets={"tiny": preset}))
     assert experiment.words is not None
     words = experiment.words.pretrained.tokens.tokenizer
     for stage in (*experiment.tokenizer_card.tokenizers, words):
-        assert (stage.marks, stage.nfkc, stage.html, stage.moses, stage.repeats) == (
-            False,
-            True,
-            True,
-            False,
-            False,
-        )
+        assert stage.rules() == Rules(language="qaa", marks=False, nfkc=True, html=True)
         assert stage.sample_bytes == 99
     assert experiment.tokenizer.character_coverage == 0.9
 

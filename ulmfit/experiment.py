@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ulmfit.classifier.schedules import all_at_once
 from ulmfit.classifier.stages import TrainClassifier
@@ -82,6 +82,7 @@ class Experiment:
         corpus = recipe.corpus.changed(
             max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
             max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
+            **_size_rules(recipe),
         )
         if recipe.deduplication != "off":
             corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
@@ -249,6 +250,16 @@ class Experiment:
             *(stage for row in self.rows() for run in row.runs.values() for stage in run),
             *(stage for curve in curves for stage in curve.stages()),
         ]
+
+
+def _size_rules(recipe: Recipe) -> dict[str, Any]:
+    """Return the fields of the corpus that the preset changes."""
+    rules: dict[str, Any] = {}
+    if recipe.settings.min_words > recipe.corpus.min_words:
+        rules["min_words"] = recipe.settings.min_words
+    if recipe.settings.counted_in != "words":
+        rules["counted_in"] = recipe.settings.counted_in
+    return rules
 
 
 def _smaller(*limits: int | None) -> int | None:

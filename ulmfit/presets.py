@@ -112,6 +112,14 @@ class Preset(Settings):
     max_tokens: int | None = Field(
         None, ge=1, description="words of the corpus, an unbiased sample of documents; None: all of them"
     )
+    min_words: int = Field(
+        0, ge=0, description="words that a document of the corpus needs to be kept; 0: none"
+    )
+    counted_in: Literal["words", "runs"] = Field(
+        "words",
+        description="what max_tokens and min_words count: words, or runs between spaces and punctuation as "
+        "MultiFiT did; words: as the corpus says",
+    )
 
 
 def head_then_all(

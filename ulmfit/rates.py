@@ -110,7 +110,12 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
         model, _ = load_for_tokenizer(stage.pretrained, tokenizer, settings.dropouts, work, counts)
     backward = stage.direction == "backward"
     train, valid = (
-        reading_order(TokenArray.open(folder, split).tokens, tokenizer.bos_id, backward=backward)
+        reading_order(
+            TokenArray.open(folder, split).tokens,
+            tokenizer.bos_id,
+            backward=backward,
+            order=stage.backward_order,
+        )
         for split in ("train", "valid")
     )
     return language_model_learner(model, train, valid, settings, seed=seed, log=work.log)

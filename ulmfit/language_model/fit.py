@@ -75,7 +75,9 @@ def _fit(
     folder = work.input(stage.tokens)
     arrays = {split: TokenArray.open(folder, split) for split in ("train", "valid")}
     streams = {
-        split: reading_order(arrays[split].tokens, tokenizer.bos_id, backward=backward)
+        split: reading_order(
+            arrays[split].tokens, tokenizer.bos_id, backward=backward, order=stage.backward_order
+        )
         for split in ("train", "valid")
     }
     new_loader = partial(
@@ -93,7 +95,15 @@ def _fit(
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
         resampled = SampledStreams(
-            documents, arrays["train"], tokenizer, settings, seed, backward, work, distribution
+            documents,
+            arrays["train"],
+            tokenizer,
+            settings,
+            seed,
+            backward,
+            work,
+            distribution,
+            stage.backward_order,
         ).epoch
     loss = LanguageModelLoss(settings.label_smoothing)
     fused = StreamLoss(model, loss, settings.ar, settings.tar)
@@ -127,5 +137,5 @@ def _fit(
     }
     if match is not None:
         metrics["vocabulary"] = match.summary()
-    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work)
+    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
     write_json(work.folder / METRICS, metrics)

@@ -12,6 +12,7 @@ import numpy
 
 from ulmfit.language_model.loader import StreamLoader, reading_order
 from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.documents import batches
@@ -42,6 +43,7 @@ class SampledStreams:
     backward: bool
     work: Work
     distribution: Distribution = SINGLE
+    order: BackwardOrder = "bos-first"
 
     @contextmanager
     def epoch(self, number: int) -> Iterator[StreamLoader]:
@@ -63,7 +65,7 @@ class SampledStreams:
 
     def _loader(self, tokens: numpy.ndarray) -> StreamLoader:
         return StreamLoader(
-            reading_order(tokens, self.tokenizer.bos_id, backward=self.backward),
+            reading_order(tokens, self.tokenizer.bos_id, backward=self.backward, order=self.order),
             self.settings.batch_size,
             self.settings.bptt,
             seed=self.seed,

@@ -73,6 +73,7 @@ class GivenTokenizer(TokenizerStage):
     """
 
     stage_name: ClassVar[str] = "given-tokenizer"
+    stage_version: ClassVar[int] = 2
     model: File = Field(
         description="a SentencePiece model, such as the spm.model of a released language model"
     )

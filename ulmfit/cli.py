@@ -244,12 +244,20 @@ def import_(
             "v1; eos-first: eos c b a bos, as n-waves"
         ),
     ] = "bos-first",
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="folder of the tokenizer that will be used, to be tried on --text")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="a text file: which frequent pieces does the tokenizer never write?")
+    ] = None,
 ) -> None:
     """Convert a language model of fastai or MultiFiT to our layout; runs no code from its files."""
     from ulmfit.language_model.imported import import_into_new_folder
     from ulmfit.progress import say
 
-    import_into_new_folder(weights, vocabulary, out, direction, description, say, backward_order)
+    import_into_new_folder(
+        weights, vocabulary, out, direction, description, say, backward_order, tokenizer, text
+    )
 
 
 @app.command()

@@ -38,7 +38,9 @@ from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, Imp
 from ulmfit.runner import Runner
 from ulmfit.stage import LOG
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TrainTokenizer
+from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.tokenizer import load_tokenizer
+from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
 
@@ -344,6 +346,7 @@ def test_backward_texts_are_read_as_the_imported_model_read_them(
     model = imported_stage(tmp_path, "backward", backward_order=order)
     finetune = FineTune(pretrained=model, tokens=target_tokens(tokenizer), settings=ONE_EPOCH)
     stage = classifier(finetune, tokenizer, "backward")
+    stage = stage.changed(settings=stage.settings.changed(precision="fp32"))
     runner.build(stage)
 
     names = load_tokenizer(runner.folder(tokenizer)).vocabulary
@@ -388,6 +391,35 @@ def test_a_frequent_piece_that_is_never_written_is_named(tmp_path: Path) -> None
     assert [
         warning for warning in warnings if "1 of the 1 most frequent pieces" in warning and "▁," in warning
     ]
+
+
+def test_a_tokenizer_can_be_tried_on_a_text(tmp_path: Path) -> None:
+    pieces = [*SPECIAL, "▁,", "▁ka", *(f"▁w{n}" for n in range(300))][:VOCABULARY]
+    weights, itos = files(tmp_path, pieces=pieces)
+    (tmp_path / "text.txt").write_text("ka, ka , ka\n" * 200)
+    rules = Rules(language="toy")
+    said = {}
+    for name, own in (("apart", ["▁ka", "▁,"]), ("joined", ["▁ka", ","])):
+        (tmp_path / name).mkdir()
+        WordsTokenizer([*reserved_pieces(rules), *own], rules).save(tmp_path / name)
+        lines: list[str] = []
+        import_into_new_folder(
+            weights,
+            itos,
+            tmp_path / f"{name}-out",
+            "forward",
+            None,
+            lines.append,
+            tokenizer=tmp_path / name,
+            text=tmp_path / "text.txt",
+        )
+        said[name] = [line for line in lines if line.startswith("warning: ")]
+    assert said["apart"] == []
+    assert len(said["joined"]) == 1 and "1 of the 1 most frequent pieces" in said["joined"][0]
+    with pytest.raises(InputError, match="--tokenizer and --text belong together"):
+        import_into_new_folder(
+            weights, itos, tmp_path / "x", "forward", None, print, text=tmp_path / "text.txt"
+        )
 
 
 def test_a_failed_import_leaves_nothing(tmp_path: Path) -> None:

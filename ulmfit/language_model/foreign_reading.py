@@ -69,6 +69,8 @@ def never_written(old: Vocabulary, new: Vocabulary, counts: np.ndarray) -> list[
     too few to tell.
     """
     special = set(old.roles.values())
+    # The bare space says how words are cut, not how texts are read.
+    special |= {index for index, piece in enumerate(old.pieces) if piece == WORD_BOUNDARY}
     ordinary = [index for index in _ordinary_rows(old.pieces) if index not in special]
     harmonic = float(np.sum(1 / np.arange(1, len(ordinary) + 1)))
     tellable = int(counts.sum() / max(harmonic * FEWEST_EXPECTED, 1))

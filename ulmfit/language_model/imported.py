@@ -6,14 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import numpy as np
+
+from ulmfit.datasets.reading import read_lines
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_folder, read_json, write_json
 from ulmfit.language_model.folder import MODEL, VOCABULARY, WEIGHTS, check_architecture, describe_model
 from ulmfit.language_model.foreign import foreign_language_model, read_foreign_weights
-from ulmfit.language_model.foreign_reading import describe_reading
+from ulmfit.language_model.foreign_reading import describe_reading, never_written
 from ulmfit.language_model.foreign_vocabulary import read_vocabulary
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction
+from ulmfit.language_model.vocabulary import Vocabulary
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.weights import save_weights
 
 DIRECTION_WORDS = {"forward": "forward", "fwd": "forward", "backward": "backward", "bwd": "backward"}
@@ -64,8 +69,16 @@ def import_into_new_folder(
     description: Path | None,
     log: Callable[[str], None],
     backward_order: str = "bos-first",
+    tokenizer: Path | None = None,
+    text: Path | None = None,
 ) -> None:
-    """Import a model into `out`, which appears whole or not at all; InputError where something is there."""
+    """Import a model into `out`, which appears whole or not at all; InputError where something is there.
+
+    With a `tokenizer` folder and a `text` file, `log` is told which frequent pieces that tokenizer never
+    writes there.
+    """
+    if (tokenizer is None) != (text is None):
+        raise InputError("--tokenizer and --text belong together: give both, or none")
     if direction not in get_args(Direction):
         raise InputError(f"--direction {direction}: expected {' or '.join(get_args(Direction))}")
     if backward_order not in get_args(BackwardOrder) or (
@@ -91,6 +104,18 @@ def import_into_new_folder(
             backward_order=cast(BackwardOrder, backward_order),
             log=log,
         )
+        if tokenizer is not None and text is not None:
+            for warning in _pieces_never_written(folder, load_tokenizer(tokenizer), text):
+                log(f"warning: {warning}")
+
+
+def _pieces_never_written(folder: Path, tokenizer: Tokenizer, text: Path) -> list[str]:
+    """Compare the vocabulary in `folder` with what a tokenizer makes of the lines of a file."""
+    counts = np.zeros(tokenizer.size, np.int64)
+    for ids in tokenizer.encode(read_lines(text)):
+        counts += np.bincount(ids, minlength=tokenizer.size)
+    pieces = read_json(folder / VOCABULARY)
+    return never_written(Vocabulary.of_foreign(pieces), Vocabulary.of(tokenizer), counts)
 
 
 def _check_description(path: Path, direction: Direction, backward_order: BackwardOrder, rows: int) -> None:

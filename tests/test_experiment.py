@@ -123,6 +123,15 @@ def test_the_reading_of_multifit_sets_every_step(given: File | None) -> None:
     assert multifit == plain.changed(marks=True, repeats=True, html=True, nfkc=True, moses=True)
 
 
+def test_the_size_of_the_corpus_is_counted_as_the_preset_says() -> None:
+    plain, multifit = (
+        Experiment(recipe_with(corpus=InventedCorpus(min_words=7), presets={"tiny": preset})).corpus
+        for preset in (Preset(), Preset(min_words=100, counted_in="runs", max_tokens=500))
+    )
+    assert plain == InventedCorpus(min_words=7)
+    assert multifit == InventedCorpus(min_words=100, counted_in="runs", max_tokens=500)
+
+
 def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() -> None:
     counted, ignored = Experiment(recipe_with()), Experiment(recipe_with(data_checks="off"))
     assert counted.all()[0] == counted.data_checks == DataChecks(dataset=InventedDataset())

@@ -25,6 +25,7 @@ from ulmfit.presets import Preset, VocabularySettings
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, _hardware, is_recorded
 from ulmfit.runner import Runner
+from ulmfit.tokens.text_form import Rules
 
 
 def recipe_with(**fields) -> Recipe:
@@ -92,6 +93,43 @@ def test_vocabularies_of_other_sizes_are_measured_and_not_used() -> None:
     assert [stage.vocab_size for stage in card.tokenizers] == [80, 60, 120]
     assert [stage.exact for stage in card.tokenizers] == [True, False, False]
     assert all(pretrained.tokens.tokenizer.vocab_size == 80 for pretrained in experiment.pretrained.values())
+
+
+def test_what_is_done_to_texts_reaches_every_tokenizer() -> None:
+    own = VocabularySettings(size=80, compared_sizes=(60,), marks=False, nfkc=True, html=True)
+    vocabulary = own.changed(character_coverage=0.9, sample_bytes=99)
+    preset = Preset(vocabulary=vocabulary, comparisons=("words",))
+    experiment = Experiment(recipe_with(presets={"tiny": preset}))
+    assert experiment.words is not None
+    words = experiment.words.pretrained.tokens.tokenizer
+    for stage in (*experiment.tokenizer_card.tokenizers, words):
+        assert stage.rules() == Rules(language="qaa", marks=False, nfkc=True, html=True)
+        assert stage.sample_bytes == 99
+    assert experiment.tokenizer.character_coverage == 0.9
+
+
+@pytest.mark.parametrize("given", [None, File(path="spm.model")])
+def test_the_reading_of_multifit_sets_every_step(given: File | None) -> None:
+    plain, multifit = (
+        Experiment(
+            recipe_with(
+                tokenizer=given,
+                presets={"tiny": Preset(vocabulary=VocabularySettings(size=80, reading=reading))},
+            )
+        ).tokenizer
+        for reading in ("own", "multifit")
+    )
+    assert plain.rules().reading() == {} and plain.marks
+    assert multifit == plain.changed(marks=True, repeats=True, html=True, nfkc=True, moses=True)
+
+
+def test_the_size_of_the_corpus_is_counted_as_the_preset_says() -> None:
+    plain, multifit = (
+        Experiment(recipe_with(corpus=InventedCorpus(min_words=7), presets={"tiny": preset})).corpus
+        for preset in (Preset(), Preset(min_words=100, counted_in="runs", max_tokens=500))
+    )
+    assert plain == InventedCorpus(min_words=7)
+    assert multifit == InventedCorpus(min_words=100, counted_in="runs", max_tokens=500)
 
 
 def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() -> None:

@@ -237,12 +237,27 @@ def import_(
     description: Annotated[
         Path | None, typer.Option(help="the model.json that came with it, which has to agree")
     ] = None,
+    backward_order: Annotated[
+        str,
+        typer.Option(
+            help="how it read a text a b c backward; bos-first: bos c b a; bos-last: c b a bos, as fastai "
+            "v1; eos-first: eos c b a bos, as n-waves"
+        ),
+    ] = "bos-first",
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="folder of the tokenizer that will be used, to be tried on --text")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="a text file: which frequent pieces does the tokenizer never write?")
+    ] = None,
 ) -> None:
     """Convert a language model of fastai or MultiFiT to our layout; runs no code from its files."""
     from ulmfit.language_model.imported import import_into_new_folder
     from ulmfit.progress import say
 
-    import_into_new_folder(weights, vocabulary, out, direction, description, say)
+    import_into_new_folder(
+        weights, vocabulary, out, direction, description, say, backward_order, tokenizer, text
+    )
 
 
 @app.command()

@@ -71,14 +71,13 @@ def explain_mistakes(
 ) -> dict[str, Explanation]:
     """Explain the first of some mistakes, by id; those whose length would cost too much are passed over."""
     from ulmfit.classifier.occlusion import cost
-    from ulmfit.tokens.marks import normalize
 
     first = classifiers[0]
     found: dict[str, Explanation] = {}
     left = TOKENS_READ
     for mistake in mistakes:
         price = len(classifiers) * cost(first.tokenizer, mistake.text, first.settings.read_tokens)
-        if len(found) == most or not normalize(mistake.text) or price > left:
+        if len(found) == most or not first.tokenizer.form.normal(mistake.text) or price > left:
             continue
         left -= price
         found[mistake.id] = explain_text(classifiers, mistake.text)

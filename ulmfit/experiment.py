@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ulmfit.classifier.schedules import all_at_once
 from ulmfit.classifier.stages import TrainClassifier
@@ -82,6 +82,7 @@ class Experiment:
         corpus = recipe.corpus.changed(
             max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
             max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
+            **_size_rules(recipe),
         )
         if recipe.deduplication != "off":
             corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
@@ -102,13 +103,15 @@ class Experiment:
             exact=vocabulary.exact and size == vocabulary.size,
             model_type=vocabulary.kind,
             byte_fallback=vocabulary.byte_fallback,
-            repeats=vocabulary.repeats,
+            character_coverage=vocabulary.character_coverage,
+            sample_bytes=vocabulary.sample_bytes,
+            **vocabulary.texts(),
         )
 
     def _given_tokenizer(self) -> GivenTokenizer:
         assert self.recipe.tokenizer is not None
-        repeats = self.recipe.settings.vocabulary.repeats
-        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, repeats=repeats)
+        texts = self.recipe.settings.vocabulary.texts()
+        return GivenTokenizer(model=self.recipe.tokenizer, language=self.recipe.language, **texts)
 
     def _imported(self, direction: Direction) -> ImportedModel:
         """Return the released model, held to the preset's size, which the one from scratch has as well."""
@@ -154,7 +157,8 @@ class Experiment:
             language=recipe.language,
             vocab_size=settings.words,
             model_type="words",
-            repeats=settings.vocabulary.repeats,
+            sample_bytes=settings.vocabulary.sample_bytes,
+            **settings.vocabulary.texts(),
         )
         pretrained = Pretrain(
             tokens=EncodeTokens(documents=self.corpus, tokenizer=tokenizer),
@@ -246,6 +250,16 @@ class Experiment:
             *(stage for row in self.rows() for run in row.runs.values() for stage in run),
             *(stage for curve in curves for stage in curve.stages()),
         ]
+
+
+def _size_rules(recipe: Recipe) -> dict[str, Any]:
+    """Return the fields of the corpus that the preset changes."""
+    rules: dict[str, Any] = {}
+    if recipe.settings.min_words > recipe.corpus.min_words:
+        rules["min_words"] = recipe.settings.min_words
+    if recipe.settings.counted_in != "words":
+        rules["counted_in"] = recipe.settings.counted_in
+    return rules
 
 
 def _smaller(*limits: int | None) -> int | None:

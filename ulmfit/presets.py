@@ -15,6 +15,7 @@ from ulmfit.training.settings import Phase
 
 Comparison = Literal["ensemble", "without_finetuning", "words", "from_scratch", "tfidf"]
 
+TEXT_FIELDS = ("marks", "repeats", "html", "nfkc", "moses")
 ALL_COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 
 
@@ -31,12 +32,47 @@ class VocabularySettings(Settings):
     byte_fallback: bool = Field(
         False, description="encode characters without a piece as bytes; false: they are unknown"
     )
+    marks: bool = Field(
+        True, description="write capitals as marks and small letters; false: cased pieces, as they stand"
+    )
     repeats: bool = Field(
         False, description="mark repeated characters and words, as fastai does; false: keep them"
+    )
+    html: bool = Field(
+        False, description="mend HTML's entities, as fastai v1's fix_html does; false: keep them"
+    )
+    nfkc: bool = Field(
+        False, description="compatible characters as their plain forms (NFKC); false: composed ones (NFC)"
+    )
+    moses: bool = Field(
+        False, description="tokenise and escape with Moses before the pieces are cut; false: do not"
+    )
+    reading: Literal["own", "multifit"] = Field(
+        "own",
+        description="multifit: texts as MultiFiT read them, which is Moses, HTML mended, NFKC, marks of "
+        "capitals and repeats, whatever the single fields say; own: as the single fields say",
+    )
+    character_coverage: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the characters of the text that get a piece; 1: all; None: by script, 0.9995 "
+        "where most letters are Han or kana, else 0.9999",
+    )
+    sample_bytes: int = Field(
+        50_000_000, ge=1, description="bytes of the training documents that the vocabulary is made from"
     )
     compared_sizes: tuple[int, ...] = Field(
         (), description="sizes that the tokenizer card measures beside `size`; none: that one alone"
     )
+
+    def texts(self) -> dict[str, bool]:
+        """Return what tokenizers do to texts, as fields of a `TokenizerStage`."""
+        if self.reading == "multifit":
+            # Its class SPProcessor2: Moses with escapes, then fastai v1's rules; SentencePiece normalised by
+            # NFKC. fastai v1 also wrote the other capitals in small letters (McDonald), without a mark.
+            return dict.fromkeys(TEXT_FIELDS, True)
+        return {name: getattr(self, name) for name in TEXT_FIELDS}
 
 
 class Preset(Settings):
@@ -75,6 +111,14 @@ class Preset(Settings):
     )
     max_tokens: int | None = Field(
         None, ge=1, description="words of the corpus, an unbiased sample of documents; None: all of them"
+    )
+    min_words: int = Field(
+        0, ge=0, description="words that a document of the corpus needs to be kept; 0: none"
+    )
+    counted_in: Literal["words", "runs"] = Field(
+        "words",
+        description="what max_tokens and min_words count: words, or runs between spaces and punctuation as "
+        "MultiFiT did; words: as the corpus says",
     )
 
 

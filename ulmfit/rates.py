@@ -113,7 +113,9 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
         model, _ = load_for_tokenizer(stage.pretrained, tokenizer, settings.dropouts, work, counts)
     backward = stage.direction == "backward"
     train, valid = (
-        as_read(TokenArray.open(folder, split), tokenizer.bos_id, backward=backward)
+        as_read(
+            TokenArray.open(folder, split), tokenizer.bos_id, backward=backward, order=stage.backward_order
+        )
         for split in ("train", "valid")
     )
     return language_model_learner(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from ulmfit.corpus.documents import (
 from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, SampleBound, Selection, salted_hash
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 
 limits = st.tuples(st.none() | st.integers(1, 30), st.none() | st.integers(1, 90))
@@ -77,7 +79,7 @@ def collected(
         kept = [document for document, out in zip(batch, outside, strict=True) if not out]
         before = len(hashes.id)
         for document in kept:
-            hashes.add(document)
+            hashes.add(document, chosen.count(document.text))
         words = np.array(hashes.words[before:], np.uint64)
         bound.add(np.array(hashes.id[before:], np.uint64), words)
         texts = ["" if out else item.text for item, out in zip(batch, outside, strict=True)]
@@ -92,20 +94,27 @@ def collected(
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), min_size=1, max_size=80),
     limits,
     st.integers(0, 3),
+    st.sampled_from([0, 4]),
 )
 def test_what_the_bound_leaves_out_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     numbers: list[tuple[int, int]],
     limit: tuple[int | None, int | None],
     late: int,
+    min_words: int,
 ) -> None:
-    folder, items, chosen = tmp_path_factory.mktemp("sample"), documents(numbers), selection(limit)
+    folder, items = tmp_path_factory.mktemp("sample"), documents(numbers)
+    chosen = replace(selection(limit), min_words=min_words)
     written = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "FEWEST_MERGED", 1)
         for bounded in (chosen, Selection()):
             tables, hashes = collected([items[at : at + 5] for at in range(0, len(items), 5)], bounded, late)
-            write_collected(tables, hashes, folder, Account("test", len(items)), chosen, quiet)
+            try:
+                write_collected(tables, hashes, folder, Account("test", len(items)), chosen, quiet)
+            except InputError as error:
+                assert min_words and f"have less than {min_words} words" in str(error)
+                return
             account(folder)
             written.append([(folder / name).read_bytes() for name in ("documents.parquet", "account.json")])
     assert written[0] == written[1]
@@ -156,6 +165,29 @@ def test_both_limits_hold(tmp_path: Path) -> None:
         assert account(tmp_path)["words"] == 4 * expected
 
 
+def test_short_documents_are_left_out_under_their_own_reason(tmp_path: Path) -> None:
+    items = [Document(str(n), "", "word " * (n % 5) + "end") for n in range(100)]
+    chosen = Selection(max_documents=30, min_words=3)
+    assert write_corpus(items, tmp_path, tmp_path, Account("x", 100), chosen, quiet) == 30
+    assert min(len(row["text"].split()) for row in rows(tmp_path)) == 3
+    content = account(tmp_path)
+    counts = {reason: entry["count"] for reason, entry in content["left_out"].items()}
+    assert set(counts) == {"shorter than min_words", "outside the sample"} and sum(counts.values()) == 70
+    with pytest.raises(InputError, match="all 100 documents have less than 6 words: lower min_words"):
+        write_corpus(items, tmp_path, tmp_path, Account("x", 100), Selection(min_words=6), quiet)
+
+
+def test_sizes_can_be_counted_in_runs(tmp_path: Path) -> None:
+    items = [Document(str(n), "", "東京は日本の首都です。") for n in range(100)]
+    for counted_in, size, expected in (("words", 11, 6), ("runs", 3, 20)):
+        chosen = Selection(max_tokens=60, counted_in=counted_in)
+        assert write_corpus(items, tmp_path, tmp_path, Account("x", 100), chosen, quiet) == expected
+        content = account(tmp_path)
+        assert {name: content[name] for name in ("words", "runs") if name in content} == {
+            counted_in: size * expected
+        }
+
+
 def sampled_stages(tmp_path: Path) -> dict[str, Callable[..., CorpusStage]]:
     """Return stages of every kind that samples 300 documents of four words."""
     lines = File(path=tmp_path / "lines.txt")
@@ -187,3 +219,17 @@ def test_every_corpus_can_be_cut_to_a_number_of_words(tmp_path: Path, name: str)
     assert len(rows(by_words)) == 25 + validation
     assert content["words"] == 4 * len(rows(by_words))
     assert content["left_out"]["outside the sample"]["count"] == content["pages_read"] - 25 - validation
+
+
+@pytest.mark.parametrize("name", ["text files", "extracted", "joined"])
+def test_every_corpus_can_leave_out_short_documents(tmp_path: Path, name: str) -> None:
+    stage = sampled_stages(tmp_path)[name]
+    kept = Runner(tmp_path / "runs").build(stage(min_words=5, counted_in="runs", max_documents=9))
+    assert len(rows(kept)) == 9 and account(kept)["runs"] == 5 * 9
+    with pytest.raises(InputError, match="have less than 6 runs"):
+        Runner(tmp_path / "runs").build(stage(min_words=6, counted_in="runs"))
+
+
+def test_a_data_set_keeps_its_short_texts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="min_words cannot be set"):
+        sampled_stages(tmp_path)["data set"](min_words=3)

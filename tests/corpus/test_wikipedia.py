@@ -267,6 +267,25 @@ def test_a_sample_by_words_for_wikiextractor(tmp_path: Path) -> None:
     assert sum(words) == account(folder)["words"] >= 500 > sum(words[:-1])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("counted_in", ["words", "runs"])
+def test_a_sample_without_short_articles(
+    tmp_path: Path, engine: str, counted_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "FEWEST_MERGED", 1)
+    pages = [page(f"P{n}", f"Text {n}, " + "word " * (n % 12) + "end", number=n) for n in range(300)]
+    dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
+    whole = Runner(runs=tmp_path / "runs").build(WikipediaCorpus(dump=dump, language="xx", engine=engine))
+    limits = {"min_words": 10, "max_documents": 40, "counted_in": counted_in}
+    stage = WikipediaCorpus(dump=dump, language="xx", engine=engine, **limits)
+    folder = Runner(runs=tmp_path / "runs").build(stage)
+    count = sampling.counter(counted_in)
+    long_enough = [name for name, text in texts(whole).items() if count(text) >= 10]
+    kept = sorted(long_enough, key=lambda name: sampling.salted_hash("ulmfit sample", name))[:40]
+    assert set(texts(folder)) == set(kept)
+    assert account(folder)[counted_in] == sum(count(text) for text in texts(folder).values())
+
+
 def test_a_sample_that_turns_out_too_small_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "FEWEST_MERGED", 1)
     pages = [page(f"P{n}", "{{Box}}" if n % 9 else f"Text {n}.", number=n) for n in range(400)]

@@ -96,6 +96,42 @@ def test_other_formats_and_columns(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        (False, ["gut sehr gern", "nur Titel", "nur Text"]),
+        (True, ["xxfld 1 gut xxfld 2 sehr gern", "xxfld 1 nur Titel xxfld 2 ", "xxfld 1  xxfld 2 nur Text"]),
+    ],
+)
+def test_a_text_may_stand_in_several_columns(tmp_path, marks, expected):
+    rows = "title,body,label\ngut,sehr gern,a\nnur Titel,,b\n,nur Text,a\n,,b\n"
+    stage = LabelledFiles(
+        **files(tmp_path, train_csv=rows, valid_csv=rows, test_csv=rows),
+        text_column=("title", "body"),
+        field_marks=marks,
+    )
+    folder = Runner(tmp_path / "runs").build(stage)
+    assert texts(folder, "train")["text"].tolist() == expected, "a row without any text is dropped"
+    with pytest.raises(InputError, match=r"train.csv has no column 'head', .* in text_column"):
+        Runner(tmp_path / "runs").build(stage.changed(text_column=("title", "head")))
+
+
+@pytest.mark.parametrize(
+    ("text_column", "marks", "expected"),
+    [
+        ("text", True, "xxfld 1 a"),
+        (("head", "text"), True, "xxfld 1 H xxfld 2 a"),
+        (("text", "head"), False, "a H"),
+    ],
+)
+def test_the_texts_of_a_script_may_stand_in_several_columns(tmp_path, text_column, marks, expected):
+    script = SCRIPT.replace('rows["label"]', 'rows["head"] = "H"\n    rows["label"]')
+    stage = script_stage(tmp_path, script).changed(text_column=text_column, field_marks=marks)
+    assert texts(Runner(tmp_path / "runs").build(stage), "test")["text"][0] == expected
+    with pytest.raises(InputError, match="has no column 'tail', only text, head, label"):
+        Runner(tmp_path / "runs").build(stage.changed(text_column="tail"))
+
+
+@pytest.mark.parametrize(
     ("train", "message"),
     [
         ("text,klass\na,b\n", r"train.csv has no column 'label', only text, klass"),
@@ -268,6 +304,38 @@ def test_dataset_texts(tmp_path, transductive):
     assert list(documents.columns) == ["id", "title", "text", "split"]
     account = json.loads((folder / "account.json").read_text("utf-8"))
     assert account["pages_read"] == account["documents_written"] == len(documents)
+
+
+def test_an_unlabelled_text_that_is_a_training_text_is_read_once(tmp_path):
+    dataset = tables(
+        train={"text": ["ein Satz", "zwei", "drei", "vier"], "label": ["x", "y", "x", "y"]},
+        valid={"text": ["b1"], "label": ["x"]},
+        test={"text": ["c1"], "label": ["x"]},
+        unlabelled={"text": ["neu", "ein  Satz ", "Zwei", "b1", "c1", "neu"]},
+    )
+    runner = Runner(tmp_path)
+    read = {}
+    for stage in (
+        DatasetTexts(dataset=dataset),
+        DatasetTexts(dataset=dataset, transductive=True),
+        DatasetTexts(dataset=dataset, unlabelled_copies="keep"),
+    ):
+        folder = runner.build(stage)
+        documents = pd.read_parquet(folder / "documents.parquet")
+        account = json.loads((folder / "account.json").read_text("utf-8"))
+        left = account["left_out"].get("unlabelled copy of a training text", {"count": 0, "pages": []})
+        assert account["pages_read"] == account["documents_written"] + left["count"]
+        assert account["documents_written"] == len(documents)
+        unlabelled = documents[documents["id"].str.startswith("unlabelled/")]["text"].tolist()
+        read[stage.transductive, stage.unlabelled_copies] = unlabelled, left["pages"]
+    assert read == {
+        (False, "drop"): (["neu", "Zwei", "b1", "c1", "neu"], ["unlabelled/unlabelled-000002"]),
+        (True, "drop"): (
+            ["neu", "Zwei", "b1", "neu"],
+            ["unlabelled/unlabelled-000002", "unlabelled/unlabelled-000005"],
+        ),
+        (False, "keep"): (["neu", "ein  Satz ", "Zwei", "b1", "c1", "neu"], []),
+    }
 
 
 def test_dataset_texts_sampled(tmp_path):

@@ -27,6 +27,7 @@ from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
+from ulmfit.tokens.tokenizer import EOS_ID
 
 BOS, PAD, UNK = 2, 1, 0
 KINDS = ("lstm", "qrnn")
@@ -79,6 +80,23 @@ def test_losses_equal_a_float64_computation(kind: str, backward: bool, with_end:
             language_model(kind), token_array(documents), batch_size, backward=backward, with_end=with_end
         )
         numpy.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("with_end", [False, True])
+def test_a_backward_text_is_scored_behind_what_stands_before_it_in_training(with_end: bool) -> None:
+    documents = documents_of([9, 80])
+    model = language_model().double().eval()
+    for order, first in (("bos-last", BOS), ("eos-first", EOS_ID)):
+        found = document_losses(
+            model, token_array(documents), 2, backward=True, order=order, with_end=with_end
+        )
+        for document, loss in zip(documents, found, strict=True):
+            read = [first, *document[:0:-1].tolist(), *([BOS] if with_end else [])]
+            model.reset()
+            with torch.no_grad():
+                logits = model(torch.tensor([read[:-1]])).logits[0]
+            expected = torch.nn.functional.cross_entropy(logits, torch.tensor(read[1:]), reduction="sum")
+            assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
 @settings(max_examples=30, deadline=None)

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas
 import pytest
 import sentencepiece
 import torch
@@ -21,19 +23,24 @@ from stages_for_tests import InventedDataset, invented_text, tiny_classifier, ti
 
 from ulmfit import driver
 from ulmfit.assets import File
+from ulmfit.classifier.folder import load_classifier
+from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.errors import InputError
 from ulmfit.files import read_json
+from ulmfit.language_model import evaluate, fit
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.imported import import_into_new_folder, import_model
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings
-from ulmfit.language_model.stages import Direction, FineTune, ImportedModel
+from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel
 from ulmfit.runner import Runner
 from ulmfit.stage import LOG
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TrainTokenizer
+from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.tokenizer import load_tokenizer
+from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
 
@@ -211,7 +218,7 @@ def test_a_releases_own_sentencepiece_model_finds_every_row(tmp_path: Path) -> N
     assert experiment.classifiers["forward", 0].tokenizer == experiment.tokenizer
     folder = Runner(tmp_path / "runs").build(experiment.finetuned["forward", 0])
     match = read_json(folder / "metrics.json")["vocabulary"]
-    assert match["pieces"] == VOCABULARY - 4, "fld, rep, wrep and one spelling of unknown are not needed"
+    assert match["pieces"] == VOCABULARY - 3, "rep, wrep and one spelling of unknown are not needed"
     assert match["matched_share"] == match["matched_token_share"] == 1
 
 
@@ -292,6 +299,9 @@ def test_the_command_writes_a_folder_that_loads(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--direction", "backward"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "imported a lstm of 3 layers of 20 units" in done.stdout + done.stderr
+    assert (
+        "set vocabulary.repeats=true, vocabulary.html=true, vocabulary.nfkc=true" in done.stdout + done.stderr
+    )
     assert sorted(path.name for path in out.iterdir()) == [
         "model.json",
         "model.safetensors",
@@ -304,6 +314,112 @@ def test_the_command_writes_a_folder_that_loads(tmp_path: Path) -> None:
         load_language_model(out, Dropouts(), "forward")
     with pytest.raises(InputError, match="exists and is no empty folder"):
         import_into_new_folder(weights, itos, out, "backward", None, print)
+
+
+@pytest.mark.parametrize(
+    ("order", "read"),
+    [
+        ("bos-first", ["xxbos", "c", "b", "a"]),
+        ("bos-last", ["c", "b", "a", "xxbos"]),
+        ("eos-first", ["xxeos", "c", "b", "a", "xxbos"]),
+    ],
+)
+def test_backward_texts_are_read_as_the_imported_model_read_them(
+    tmp_path: Path, order: BackwardOrder, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams: list[np.ndarray] = []
+    evaluated: list[str] = []
+    plain_loader, plain_losses = fit.StreamLoader, evaluate.document_losses
+
+    def loader(tokens: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        streams.append(tokens)
+        return plain_loader(tokens, *arguments, **options)
+
+    def losses(*arguments: Any, **options: Any) -> Any:
+        evaluated.append(options["order"])
+        return plain_losses(*arguments, **options)
+
+    monkeypatch.setattr(fit, "StreamLoader", loader)
+    monkeypatch.setattr(evaluate, "document_losses", losses)
+    runner = Runner(tmp_path / "runs")
+    tokenizer = tiny_pretrain().tokens.tokenizer
+    model = imported_stage(tmp_path, "backward", backward_order=order)
+    finetune = FineTune(pretrained=model, tokens=target_tokens(tokenizer), settings=ONE_EPOCH)
+    stage = classifier(finetune, tokenizer, "backward")
+    stage = stage.changed(settings=stage.settings.changed(precision="fp32"))
+    runner.build(stage)
+
+    names = load_tokenizer(runner.folder(tokenizer)).vocabulary
+    ends = [names[index] for index in (streams[0][0], streams[0][-1])]
+    assert ("xxbos" in ends, "xxeos" in ends) == (True, order == "eos-first")
+    assert (ends[0] == "xxbos") == (order == "bos-first")
+    assert set(evaluated) == {order}
+    folders = [runner.folder(one) for one in (model, finetune, stage)]
+    said = {read_json(folder / "model.json").get("backward_order", "bos-first") for folder in folders}
+    assert said == {order}
+    loaded = load_classifier(folders[2], runner.folder(tokenizer), device="cpu")
+    ids = np.array([loaded.tokenizer.bos_id, 10, 11, 12])
+    shown = {10: "a", 11: "b", 12: "c"}
+    assert [shown.get(index, names[index]) for index in loaded.as_read(ids).tolist()] == read
+    texts = pandas.read_parquet(runner.folder(stage.dataset) / "test.parquet")["text"].tolist()
+    written = read_predictions(folders[2] / "predictions-test.parquet", loaded.labels)
+    np.testing.assert_allclose(loaded.probabilities(texts), written.probabilities, atol=1e-6)
+
+
+def test_an_order_of_backward_texts_is_for_models_that_read_backward(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="backward_order is for models that read backward"):
+        imported_stage(tmp_path, backward_order="bos-last")
+    weights, itos = files(tmp_path)
+    for direction, order in (("forward", "bos-last"), ("backward", "last")):
+        with pytest.raises(InputError, match=f"--backward-order {order}: expected bos-first, bos-last, eos"):
+            import_into_new_folder(weights, itos, tmp_path / "out", direction, None, print, order)
+    out = tmp_path / "out"
+    import_into_new_folder(weights, itos, out, "backward", None, print, "bos-last")
+    assert read_json(out / "model.json")["backward_order"] == "bos-last"
+    with pytest.raises(InputError, match=r"backward_order bos-first was given, but .* says bos-last"):
+        import_into_new_folder(weights, itos, tmp_path / "2", "backward", out / "model.json", print)
+
+
+def test_a_frequent_piece_that_is_never_written_is_named(tmp_path: Path) -> None:
+    pieces = [*SPECIAL, "▁,", *SYLLABLES]
+    weights, itos = files(tmp_path, pieces=(pieces + [f"▁w{n}" for n in range(50)])[:VOCABULARY])
+    model = ImportedModel(weights=File(path=weights), vocabulary=File(path=itos), direction="forward")
+    tokenizer = tiny_pretrain().tokens.tokenizer
+    finetune = FineTune(pretrained=model, tokens=target_tokens(tokenizer), settings=ONE_EPOCH)
+    folder = Runner(tmp_path / "runs").build(finetune)
+    warnings = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert [
+        warning for warning in warnings if "1 of the 1 most frequent pieces" in warning and "▁," in warning
+    ]
+
+
+def test_a_tokenizer_can_be_tried_on_a_text(tmp_path: Path) -> None:
+    pieces = [*SPECIAL, "▁,", "▁ka", *(f"▁w{n}" for n in range(300))][:VOCABULARY]
+    weights, itos = files(tmp_path, pieces=pieces)
+    (tmp_path / "text.txt").write_text("ka, ka , ka\n" * 200)
+    rules = Rules(language="toy")
+    said = {}
+    for name, own in (("apart", ["▁ka", "▁,"]), ("joined", ["▁ka", ","])):
+        (tmp_path / name).mkdir()
+        WordsTokenizer([*reserved_pieces(rules), *own], rules).save(tmp_path / name)
+        lines: list[str] = []
+        import_into_new_folder(
+            weights,
+            itos,
+            tmp_path / f"{name}-out",
+            "forward",
+            None,
+            lines.append,
+            tokenizer=tmp_path / name,
+            text=tmp_path / "text.txt",
+        )
+        said[name] = [line for line in lines if line.startswith("warning: ")]
+    assert said["apart"] == []
+    assert len(said["joined"]) == 1 and "1 of the 1 most frequent pieces" in said["joined"][0]
+    with pytest.raises(InputError, match="--tokenizer and --text belong together"):
+        import_into_new_folder(
+            weights, itos, tmp_path / "x", "forward", None, print, text=tmp_path / "text.txt"
+        )
 
 
 def test_a_failed_import_leaves_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ulmfit.errors import InputError
 from ulmfit.language_model import loader
 from ulmfit.language_model.loader import Placement, StreamLoader, as_read, choose_placement, reading_order
+from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.tokens.arrays import TokenArray
 
 
@@ -109,3 +110,20 @@ def test_backward_keeps_documents_whole_and_the_mark_in_front() -> None:
     assert reading_order(tokens, 2, backward=False) is tokens
     assert reading_order(backward, 2, backward=True).tolist() == tokens.tolist()
     assert as_read(TokenArray(tokens, numpy.array([0, 4, 7])), 2, backward=True).offsets.tolist() == [0, 3, 7]
+
+
+@pytest.mark.parametrize(
+    ("order", "read"),
+    [
+        ("bos-last", [21, 20, 2, 2, 12, 11, 10, 2]),
+        ("eos-first", [3, 21, 20, 2, 3, 2, 3, 12, 11, 10, 2]),
+    ],
+)
+def test_other_programs_read_backward_with_the_mark_at_the_end(order: BackwardOrder, read: list[int]) -> None:
+    tokens = numpy.array([2, 10, 11, 12, 2, 2, 20, 21], dtype=numpy.uint16)
+    backward = reading_order(tokens, 2, backward=True, order=order)
+    assert (backward.tolist(), backward.dtype) == (read, tokens.dtype)
+    assert reading_order(tokens, 2, backward=False, order=order) is tokens
+    documents = as_read(TokenArray(tokens, numpy.array([0, 4, 5, 8])), 2, backward=True, order=order)
+    ends = numpy.flatnonzero(backward == 2) + 1
+    assert documents.offsets.tolist() == [0, *ends]

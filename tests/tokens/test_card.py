@@ -26,6 +26,7 @@ from ulmfit.tokens.statistics import (
     size_of,
     without_punctuation,
 )
+from ulmfit.tokens.text_form import Rules, TextForm
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 
 PIECES = [
@@ -51,6 +52,7 @@ class MadeUpTokenizer(Tokenizer):
 
     kind = "made up"
     language = "de"
+    form = TextForm(Rules(language="de"))
     size = len(PIECES)
 
     @property

@@ -26,7 +26,7 @@ from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.fit import HISTORY
-from ulmfit.language_model.folder import MODEL, WEIGHTS, load_for_tokenizer
+from ulmfit.language_model.folder import MODEL, WEIGHTS, described_order, load_for_tokenizer
 from ulmfit.language_model.loader import reading_order
 from ulmfit.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
@@ -160,7 +160,10 @@ def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[n
     """Return the tokens that the classifier reads of each text, in its direction."""
     documents = [document[: stage.settings.read_tokens or None] for document in encoded]
     if stage.direction == "backward":
-        documents = [reading_order(document, document[0], backward=True) for document in documents]
+        documents = [
+            reading_order(document, document[0], backward=True, order=stage.backward_order)
+            for document in documents
+        ]
     return documents
 
 
@@ -216,6 +219,7 @@ def _description(
         "vocabulary": tokenizer.fingerprint(),
         "architecture": stage.architecture.model_dump(),
         "direction": stage.direction,
+        **described_order(stage.backward_order),
         "labels": labels,
         "bptt": stage.settings.bptt,
         "maximum_tokens": stage.settings.maximum_tokens,

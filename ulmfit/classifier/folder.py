@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.folder import MODEL, WEIGHTS
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.settings import Architecture
-from ulmfit.language_model.stages import Direction
+from ulmfit.language_model.stages import BackwardOrder, Direction
 from ulmfit.settings import first_fault
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
@@ -41,17 +41,19 @@ class LoadedClassifier:
     direction: Direction
     settings: ClassifierSettings
     """Those that the folder names; the others are at their defaults, and play no part in prediction."""
+    backward_order: BackwardOrder = "bos-first"
 
     def documents(self, texts: Sequence[str]) -> list[numpy.ndarray]:
         """Return the token ids that the model reads of each text, in its direction."""
         return [self.as_read(ids) for ids in self.tokenizer.encode(texts)]
 
     def as_read(self, ids: numpy.ndarray) -> numpy.ndarray:
-        """Return what the model reads of an encoded text, which begins with xxbos in either direction."""
+        """Return what the model reads of an encoded text, which begins with xxbos, in its direction."""
         return reading_order(
             ids[: self.settings.read_tokens or None],
             self.tokenizer.bos_id,
             backward=self.direction == "backward",
+            order=self.backward_order,
         )
 
     def probabilities(self, texts: Sequence[str]) -> numpy.ndarray:
@@ -89,6 +91,9 @@ def load_classifier(
         direction, size = description["direction"], int(description["vocabulary_size"])
         if direction not in ("forward", "backward"):
             raise ValueError(f"direction {direction!r}: expected forward or backward")
+        order = description.get("backward_order", "bos-first")
+        if order not in get_args(BackwardOrder):
+            raise ValueError(f"backward_order {order!r}: expected {', '.join(get_args(BackwardOrder))}")
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         fault = first_fault(error) if isinstance(error, ValidationError) else fault
@@ -99,7 +104,7 @@ def load_classifier(
     encoder.compute = choose_compute(resolve_precision(precision, device), engine, where, log)
     model = TextClassifier(encoder, len(labels), settings)
     load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
-    return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings)
+    return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings, order)
 
 
 def _own_tokenizer(folder: Path, tokenizer_folder: Path, size: int, vocabulary: str | None) -> Tokenizer:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ulmfit.corpus.words import UNSPACED
 from ulmfit.errors import InputError
-from ulmfit.tokens.marks import WORD_BOUNDARY, normalize
+from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def cut_text(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> CutText:
 
     The word at the end of what is read may be there in part; a repetition that has a mark is one word.
     """
-    words = normalize(text).split()
+    words = tokenizer.form.normal(text).split()
     mark = tokenizer.repetition_id
     numbers: list[int] = []
     if mark is not None:

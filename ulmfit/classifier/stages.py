@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.language_model.settings import Architecture
-from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
+from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.stage import Stage, Work
 from ulmfit.tokens.stages import TokenizerStage
 
@@ -57,6 +57,11 @@ class TrainClassifier(Stage):
         if isinstance(model, FineTune) and model.tokens.tokenizer != self.tokenizer:
             raise ValueError("tokenizer: expected the one that the language model was fine-tuned with")
         return self
+
+    @property
+    def backward_order(self) -> BackwardOrder:
+        """How backward texts are read: as the language model read them."""
+        return "bos-first" if self.language_model is None else self.language_model.backward_order
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+import unicodedata
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,28 +11,39 @@ from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.stage import Work
 
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+COPY_OF_TRAINING = "unlabelled copy of a training text"
+
 
 class DatasetTexts(CorpusStage):
     """Train and unlabelled texts of a data set as training documents, its valid texts as validation.
 
-    Labels are never read. The test split is empty; `transductive` adds the test texts to the training
-    documents, as MultiFiT's first version did. `max_documents` and `max_tokens` sample the training documents
-    alone.
+    Labels are never read. An unlabelled text that is a training text as well is read once: some data sets
+    have all of train among the unlabelled texts. The test split is empty; `transductive` adds the test texts
+    to the training documents, as MultiFiT's first version did. `max_documents` and `max_tokens` sample the
+    training documents alone.
     """
 
     stage_name: ClassVar[str] = "dataset-texts"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     dataset: DatasetStage = Field(description="the data set")
     transductive: bool = Field(
         False, description="train the language model on the test texts too; results have to say so"
     )
+    unlabelled_copies: Literal["drop", "keep"] = Field(
+        "drop",
+        description="drop: leave out unlabelled texts that equal a training document but for white space and "
+        "composed characters; keep: read them once more",
+    )
 
     @model_validator(mode="after")
     def _keeps_the_splits(self) -> Self:
-        for name in ("valid_fraction", "test_fraction"):
+        for name in ("valid_fraction", "test_fraction", "min_words"):
             if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} cannot be set: the texts keep the splits of their data set")
+                raise ValueError(f"{name} cannot be set: texts and splits are those of the data set")
         return self
 
     @property
@@ -47,7 +59,6 @@ class DatasetTexts(CorpusStage):
 
         from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, SCHEMA, Account
         from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
-        from ulmfit.corpus.words import count_words
         from ulmfit.files import atomic_path, read_json, write_json
 
         folder = work.input(self.dataset)
@@ -62,7 +73,14 @@ class DatasetTexts(CorpusStage):
             tables.append(table.assign(split="valid") if name == "valid" else table)
         documents = pd.concat(tables, ignore_index=True)
         account.pages_read = len(documents)
-        words = documents["text"].map(count_words)
+        if self.unlabelled_copies == "drop":
+            copies = _copies_of_training_texts(documents)
+            for name in documents["id"][copies]:
+                account.leave_out(COPY_OF_TRAINING, name)
+            if copies.any():
+                work.log(f"{int(copies.sum()):,} unlabelled texts are training texts as well: left out")
+            documents = documents[~copies].reset_index(drop=True)
+        words = documents["text"].map(self.selection().count)
         hashes = documents["id"].map(lambda name: salted_hash(SAMPLE_SALT, name))
         order = hashes[documents["split"] == "train"].sort_values(kind="stable").index
         if (count := self.selection().reached(words[order].to_numpy())) is not None:
@@ -70,9 +88,17 @@ class DatasetTexts(CorpusStage):
             for name in documents["id"][outside]:
                 account.leave_out(OUTSIDE_SAMPLE, name)
             documents, words = documents.drop(outside), words.drop(outside)
-        account.more["words"] = int(words.sum())
+        account.more[self.counted_in] = int(words.sum())
         with atomic_path(work.folder / DOCUMENTS) as path:
             table = pa.Table.from_pandas(documents[SCHEMA.names], schema=SCHEMA, preserve_index=False)
             pq.write_table(table, path, compression="zstd", row_group_size=10_000)
         write_json(work.folder / ACCOUNT, account.as_json(len(documents)))
         work.log(f"{len(documents):,} documents, left out: {account.counts()}")
+
+
+def _copies_of_training_texts(documents: DataFrame) -> Series:
+    """Return which documents (N,) are unlabelled and have the normal form of a labelled training document."""
+    forms = documents["text"].map(lambda text: " ".join(unicodedata.normalize("NFC", text).split()))
+    unlabelled = documents["id"].str.startswith("unlabelled/")
+    training = (documents["split"] == "train") & ~unlabelled
+    return unlabelled & forms.isin(set(forms[training]))

@@ -6,14 +6,21 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, SPLIT_SALT, Selection, salted_hash
-from ulmfit.corpus.words import count_words
+from ulmfit.corpus.sampling import (
+    OUTSIDE_SAMPLE,
+    SAMPLE_SALT,
+    SPLIT_SALT,
+    TOO_SHORT,
+    CountedIn,
+    Selection,
+    salted_hash,
+)
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, write_json
 
@@ -104,12 +111,12 @@ class DocumentHashes:
     fixed: array = field(default_factory=lambda: array("b"))
     """Places of the given splits in SPLITS, -1 where none is given."""
 
-    def add(self, document: Document) -> None:
-        """Take in one more document."""
+    def add(self, document: Document, words: int) -> None:
+        """Take in one more document of so many words, counted as the selection says."""
         self.id.append(salted_hash(SAMPLE_SALT, document.id))
         self.title.append(salted_hash(SAMPLE_SALT, document.title or document.text))
         self.split.append(salted_hash(SPLIT_SALT, document.split_key or document.id))
-        self.words.append(count_words(document.text))
+        self.words.append(words)
         self.fixed.append(SPLITS.index(document.split) if document.split else -1)
 
 
@@ -128,7 +135,7 @@ def write_corpus(
     """
     collected = scratch / "collected.parquet"
     try:
-        hashes = _collect(documents, collected)
+        hashes = _collect(documents, collected, selection)
         return write_collected(_row_groups(collected), hashes, folder, account, selection, log)
     finally:
         collected.unlink(missing_ok=True)
@@ -154,10 +161,17 @@ def write_collected(
             f"{account.source} holds no documents: {account.pages_read} pages read, "
             f"left out: {account.counts()}; expected at least one page with text"
         )
+    if not plan.chosen.any():
+        raise InputError(
+            f"{account.source}: all {len(hashes.id)} documents have less than {selection.min_words} "
+            f"{selection.counted_in}: lower min_words"
+        )
     with atomic_path(folder / DOCUMENTS) as target:
         _write_chosen(tables, target, plan, account)
     written = int(plan.chosen.sum())
-    account.more["words"] = int(np.asarray(hashes.words)[plan.chosen].sum())
+    for name in get_args(CountedIn):
+        account.more.pop(name, None)  # of the corpus that this one goes on from
+    account.more[selection.counted_in] = int(np.asarray(hashes.words)[plan.chosen].sum())
     if renamed := int(plan.chosen[plan.renamed].sum()):
         account.more["ids_made_unique"] = renamed
     write_json(folder / ACCOUNT, account.as_json(written))
@@ -165,13 +179,13 @@ def write_collected(
     return written
 
 
-def _collect(documents: Iterable[Document], path: Path) -> DocumentHashes:
+def _collect(documents: Iterable[Document], path: Path, selection: Selection) -> DocumentHashes:
     """Write every document to `path` and return the hashes that decide about it."""
     hashes = DocumentHashes()
     with pq.ParquetWriter(path, COLLECTED_SCHEMA, compression="lz4", use_dictionary=["left_out"]) as writer:
         for group in _groups(documents):
             for document in group:
-                hashes.add(document)
+                hashes.add(document, selection.count(document.text))
             columns = [[getattr(item, name) for item in group] for name in ("id", "title", "text")]
             columns += [[""] * len(group), list(hashes.id[-len(group) :])]
             writer.write_table(pa.table(columns, schema=COLLECTED_SCHEMA))
@@ -203,7 +217,7 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
 
 @dataclass
 class _Plan:
-    """One entry a document: whether it is written, whether it repeats another, its split as in SPLITS.
+    """One entry per document: whether it is written, repeats another, is too short; its split as in SPLITS.
 
     `threshold` is the largest hash of a sample that has reached its size; `renamed` are the documents, in
     ascending order, whose ids get the suffix of the same place in `suffixes`.
@@ -211,6 +225,7 @@ class _Plan:
 
     chosen: np.ndarray
     repeats: np.ndarray
+    short: np.ndarray
     splits: np.ndarray
     renamed: np.ndarray
     suffixes: list[str]
@@ -221,7 +236,8 @@ def _plan(hashes: DocumentHashes, selection: Selection) -> _Plan:
     """Decide about every document from the hashes alone."""
     ids = np.asarray(hashes.id)
     repeats, suffixes = _repeated_ids(ids, hashes.title)
-    chosen = ~repeats
+    short = np.asarray(hashes.words) < selection.min_words
+    chosen = ~repeats & ~short
     threshold = None
     if selection.samples:
         candidates = np.flatnonzero(chosen)
@@ -233,7 +249,7 @@ def _plan(hashes: DocumentHashes, selection: Selection) -> _Plan:
     splits = _splits(np.asarray(hashes.split), np.asarray(hashes.fixed), chosen, selection)
     renamed = sorted(suffixes)
     return _Plan(
-        chosen, repeats, splits, np.array(renamed, int), [suffixes[row] for row in renamed], threshold
+        chosen, repeats, short, splits, np.array(renamed, int), [suffixes[row] for row in renamed], threshold
     )
 
 
@@ -298,7 +314,9 @@ def _write_chosen(tables: Iterable[pa.Table], target: Path, plan: _Plan, account
             rows = slice(start, start + len(documents))
             start = rows.stop
             chosen = plan.chosen[rows]
-            reasons[documents[~chosen]] = np.where(plan.repeats[rows], DUPLICATE_ID, OUTSIDE_SAMPLE)[~chosen]
+            left_out = np.where(plan.short[rows], TOO_SHORT, OUTSIDE_SAMPLE)
+            left_out = np.where(plan.repeats[rows], DUPLICATE_ID, left_out)
+            reasons[documents[~chosen]] = left_out[~chosen]
             if plan.threshold is not None:
                 # Whether such a page was extracted at all depends on when it was met: it counts as outside.
                 reasons[table.column("hash").to_numpy() > plan.threshold] = OUTSIDE_SAMPLE

@@ -7,14 +7,18 @@ the documents, and a smaller sample is a part of every larger one.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
 
 SAMPLE_SALT, SPLIT_SALT = "ulmfit sample", "ulmfit split"
 OUTSIDE_SAMPLE = "outside the sample"
+TOO_SHORT = "shorter than min_words"
+CountedIn = Literal["words", "runs"]
+"""What the size of a document is counted in: `words.count_words`, or `runs.count_runs` as MultiFiT did."""
 FEWEST_MERGED = 1024
 
 
@@ -23,13 +27,20 @@ class Selection:
     """How much is kept, and the shares of two of the splits.
 
     Documents are taken in the order of their hashes until there are `max_documents` of them or their words
-    (`words.count_words`) have reached `max_tokens`, which the last one may exceed; None: no such limit.
+    have reached `max_tokens`, which the last one may exceed; None: no such limit. Documents of less than
+    `min_words` are never taken; 0: all may be. `counted_in` says what counts as a word here.
     """
 
     max_documents: int | None = None
     valid_fraction: float = 0.01
     test_fraction: float = 0.01
     max_tokens: int | None = None
+    min_words: int = 0
+    counted_in: CountedIn = "words"
+
+    def count(self, text: str) -> int:
+        """Return the size of a text."""
+        return counter(self.counted_in)(text)
 
     @property
     def samples(self) -> bool:
@@ -53,6 +64,14 @@ class Selection:
             if sums[-1] >= self.max_tokens:
                 reached.append(int(np.searchsorted(sums, self.max_tokens)) + 1)
         return min(reached, default=None)
+
+
+def counter(counted_in: CountedIn) -> Callable[[str], int]:
+    """Return what counts the words of a text, or its runs."""
+    from ulmfit.corpus.runs import count_runs
+    from ulmfit.corpus.words import count_words
+
+    return count_runs if counted_in == "runs" else count_words
 
 
 def salted_hash(salt: str, key: str) -> int:
@@ -82,6 +101,9 @@ class SampleBound:
         """Take in the hashes (uint64) and numbers of words (uint32) of the next documents, in their order."""
         if not self._selection.samples:
             return
+        if self._selection.min_words:
+            long_enough = words >= self._selection.min_words
+            hashes, words = hashes[long_enough], words[long_enough]
         if self.threshold is not None:
             within = hashes <= self.threshold
             hashes, words = hashes[within], words[within]

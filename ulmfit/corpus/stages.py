@@ -32,8 +32,18 @@ class CorpusStage(Stage):
     max_tokens: int | None = Field(
         None,
         ge=1,
-        description="words (corpus/words.py) after which no more documents are kept, taken in the order that "
+        description="words (see counted_in) after which no more documents are kept, taken in the order that "
         "max_documents uses; the last one may go over it; None keeps all",
+    )
+    min_words: int = Field(
+        0,
+        ge=0,
+        description="words that a document needs to be kept (MultiFiT: 100, counted in runs); 0: none",
+    )
+    counted_in: Literal["words", "runs"] = Field(
+        "words",
+        description="what max_tokens and min_words count: words (corpus/words.py), which are characters in "
+        "Chinese or Japanese, or runs between spaces and punctuation (corpus/runs.py), as MultiFiT did",
     )
     valid_fraction: float = Field(
         0.01, gt=0, lt=1, description="share of the documents for validation, chosen by a salted hash"
@@ -52,7 +62,14 @@ class CorpusStage(Stage):
         """Return the sample and the splits that the fields ask for."""
         from ulmfit.corpus.sampling import Selection
 
-        return Selection(self.max_documents, self.valid_fraction, self.test_fraction, self.max_tokens)
+        return Selection(
+            self.max_documents,
+            self.valid_fraction,
+            self.test_fraction,
+            self.max_tokens,
+            self.min_words,
+            self.counted_in,
+        )
 
 
 class Wikipedia(DumpStage):

@@ -64,6 +64,9 @@ class _Run:
             "templates": self.extractor.templates,
             "max_documents": self.selection.max_documents,
             "max_tokens": self.selection.max_tokens,
+            # Not named where it is not set: work of earlier versions is gone on with.
+            **({"min_words": self.selection.min_words} if self.selection.min_words else {}),
+            **({"counted_in": "runs"} if self.selection.counted_in == "runs" else {}),
             "shard_bytes": self.shard_bytes,
         }
 
@@ -139,6 +142,8 @@ def _extract_with_wikiextractor(run: _Run, language: str | None, out: Path, scra
             identity,
             max_documents=run.selection.max_documents,
             max_tokens=run.selection.max_tokens,
+            min_words=run.selection.min_words,
+            counted_in=run.selection.counted_in,
             shard_bytes=run.shard_bytes,
             log=run.log,
             warn=run.warn,
@@ -155,9 +160,10 @@ def _extract_with_wikiextractor(run: _Run, language: str | None, out: Path, scra
     store.account.more = _described(run, language, store.site)
     account = store.account
     written = write_corpus(_documents(store, extraction), out, scratch, account, run.selection, run.log)
-    if store.threshold is not None and not run.selection.is_reached_by(written, account.more["words"]):
+    size = account.more[run.selection.counted_in]
+    if store.threshold is not None and not run.selection.is_reached_by(written, size):
         run.warn(
-            f"the sample has only {written} documents and {account.more['words']} words: "
+            f"the sample has only {written} documents and {size} {run.selection.counted_in}: "
             f"more articles than expected gave little or no text"
         )
     return written

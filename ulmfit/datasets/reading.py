@@ -61,7 +61,8 @@ def read_table(
     """Read a CSV, TSV (no quoting) or Parquet file.
 
     `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
-    those in `lists` may hold lists of strings in Parquet. Raises InputError naming the file and the place.
+    those in `lists` may hold lists of strings in Parquet. Of several columns of a kind each has a number
+    behind its name (text 1, text 2). Raises InputError naming the file and the place.
     """
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path} is of no known kind: expected a name that ends in {', '.join(SUFFIXES)}")
@@ -74,7 +75,8 @@ def read_table(
         if name not in found and name not in optional:
             listed = ", ".join(map(str, table.columns))
             raise InputError(
-                f"{path} has no column {column!r}, only {listed}: name the right one in {name}_column"
+                f"{path} has no column {column!r}, only {listed}: "
+                f"name the right one in {name.split()[0]}_column"
             )
     return pd.DataFrame({name: table[column] for name, column in found.items()})
 

@@ -148,6 +148,16 @@ def _joined(values) -> str:
     return "; ".join(dict.fromkeys(value for value in values if value))
 
 
+TEXT_COLUMN = Field(
+    "text", description="column of the texts, or several, such as title and body: a text is all of them"
+)
+FIELD_MARKS = Field(
+    False,
+    description="begin each column of a text with xxfld and its number, as fastai's mark_fields does; off: a "
+    "space is between them",
+)
+
+
 class LabelledFiles(DatasetStage):
     """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header.
 
@@ -161,23 +171,28 @@ class LabelledFiles(DatasetStage):
     valid: File | None = Field(None, description="labelled texts for validation; None: made from train")
     test: File = Field(description="labelled texts for testing")
     unlabelled: File | None = Field(None, description="texts for the language model alone; None: none")
-    text_column: str = Field("text", description="column of the texts")
+    text_column: str | tuple[str, ...] = TEXT_COLUMN
+    field_marks: bool = FIELD_MARKS
     label_column: str = Field("label", description="column of the labels")
     id_column: str = Field("id", description="column of the ids; they are made where a file has none")
 
     def build(self, work: Work) -> None:
         """Read the files and write the tables; InputError names what is wrong in which file."""
+        from ulmfit.datasets.fields import with_text
         from ulmfit.datasets.reading import read_table
 
+        text_columns = (self.text_column,) if isinstance(self.text_column, str) else self.text_column
+        texts = {f"text {number}": column for number, column in enumerate(text_columns, 1)}
         files = {"train": self.train, "valid": self.valid, "test": self.test, "unlabelled": self.unlabelled}
         splits = {}
         for split, file in files.items():
             if file is not None:
-                columns = {"text": self.text_column, "label": self.label_column, "id": self.id_column}
+                columns = {**texts, "label": self.label_column, "id": self.id_column}
                 if split == "unlabelled":
                     del columns["label"]
                 lists = ("label",) if self.task == "multi_label" else ()
-                splits[split] = read_table(work.file(file), columns, optional=("id",), lists=lists)
+                table = read_table(work.file(file), columns, optional=("id",), lists=lists)
+                splits[split] = with_text(table, tuple(texts), self.field_marks, split)
         write_dataset(work, self, splits)
 
 
@@ -185,7 +200,8 @@ class DataScript(DatasetStage):
     """A published data set, read by a data script.
 
     The script is a Python file with `convert(files: Mapping[str, Path], **options: str)`, which returns a
-    table (id optional, text, label) for each of train, test, and where published valid and unlabelled.
+    table (id optional, text, label) for each of train, test, and where published valid and unlabelled. The
+    text may stand in several columns, which `text_column` names.
     """
 
     stage_name: ClassVar[str] = "data-script"
@@ -193,11 +209,19 @@ class DataScript(DatasetStage):
     script: File = Field(description="the Python file")
     files: dict[str, File] = Field(description="the published files, under the names that the script uses")
     options: dict[str, str] = Field({}, description="options of the script's `convert`")
+    text_column: str | tuple[str, ...] = TEXT_COLUMN
+    field_marks: bool = FIELD_MARKS
 
     def build(self, work: Work) -> None:
         """Run the script and write the tables."""
+        from ulmfit.datasets.fields import with_text
         from ulmfit.datasets.script import load_convert, run_convert
 
         path = work.file(self.script)
         files = {name: work.file(file) for name, file in self.files.items()}
-        write_dataset(work, self, run_convert(load_convert(path), path.name, files, self.options))
+        tables = run_convert(load_convert(path), path.name, files, self.options)
+        splits = {
+            split: with_text(table, self.text_column, self.field_marks, split)
+            for split, table in tables.items()
+        }
+        write_dataset(work, self, splits)

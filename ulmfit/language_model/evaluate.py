@@ -19,9 +19,10 @@ from ulmfit.files import read_json
 from ulmfit.language_model.linear_cross_entropy import token_losses
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray
-from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
 
 CHUNK = 70
 """Positions that are computed at once, whatever a document's length."""
@@ -35,6 +36,7 @@ def evaluate_splits(
     settings: LanguageModelSettings,
     backward: bool,
     work: Work,
+    order: BackwardOrder = "bos-first",
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of `perplexities` for validation and test, where these have documents.
 
@@ -51,7 +53,12 @@ def evaluate_splits(
         count = counts[split]
         progress = work.progress(len(array.tokens), "tokens evaluated")
         losses = document_losses(
-            model, array, settings.evaluation_batch, backward=backward, advance=progress.advance
+            model,
+            array,
+            settings.evaluation_batch,
+            backward=backward,
+            order=order,
+            advance=progress.advance,
         )
         progress.close()
         figures[split] = perplexities(
@@ -91,12 +98,15 @@ def document_losses(
     batch_size: int,
     *,
     backward: bool = False,
+    order: BackwardOrder = "bos-first",
     with_end: bool = False,
     advance: Callable[[int], None] = lambda tokens: None,
 ) -> numpy.ndarray:
     """Return the summed loss of each document (D,), nats in float64, over its tokens after the first (xxbos).
 
-    `array` holds documents in the order of their texts; a `backward` model is given them in its own.
+    `array` holds documents in the order of their texts; a `backward` model is given them in its own, behind
+    what stands before a text in its training: xxeos (`order` eos-first), else xxbos, with bos-last as the end
+    of the text before.
     `with_end` scores the end of each document too: as the xxbos of another, which follows it in training.
 
     The result does not depend on `batch_size`, which limits memory: so many documents of CHUNK tokens or
@@ -105,15 +115,15 @@ def document_losses(
     """
     lengths = numpy.diff(array.offsets)
     scored = lengths - 1 + int(with_end)
-    order = numpy.argsort(-scored, kind="stable")
-    order = order[scored[order] > 0]
+    ranked = numpy.argsort(-scored, kind="stable")
+    ranked = ranked[scored[ranked] > 0]
     losses = numpy.zeros(len(array))
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for batch in _batches(scored[order], batch_size):
-            documents = order[batch]
-            total = _batch_losses(model, array, documents, scored[documents], backward, advance)
+        for batch in _batches(scored[ranked], batch_size):
+            documents = ranked[batch]
+            total = _batch_losses(model, array, documents, scored[documents], backward, order, advance)
             losses[documents] = total.cpu().numpy()
     model.train(was_training)
     return losses
@@ -134,6 +144,7 @@ def _batch_losses(
     documents: numpy.ndarray,
     scored: numpy.ndarray,
     backward: bool,
+    order: BackwardOrder,
     advance: Callable[[int], None],
 ) -> Tensor:
     """Return the summed losses (B,) of `documents` (B,), of which `scored` (B,) tokens count, most first."""
@@ -145,7 +156,10 @@ def _batch_losses(
         active = int(numpy.count_nonzero(scored > start))
         end = min(start + CHUNK, int(scored[0]))
         positions = numpy.arange(start, end + 1)
-        ids = torch.from_numpy(_tokens_at(array, documents[:active], positions, backward)).to(device)
+        tokens = _tokens_at(array, documents[:active], positions, backward)
+        if backward and order == "eos-first" and start == 0:
+            tokens[:, 0] = EOS_ID
+        ids = torch.from_numpy(tokens).to(device)
         counts = torch.from_numpy(positions[:-1] < scored[:active, None]).to(device)
         state = [tuple(tensor[:, :active] for tensor in layer) for layer in state]
         outputs, state = model.encoder(ids[:, :-1], state)

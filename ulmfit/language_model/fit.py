@@ -78,7 +78,8 @@ def _fit(
     folder = work.input(stage.tokens)
     plain = TokenArray.open(folder, "train")
     array, valid_array = (
-        as_read(one, tokenizer.bos_id, backward=backward) for one in (plain, TokenArray.open(folder, "valid"))
+        as_read(one, tokenizer.bos_id, backward=backward, order=stage.backward_order)
+        for one in (plain, TokenArray.open(folder, "valid"))
     )
     new_loader = partial(
         StreamLoader,
@@ -97,7 +98,15 @@ def _fit(
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"
         resampled = SampledStreams(
-            documents, plain, tokenizer, settings, seed, backward, work, distribution
+            documents,
+            plain,
+            tokenizer,
+            settings,
+            seed,
+            backward,
+            work,
+            distribution,
+            stage.backward_order,
         ).epoch
     loss = LanguageModelLoss(settings.label_smoothing)
     sampler = class_sampler(settings, array.tokens, tokenizer.size)
@@ -132,5 +141,5 @@ def _fit(
     }
     if match is not None:
         metrics["vocabulary"] = match.summary()
-    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work)
+    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
     write_json(work.folder / METRICS, metrics)

@@ -9,9 +9,10 @@ import numpy as np
 
 from ulmfit.errors import InputError
 from ulmfit.files import read_json
+from ulmfit.language_model.foreign_reading import never_written
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
+from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.language_model.vocabulary import Vocabulary, VocabularyMatch, adapt_vocabulary
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray, id_counts
@@ -21,14 +22,25 @@ from ulmfit.training.weights import load_weights, read_weights
 WEIGHTS, MODEL, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"
 
 
-def describe_model(architecture: Architecture, vocabulary_size: int, direction: Direction) -> dict[str, Any]:
-    """Return the content of `model.json`."""
+def describe_model(
+    architecture: Architecture,
+    vocabulary_size: int,
+    direction: Direction,
+    backward_order: BackwardOrder = "bos-first",
+) -> dict[str, Any]:
+    """Return the content of `model.json`; the order of backward texts is named where it is not our own."""
     return {
         "kind": f"awd_{architecture.kind}",
         "vocabulary_size": vocabulary_size,
         "architecture": architecture.model_dump(),
         "direction": direction,
+        **described_order(backward_order),
     }
+
+
+def described_order(backward_order: BackwardOrder) -> dict[str, Any]:
+    """Return what a description says of the order of backward texts."""
+    return {} if backward_order == "bos-first" else {"backward_order": backward_order}
 
 
 def check_architecture(found: Architecture, expected: Architecture, source: str) -> None:
@@ -95,9 +107,13 @@ def load_for_tokenizer(
     """
     folder = work.input(stage)
     model = load_language_model(folder, dropouts, stage.direction, expected)
-    match = adapt_vocabulary(model, _vocabulary(stage, folder, work), Vocabulary.of(tokenizer), counts)
+    old, new = _vocabulary(stage, folder, work), Vocabulary.of(tokenizer)
+    match = adapt_vocabulary(model, old, new, counts)
     if match is not None:
         work.log(str(match))
+    if counts is not None and isinstance(stage, ImportedModel):
+        for warning in never_written(old, new, counts):
+            work.warn(warning)
     return model, match
 
 

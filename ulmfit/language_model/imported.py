@@ -6,13 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import numpy as np
+
+from ulmfit.datasets.reading import read_lines
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_folder, read_json, write_json
 from ulmfit.language_model.folder import MODEL, VOCABULARY, WEIGHTS, check_architecture, describe_model
 from ulmfit.language_model.foreign import foreign_language_model, read_foreign_weights
+from ulmfit.language_model.foreign_reading import describe_reading, never_written
 from ulmfit.language_model.foreign_vocabulary import read_vocabulary
 from ulmfit.language_model.settings import Architecture
-from ulmfit.language_model.stages import Direction
+from ulmfit.language_model.stages import BackwardOrder, Direction
+from ulmfit.language_model.vocabulary import Vocabulary
+from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.weights import save_weights
 
 DIRECTION_WORDS = {"forward": "forward", "fwd": "forward", "backward": "backward", "bwd": "backward"}
@@ -25,11 +31,13 @@ def import_model(
     direction: Direction,
     *,
     description: Path | None = None,
+    backward_order: BackwardOrder = "bos-first",
     architecture: Architecture | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write `model.safetensors`, `model.json` and `vocabulary.json` into an existing folder.
 
+    `log` is told, too, how texts have to be read for the vocabulary. `model.json` names the `backward_order`.
     `description` is the model.json that came with the weights: what it says of direction, size and vocabulary
     has to be true. So has `architecture`, the expected size. Raises InputError with the numbers where not.
     """
@@ -44,12 +52,13 @@ def import_model(
     if architecture is not None:
         check_architecture(found, architecture, f"weights {weights}")
     if description is not None:
-        _check_description(description, direction, rows)
+        _check_description(description, direction, backward_order, rows)
     save_weights(model, folder / WEIGHTS)
-    write_json(folder / MODEL, describe_model(found, rows, direction))
+    write_json(folder / MODEL, describe_model(found, rows, direction, backward_order))
     write_json(folder / VOCABULARY, pieces)
     size = f"{found.layers} layers of {found.hidden_size} units, embedding of {found.embedding_size}"
     log(f"imported a {found.kind} of {size}, {rows:,} pieces, {direction}")
+    log(describe_reading(pieces))
 
 
 def import_into_new_folder(
@@ -59,10 +68,26 @@ def import_into_new_folder(
     direction: str,
     description: Path | None,
     log: Callable[[str], None],
+    backward_order: str = "bos-first",
+    tokenizer: Path | None = None,
+    text: Path | None = None,
 ) -> None:
-    """Import a model into `out`, which appears whole or not at all; InputError where something is there."""
+    """Import a model into `out`, which appears whole or not at all; InputError where something is there.
+
+    With a `tokenizer` folder and a `text` file, `log` is told which frequent pieces that tokenizer never
+    writes there.
+    """
+    if (tokenizer is None) != (text is None):
+        raise InputError("--tokenizer and --text belong together: give both, or none")
     if direction not in get_args(Direction):
         raise InputError(f"--direction {direction}: expected {' or '.join(get_args(Direction))}")
+    if backward_order not in get_args(BackwardOrder) or (
+        direction == "forward" and backward_order != "bos-first"
+    ):
+        raise InputError(
+            f"--backward-order {backward_order}: expected {', '.join(get_args(BackwardOrder))}, "
+            f"and bos-first for a model that reads forward"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is no empty folder: name a new one, or remove it")
     try:
@@ -71,11 +96,29 @@ def import_into_new_folder(
         raise InputError(f"{out} cannot be made: {error.strerror}") from error
     with atomic_folder(out) as folder:
         import_model(
-            weights, vocabulary, folder, cast(Direction, direction), description=description, log=log
+            weights,
+            vocabulary,
+            folder,
+            cast(Direction, direction),
+            description=description,
+            backward_order=cast(BackwardOrder, backward_order),
+            log=log,
         )
+        if tokenizer is not None and text is not None:
+            for warning in _pieces_never_written(folder, load_tokenizer(tokenizer), text):
+                log(f"warning: {warning}")
 
 
-def _check_description(path: Path, direction: Direction, rows: int) -> None:
+def _pieces_never_written(folder: Path, tokenizer: Tokenizer, text: Path) -> list[str]:
+    """Compare the vocabulary in `folder` with what a tokenizer makes of the lines of a file."""
+    counts = np.zeros(tokenizer.size, np.int64)
+    for ids in tokenizer.encode(read_lines(text)):
+        counts += np.bincount(ids, minlength=tokenizer.size)
+    pieces = read_json(folder / VOCABULARY)
+    return never_written(Vocabulary.of_foreign(pieces), Vocabulary.of(tokenizer), counts)
+
+
+def _check_description(path: Path, direction: Direction, backward_order: BackwardOrder, rows: int) -> None:
     """Compare what a model.json says; that of other programs may say nothing of it."""
     try:
         content: Any = read_json(path)
@@ -88,6 +131,11 @@ def _check_description(path: Path, direction: Direction, rows: int) -> None:
         said = "backward" if content["backwards"] else "forward"
     if said is not None and DIRECTION_WORDS.get(str(said)) != direction:
         raise InputError(f"direction {direction} was given, but {path} says {said}: they have to agree")
+    order = content.get("backward_order", backward_order)
+    if order != backward_order:
+        raise InputError(
+            f"backward_order {backward_order} was given, but {path} says {order}: they have to agree"
+        )
     size = content.get("vocabulary_size", rows)
     if size != rows:
         raise InputError(f"{path} says vocabulary_size {size}, the embedding has {rows:,} rows")

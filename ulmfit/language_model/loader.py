@@ -19,7 +19,9 @@ from torch import Tensor
 from ulmfit.errors import InputError
 from ulmfit.language_model.jitter import chunk_lengths
 from ulmfit.language_model.shuffled import ShuffledDocuments
+from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.tokenizer import EOS_ID
 
 Ids = numpy.ndarray | Tensor
 Columns = Callable[[int, int], Any]
@@ -41,24 +43,37 @@ UPLOAD_TOKENS = 1 << 24
 """Tokens copied to the device at once: what an upload takes of the host's memory."""
 
 
-def reading_order(tokens: numpy.ndarray, bos_id: int, *, backward: bool) -> numpy.ndarray:
+def reading_order(
+    tokens: numpy.ndarray, bos_id: int, *, backward: bool, order: BackwardOrder = "bos-first"
+) -> numpy.ndarray:
     """Return the array as a model of this direction reads it.
 
     `tokens` is [bos a b c bos d e]; backward it becomes [bos e d bos c b a], in memory of its own: 2 bytes a
-    token, against which copying single batches out of a reversed file would save nothing.
+    token, against which copying single batches out of a reversed file would save nothing. With another
+    `order` it becomes [e d bos c b a bos] (bos-last) or [eos e d bos eos c b a bos] (eos-first).
     """
     if not backward or len(tokens) == 0:
         return tokens
-    order = numpy.empty_like(tokens)
-    order[0] = bos_id
-    order[1:] = tokens[:0:-1]
-    return order
+    read = tokens[::-1].copy()
+    if order == "bos-first":
+        read[1:], read[0] = read[:-1].copy(), bos_id
+    elif order == "eos-first":
+        begins = numpy.append(0, numpy.flatnonzero(read[:-1] == bos_id) + 1)
+        read = numpy.insert(read, begins, EOS_ID)
+    return read
 
 
-def as_read(array: TokenArray, bos_id: int, *, backward: bool) -> TokenArray:
+def as_read(
+    array: TokenArray, bos_id: int, *, backward: bool, order: BackwardOrder = "bos-first"
+) -> TokenArray:
     """Return the array as a model of this direction reads it, with the offsets of its documents there."""
-    tokens = reading_order(array.tokens, bos_id, backward=backward)
-    return TokenArray(tokens, len(tokens) - array.offsets[::-1] if backward else array.offsets)
+    tokens = reading_order(array.tokens, bos_id, backward=backward, order=order)
+    if not backward:
+        return TokenArray(tokens, array.offsets)
+    # Each document that begins with eos is one token longer than it was.
+    added = (len(tokens) - len(array.tokens)) // max(len(array.offsets) - 1, 1)
+    offsets = len(array.tokens) - array.offsets[::-1] + added * numpy.arange(len(array.offsets))
+    return TokenArray(tokens, offsets)
 
 
 class StreamLoader:

@@ -80,6 +80,7 @@ class PolEvalPerplexity(Stage):
             array,
             stage.settings.evaluation_batch,
             backward=stage.direction == "backward",
+            order=stage.backward_order,
             with_end=True,
             advance=progress.advance,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.settings import LanguageModelSettings
+from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.documents import batches
@@ -40,6 +41,7 @@ class SampledStreams:
     backward: bool
     work: Work
     distribution: Distribution = SINGLE
+    order: BackwardOrder = "bos-first"
 
     @contextmanager
     def epoch(self, number: int) -> Iterator[StreamLoader]:
@@ -55,7 +57,8 @@ class SampledStreams:
         tokens = len(array.tokens)
         ratio = tokens / len(self.plain.tokens)
         self.work.log(f"epoch {number + 1} of all: {tokens:,} tokens, {ratio:.2f} times the plain ones")
-        loader = self._loader(as_read(array, self.tokenizer.bos_id, backward=self.backward))
+        read = as_read(array, self.tokenizer.bos_id, backward=self.backward, order=self.order)
+        loader = self._loader(read)
         yield loader.in_epoch(number)
         self.distribution.barrier()
         if self.distribution.is_main:

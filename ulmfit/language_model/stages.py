@@ -12,6 +12,9 @@ from ulmfit.stage import Stage, Work
 from ulmfit.tokens.stages import EncodeTokens
 
 Direction = Literal["forward", "backward"]
+BackwardOrder = Literal["bos-first", "bos-last", "eos-first"]
+"""How a text a b c is read backward: [bos c b a], which is ours; [c b a bos], which is fastai v1's, the whole
+array reversed; [eos c b a bos], which is n-waves'."""
 
 
 class LanguageModelStage(Stage):
@@ -41,6 +44,11 @@ class Pretrain(LanguageModelStage):
     def details(self) -> tuple[str, ...]:
         """What tells it from others of its kind."""
         return (self.direction, *self.reading)
+
+    @property
+    def backward_order(self) -> BackwardOrder:
+        """How backward texts are read."""
+        return "bos-first"
 
     @model_validator(mode="after")
     def _tokenizer_can_sample(self) -> Self:
@@ -74,12 +82,23 @@ class ImportedModel(Stage):
     weights: File = Field(description=".pth file from torch.save or fastai, or .safetensors")
     vocabulary: File = Field(description="itos.pkl, .json list, SentencePiece .model or .vocab; one a row")
     direction: Direction = Field(description="the way the model reads; weights do not tell")
+    backward_order: BackwardOrder = Field(
+        "bos-first",
+        description="how it read a text a b c backward; bos-first: [bos c b a]; bos-last: [c b a bos], as "
+        "fastai v1; eos-first: [eos c b a bos], as n-waves; forward models have bos-first",
+    )
     description: File | None = Field(
         None, description="the model.json that came with the weights, which has to agree; None: there is none"
     )
     architecture: Architecture | None = Field(
         None, description="size that the weights have to have; None: whatever they have"
     )
+
+    @model_validator(mode="after")
+    def _order_is_for_backward_texts(self) -> Self:
+        if self.direction == "forward" and self.backward_order != "bos-first":
+            raise ValueError("backward_order is for models that read backward: leave it out")
+        return self
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -96,6 +115,7 @@ class ImportedModel(Stage):
             work.folder,
             self.direction,
             description=None if self.description is None else work.file(self.description),
+            backward_order=self.backward_order,
             architecture=self.architecture,
             log=work.log,
         )
@@ -128,6 +148,11 @@ class FineTune(LanguageModelStage):
     def direction(self) -> Direction:
         """The pretrained model's direction."""
         return self.pretrained.direction
+
+    @property
+    def backward_order(self) -> BackwardOrder:
+        """How the pretrained model reads backward texts."""
+        return self.pretrained.backward_order
 
     @property
     def details(self) -> tuple[str, ...]:

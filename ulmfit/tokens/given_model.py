@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ulmfit.datasets.fields import FIELD_MARK
 from ulmfit.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.sentencepiece_model import SCORE_UNIT, fields
@@ -29,7 +30,7 @@ LOWEST_SCORE = -1_000_000
 # Numbers of fields and values in sentencepiece_model.proto.
 PIECES, TRAINER, NORMALIZER = 1, 2, 3
 TEXT, SCORE, TYPE = 1, 2, 3
-NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 MODEL_TYPE, UNIGRAM, BPE = 3, 1, 2
 BYTE_FALLBACK = 35
 SPECIAL_IDS, SPECIAL_PIECES = 40, 45
@@ -37,6 +38,9 @@ SPECIAL_IDS, SPECIAL_PIECES = 40, 45
 SPECIALS_IN_ORDER = ("xxunk", "xxbos", "xxeos", "xxpad")
 NAME, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES, ESCAPE_WHITESPACES = 1, 3, 4, 5
 VARINT, DELIMITED, FOUR_BYTES = 0, 2, 5
+
+
+FIELD_PIECE = f"{WORD_BOUNDARY}{FIELD_MARK}"
 
 
 class Piece(NamedTuple):
@@ -80,13 +84,20 @@ def _ours(pieces: Iterable[Piece], rules: Rules) -> list[Piece]:
     marks = [Piece(mark, 0.0, NORMAL) for mark in rules.mark_names()]
     taken = {piece.text for piece in (*specials, *marks)}
     kept = [
-        Piece(piece.text, round(piece.score / SCORE_UNIT) * SCORE_UNIT, piece.kind)
+        Piece(
+            piece.text, round(piece.score / SCORE_UNIT) * SCORE_UNIT, BYTE if piece.kind == BYTE else NORMAL
+        )
         for piece in pieces
-        if piece.kind in (NORMAL, BYTE) and piece.text not in taken
+        if (piece.kind in (NORMAL, BYTE) and piece.text not in taken) or _marks_fields(piece)
     ]
     if not any(piece.text == WORD_BOUNDARY for piece in kept):
         kept.append(Piece(WORD_BOUNDARY, min((piece.score for piece in kept), default=0.0), NORMAL))
     return [*specials, *marks, *kept]
+
+
+def _marks_fields(piece: Piece) -> bool:
+    """Whether it is fastai's xxfld, a word of a text: its score of 0 makes it win over any other pieces."""
+    return piece.kind == USER_DEFINED and piece.text == FIELD_PIECE
 
 
 def _pieces(model: bytes) -> Iterator[Piece]:

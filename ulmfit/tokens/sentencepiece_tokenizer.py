@@ -31,7 +31,7 @@ WORDS_PER_LINE = 128
 class SentencePieceTokenizer(Tokenizer):
     """A tokenizer whose words are cut into pieces by SentencePiece.
 
-    `decode(encode([x])[0]) == normalize(x)` for every text whose characters the vocabulary covers, and with
+    `decode(encode([x])[0]) == form.normal(x)` for every text whose characters the vocabulary covers, and with
     byte fallback for every text.
     """
 
@@ -84,7 +84,7 @@ class SentencePieceTokenizer(Tokenizer):
         return self._sampler.sample(texts, alpha, seed)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the normalised text of `ids`; xxunk becomes U+FFFD, the other special tokens nothing.
+        """Return the text of `ids` in normal form; xxunk becomes U+FFFD, the other special tokens nothing.
 
         So do bytes that are no UTF-8, which no text is encoded as.
         """
@@ -125,7 +125,7 @@ class SentencePieceTokenizer(Tokenizer):
         return {
             "version": FORMAT_VERSION,
             "kind": self.kind,
-            **self.rules.model_dump(),
+            **self.rules.description(),
             "size": self.size,
             "byte_fallback": self.byte_fallback,
             "specials": SPECIALS,

@@ -52,9 +52,12 @@ class TrainingLines:
     def __iter__(self) -> Iterator[str]:
         for text in self._texts:
             self.texts += 1
-            self.reserved += text.count(RESERVED_IN_TRAINING)
-            for paragraph in text.replace(RESERVED_IN_TRAINING, " ").splitlines():
-                if normal := normalize(paragraph):
+            for paragraph in text.splitlines():
+                normal = self._form.normal(paragraph)
+                if RESERVED_IN_TRAINING in normal:
+                    self.reserved += normal.count(RESERVED_IN_TRAINING)
+                    normal = normalize(normal.replace(RESERVED_IN_TRAINING, " "))
+                if normal:
                     yield from self._counted(normal)
 
     def report(self, tokenizer: SentencePieceTokenizer) -> str:
@@ -83,7 +86,7 @@ class TrainingLines:
         if not text:
             return
         if len(text) < TRAINING_LINE_BYTES:
-            line = self._form.write(text)
+            line = self._form.write_normal(text)
             if len(line.encode()) <= TRAINING_LINE_BYTES:
                 yield line
                 return

@@ -14,6 +14,7 @@ from ulmfit.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.tokens.documents import TrainingSample
+    from ulmfit.tokens.text_form import Rules
     from ulmfit.tokens.tokenizer import Tokenizer
 
 
@@ -27,6 +28,24 @@ class TokenizerStage(Stage):
         description="write a character four times or more, and a word three times or more, as a mark and a "
         "number; off: keep them",
     )
+    moses: bool = Field(
+        False,
+        description="tokenise and escape each line with Moses before everything else, as MultiFiT did; off: "
+        "words are what stands between spaces",
+    )
+    html: bool = Field(
+        False,
+        description="mend HTML's entities as fastai v1's fix_html did, after Moses; off: keep them",
+    )
+    nfkc: bool = Field(
+        False, description="compatible characters as their plain forms (NFKC); off: composed ones (NFC)"
+    )
+
+    def rules(self) -> Rules:
+        """Return what the fields say of texts."""
+        from ulmfit.tokens.text_form import Rules
+
+        return Rules(**{name: getattr(self, name) for name in Rules.model_fields})
 
     @property
     def label(self) -> str:
@@ -54,6 +73,7 @@ class GivenTokenizer(TokenizerStage):
     """
 
     stage_name: ClassVar[str] = "given-tokenizer"
+    stage_version: ClassVar[int] = 2
     model: File = Field(
         description="a SentencePiece model, such as the spm.model of a released language model"
     )
@@ -66,10 +86,8 @@ class GivenTokenizer(TokenizerStage):
     def build(self, work: Work) -> None:
         """Write `tokenizer.json` and `spm.model`."""
         from ulmfit.tokens.given_model import read_given_model
-        from ulmfit.tokens.text_form import Rules
 
-        rules = Rules(language=self.language, marks=self.marks, repeats=self.repeats)
-        tokenizer = read_given_model(work.file(self.model), rules)
+        tokenizer = read_given_model(work.file(self.model), self.rules())
         work.log(f"{tokenizer.size:,} pieces, special tokens and marks included")
         tokenizer.save(work.folder)
 
@@ -154,10 +172,9 @@ class TrainTokenizer(TokenizerStage):
     def _trained(self, sample: TrainingSample, work: Work) -> Tokenizer:
         from ulmfit.tokens.scripts import character_coverage
         from ulmfit.tokens.sentencepiece_training import train_tokenizer
-        from ulmfit.tokens.text_form import Rules
         from ulmfit.tokens.words_training import train_words_tokenizer
 
-        rules = Rules(language=self.language, marks=self.marks, repeats=self.repeats)
+        rules = self.rules()
         if self.model_type == "words":
             words, known = train_words_tokenizer(
                 sample.texts(), rules, vocab_size=self.vocab_size, min_count=self.min_count

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ulmfit.tokens.marks import WORD_BOUNDARY, normalize
+from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 from ulmfit.tokens.subword_pieces import Pieces, WordSampler
 from ulmfit.tokens.text_form import TextForm
@@ -36,7 +36,7 @@ class TextSampler:
         text_ends: list[int] = []
         repetitions: list[int] = []
         for text in texts:
-            words: Sequence[str] = normalize(text).split()
+            words: Sequence[str] = self._form.normal(text).split()
             if self._repetition_id is not None:
                 words, counts = collapse_words(words)
                 repetitions += [len(chosen) + place for place in counts]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ulmfit.errors import InputError
 from ulmfit.files import read_json
+from ulmfit.tokens.text_form import TextForm
 from ulmfit.tokens.word_encoding import WordEncoder
 
 RULES_FILE = "tokenizer.json"
@@ -33,6 +34,8 @@ class Tokenizer(ABC):
 
     language: str
     """Language code, such as `de`."""
+    form: TextForm
+    """How it writes texts; `form.normal(text)` is what decoding gives back of a text."""
     size: int
     """Number of ids."""
     repetition_id: int | None = None
@@ -44,19 +47,25 @@ class Tokenizer(ABC):
         """The pieces in the order of their ids."""
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of the pieces in their order: models that share it know the same ids."""
-        return hashlib.sha256(json.dumps(self.vocabulary).encode()).hexdigest()
+        """Return a SHA-256 of the pieces in their order, and of the steps before the normal form.
+
+        Models that share it know the same ids, and are given the same ones for a text.
+        """
+        known: list[Any] = self.vocabulary
+        if reading := self.form.rules.reading():
+            known = [known, self.language, reading]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
     @abstractmethod
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of normalised words, one after another (int32), and how many each word has.
 
-        A word is what `normalize` leaves between two spaces; it has one id or more. Its ids depend on the
-        word alone.
+        A word is what stands between two spaces of the normal form; it has one id or more. Its ids depend on
+        the word alone.
         """
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return one int32 array of ids a text: xxbos, then the ids of each word of the normalised text.
+        """Return one int32 array of ids a text: xxbos, then the ids of each word of its normal form.
 
         This is the encoding in training and at prediction: a text's ids depend on the text alone.
         """
@@ -71,7 +80,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the normalised text of `ids`; xxunk becomes U+FFFD, the other special tokens nothing."""
+        """Return the text of `ids` in normal form; xxunk becomes U+FFFD, the other special tokens nothing."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

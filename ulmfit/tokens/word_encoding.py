@@ -108,6 +108,16 @@ class WordEncoder:
 
     def encode(self, texts: pa.StringArray) -> EncodedTexts:
         """Return the ids of a batch of texts."""
+        form = self._tokenizer.form
+        if not form.rules.reading():
+            return self._encode_plain(texts)
+        # Where words end depends on their neighbours, so these steps are taken before texts are cut.
+        raw = texts.to_pylist()
+        encoded = self._encode_plain(arrow_strings([form.normal(text) for text in raw]))
+        return replace(encoded, words=np.array([len(text.split()) for text in raw], np.int64))
+
+    def _encode_plain(self, texts: pa.StringArray) -> EncodedTexts:
+        """Return the ids of texts that have no steps before `normalize`."""
         encoded, table, codes, ends = self._encode(texts)
         mark = self._tokenizer.repetition_id
         if mark is None:

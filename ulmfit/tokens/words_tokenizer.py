@@ -40,7 +40,7 @@ WORDS_PER_LINE = 128
 class WordsTokenizer(Tokenizer):
     """A tokenizer whose pieces are whole words, each with the space before it if there is one.
 
-    `decode(encode([x])[0]) == normalize(x)` for every text whose words all are in the vocabulary.
+    `decode(encode([x])[0]) == form.normal(x)` for every text whose words all are in the vocabulary.
     """
 
     kind = "words"
@@ -86,7 +86,7 @@ class WordsTokenizer(Tokenizer):
         )
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the normalised text of `ids`; xxunk becomes a word U+FFFD, other special tokens nothing."""
+        """Return the text of `ids` in normal form; xxunk is a word U+FFFD, other special tokens nothing."""
         return self.form.read("".join(map(self._contents.__getitem__, ids)))
 
     def save(self, folder: Path) -> None:
@@ -125,7 +125,7 @@ class WordsTokenizer(Tokenizer):
         return {
             "version": FORMAT_VERSION,
             "kind": self.kind,
-            **self.rules.model_dump(),
+            **self.rules.description(),
             "size": self.size,
             "specials": SPECIALS,
             "mark_characters": {name: f"U+{ord(mark):04X}" for mark, name in self.rules.mark_names().items()},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ulmfit.errors import InputError
-from ulmfit.tokens.marks import WORD_BOUNDARY, normalize
+from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 from ulmfit.tokens.text_form import Rules, TextForm
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, cut_words, reserved_pieces
@@ -72,7 +72,7 @@ def count_words(texts: Iterable[str], rules: Rules) -> Counter[str]:
     counts: Counter[str] = Counter()
     words: Counter[str] = Counter()
     for text in texts:
-        found = normalize(text).split()
+        found = form.normal(text).split()
         words.update(collapse_words(found)[0] if rules.repeats else found)
         if len(words) > COUNTED_TOGETHER:
             _add_pieces(words, form, counts)

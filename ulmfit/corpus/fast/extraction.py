@@ -111,6 +111,7 @@ class FastExtraction:
                         namespaces=reader.site.namespaces,
                         headings=self._headings,
                         threshold=self._bound.threshold,
+                        counted_in=self._selection.counted_in,
                     )
                     future = self._pool.submit(job, f"{dump.name} at byte {chunk.start}")
                 yield path, future, (done + reader.position) / max(1, total)

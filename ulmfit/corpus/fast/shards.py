@@ -13,8 +13,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit.corpus.sampling import SAMPLE_SALT, SPLIT_SALT, salted_hash
-from ulmfit.corpus.words import count_words
+from ulmfit.corpus.sampling import SAMPLE_SALT, SPLIT_SALT, CountedIn, counter, salted_hash
 from ulmfit.files import atomic_path
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ STRINGS = ("id", "title", "text", "left_out")
 class ShardWriter:
     """Collects the rows of one shard: documents and pages that were left out, in the order of the dump."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted_in: CountedIn = "words") -> None:
+        self._count = counter(counted_in)
         self._numbers = [array("Q") for _ in NUMBERS]
         self._strings = [bytearray() for _ in STRINGS]
         self._ends = [array("i", [0]) for _ in STRINGS]
@@ -39,7 +39,7 @@ class ShardWriter:
         strings = [identifier.encode(), title.encode(), text.encode(), b""]
         title_hash = salted_hash(SAMPLE_SALT, title or text)
         split_hash = salted_hash(SPLIT_SALT, identifier)
-        self._add((sample_hash, title_hash, split_hash, count_words(text)), strings)
+        self._add((sample_hash, title_hash, split_hash, self._count(text)), strings)
 
     def leave_out(self, identifier: str, reason: str, sample_hash: int = 0) -> None:
         """Add a page that is no document; `sample_hash` is given for whatever a sample could choose."""

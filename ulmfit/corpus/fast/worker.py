@@ -38,7 +38,7 @@ from ulmfit.corpus.dumps.reader import (
 )
 from ulmfit.corpus.fast.shards import DAMAGED_PAGE, EMPTY_AFTER, EXTRACTION_FAILED, ShardWriter
 from ulmfit.corpus.fast.text import LinkNames, article_text
-from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
+from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, CountedIn, salted_hash
 
 PR_SET_PDEATHSIG = 1
 TIMER = signal.ITIMER_PROF
@@ -50,7 +50,8 @@ class Job:
     """What is to be done: read the file `chunk`, write the file `shard`.
 
     `dbname`, `base` and `namespaces` are those of the dump's `Site`; without `headings` these are dropped.
-    Articles whose sampling hash is above `threshold` are left out unread. `careful` asks for the number of
+    Articles whose sampling hash is above `threshold` are left out unread; the size of the others is counted
+    as `counted_in` says. `careful` asks for the number of
     each page before it is read; `given_up` has the numbers of those that have ended a worker, and how.
     """
 
@@ -61,6 +62,7 @@ class Job:
     namespaces: dict[int, str]
     headings: bool
     threshold: int | None = None
+    counted_in: CountedIn = "words"
     given_up: dict[int, str] = field(default_factory=dict)
     careful: bool = False
 
@@ -124,7 +126,7 @@ class _ChunkExtraction:
     """The pages of one chunk on their way into a shard; starts the timer for each of them."""
 
     def __init__(self, job: Job, page_seconds: float) -> None:
-        self.shard = ShardWriter()
+        self.shard = ShardWriter(job.counted_in)
         self.warnings: list[str] = []
         self._job, self._page_seconds = job, page_seconds
         self._site = Site(job.dbname, job.base, job.namespaces)

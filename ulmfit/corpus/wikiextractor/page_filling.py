@@ -24,7 +24,7 @@ from ulmfit.corpus.dumps.reader import (
     left_out_reason,
 )
 from ulmfit.corpus.fast.shards import DAMAGED_PAGE
-from ulmfit.corpus.sampling import SAMPLE_SALT, SampleBound, Selection, salted_hash
+from ulmfit.corpus.sampling import SAMPLE_SALT, CountedIn, SampleBound, Selection, counter, salted_hash
 from ulmfit.corpus.wikiextractor import wikitext
 from ulmfit.corpus.wikiextractor.page_store import (
     FORMAT,
@@ -40,7 +40,6 @@ from ulmfit.corpus.wikiextractor.page_store import (
     write_store,
 )
 from ulmfit.corpus.wikiextractor.template_closure import Templates
-from ulmfit.corpus.words import count_words
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 
@@ -57,6 +56,8 @@ def fill_store(
     *,
     max_documents: int | None,
     max_tokens: int | None = None,
+    min_words: int = 0,
+    counted_in: CountedIn = "words",
     shard_bytes: int,
     log: Callable[[str], None],
     warn: Callable[[str], None] | None = None,
@@ -74,6 +75,8 @@ def fill_store(
     wanted = Selection(
         max_documents=None if max_documents is None else max_documents + max_documents // 4 + 100,
         max_tokens=None if max_tokens is None else 2 * max_tokens,
+        min_words=min_words,
+        counted_in=counted_in,
     )
     filling = _Filling(folder, dumps, shard_bytes, wanted, log, warn or log)
     filling.resume()
@@ -244,7 +247,8 @@ class _Shard:
         self.newest, self.template_name = progress.newest, progress.template_name
         self._articles = 0
         self._threshold = threshold
-        self._counts_words = wanted.max_tokens is not None
+        self._counts_words = wanted.max_tokens is not None or wanted.min_words > 0
+        self._count = counter(wanted.counted_in)
         self._template_word = progress.site.namespaces.get(TEMPLATE_NAMESPACE, "") if progress.site else ""
         self._paths = pages_path(folder, progress.shards), index_path(folder, progress.shards)
 
@@ -270,7 +274,7 @@ class _Shard:
             text = wikitext.prepared(page.text, page.timestamp)
             self.size += self._pages.write(page_element(title, 0, str(self._articles), text))
             if self._counts_words:
-                words = count_words(wikitext.rough_prose(page.text))
+                words = self._count(wikitext.rough_prose(page.text))
         self._note([identifier, page.title, value, words, start, self.size - start])
         self._articles += 1
 

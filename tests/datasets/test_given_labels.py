@@ -166,7 +166,8 @@ def test_the_data_sets_own_training_labels_change_nothing_but_the_report(tmp_pat
         ("label\npos\n", {}, "has no column 'id'"),
         ("", {}, "the first line has to name the columns"),
         (b"id,label\nt1,\xff\n", {}, "is not UTF-8"),
-        ("{}", {"file": "teacher.json"}, "of no known kind"),
+        ("{}", {"file": "teacher.doc"}, "of no known kind"),
+        ("{}", {"file": "teacher.json"}, "teacher.json, line 1 has no column 'id', only none"),
     ],
 )
 def test_what_is_refused(dataset: LabelledFiles, tmp_path: Path, content, settings: dict, fault: str) -> None:

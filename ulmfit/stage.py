@@ -35,6 +35,9 @@ class Stage(Settings):
         """Write the stage's files into `work.folder`."""
         raise TypeError(f"{type(self).__name__} has no build()")
 
+    def check_files(self) -> None:
+        """Raise InputError for local input files that `build` would refuse, as far as a quick look tells."""
+
     @property
     def details(self) -> tuple[str, ...]:
         """What tells this stage from others of its kind, for people: no key depends on it."""

@@ -265,7 +265,7 @@ def test_a_history_above_the_limit_keeps_its_last_revision(tmp_path: Path, small
         (export(*SOUND)[:-14], "truncated"),
         (export(*SOUND).replace("</mediawiki>", "</mediawik>"), "truncated"),
         ("<mediawiki>" + " " * (17 << 20), r"no <page> in its first 16 MiB"),
-        ("{}", "neither bz2 nor XML"),
+        ("{}", "neither XML nor XML in bz2"),
         ("", "is empty"),
     ],
 )

@@ -188,7 +188,7 @@ def test_positive_label_is_checked(tmp_path):
 ROWS = {"text": ["e\u0301", "b", " "], "label": [1, 2, 1]}
 
 
-def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
+def test_texts_are_composed_and_empty_ones_dropped_but_from_test_with_a_warning(tmp_path):
     folder = Runner(tmp_path).build(tables(train=ROWS, valid=ROWS, test=ROWS))
     assert texts(folder, "train").to_dict("list") == {
         "id": ["train-000001", "train-000002"],
@@ -196,8 +196,10 @@ def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
         "label": ["1", "2"],
     }
     warnings = described(folder)["warnings"]
-    assert "train: 1 of 3 rows dropped, their text is empty: train-000003" in warnings
-    assert "test: 2 of 2 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
+    assert "train: 1 of 3 rows dropped, they have no text: train-000003" in warnings
+    assert "test: 1 of 3 rows are predicted as empty texts, they have no text: test-000003" in warnings
+    assert texts(folder, "test")["id"].tolist() == ["test-000001", "test-000002", "test-000003"]
+    assert "test: 2 of 3 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
 
 
 SCRIPT = """

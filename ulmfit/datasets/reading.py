@@ -85,6 +85,19 @@ def read_table(
     return pd.DataFrame({name: values[name] for name in columns if name in found}, dtype=object)
 
 
+def join_tables(names: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several files of a split; InputError where some have ids and others none."""
+    if len(tables) == 1:
+        return tables[0]
+    with_ids = [name for name, table in zip(names, tables, strict=True) if "id" in table]
+    if with_ids and len(with_ids) < len(tables):
+        without = next(name for name in names if name not in with_ids)
+        raise InputError(
+            f"{with_ids[0]} has ids, {without} has none: give every file of a split ids, or none"
+        )
+    return pd.concat([table.astype(object) for table in tables], ignore_index=True)
+
+
 def check_table_name(name: str) -> None:
     """Raise InputError for a file whose name is that of no table."""
     suffix = table_suffix(name)

@@ -56,6 +56,14 @@ def text_documents(
             warn(f"{label}: {empty} empty {'files' if form.document == 'file' else 'rows'} were left out")
 
 
+def check_text_file(path: Path, form: Form) -> None:
+    """Raise InputError for a table whose columns or first row would be refused."""
+    from ulmfit.datasets.reading import check_table
+
+    if path.is_file() and table_suffix(path.name):
+        check_table(path, form.columns)
+
+
 def _texts(label: str, path: Path, form: Form, warn: Callable[[str], None]) -> Iterator[tuple[str, str, str]]:
     """Yield id, title and raw text of each document of one input."""
     if path.is_file() and table_suffix(path.name) == ".parquet":

@@ -231,9 +231,9 @@ class Experiment:
         curves = self.curves()
         return [
             # First, so that a file or a size that is no use ends the run before hours of training.
-            *([self.recipe.dataset] if self.recipe.dataset else []),
             *(dataset for curve in curves for dataset in curve.datasets()),
             *([self.data_checks] if self.data_checks else []),
+            *([self.recipe.dataset] if self.recipe.dataset else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,

@@ -49,7 +49,7 @@ class NoisyLabels(DerivedDataset):
         if lost := sorted(set(train["label"]) - set(labels)):
             work.warn(f"no training text has the label {lost[0]!r} any more")
         remark = f"{100 * self.share:g} % wrong training labels, seed {self.seed}"
-        write_derived(folder, work.folder, train.assign(label=labels), remark, warnings=work.warnings)
+        write_derived(folder, work.folder, train.assign(label=labels), remark)
         work.log(f"{changed:,} of {len(train):,} training labels are wrong")
 
 

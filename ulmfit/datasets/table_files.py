@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from ulmfit.errors import InputError
 from ulmfit.files import other_separator, table_suffix
@@ -92,7 +92,7 @@ def _separated(
             f"{name}: the columns seem to be separated by {other!r}; expected {separator!r}: {plain[:60]}"
         )
     # A stray quote is an error in CSV, and a letter like any other in TSV.
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(chain([first], lines), strict=True, quoting=quoting, delimiter=separator)
     limit = csv.field_size_limit(LARGEST_LINE)
     try:

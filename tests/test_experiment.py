@@ -15,7 +15,7 @@ from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
 from ulmfit.datasets.given_labels import GivenLabels
 from ulmfit.datasets.noise import NoisyLabels
-from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.stages import DatasetStage, LabelledFiles
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
@@ -138,6 +138,27 @@ def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() 
     assert ignored.data_checks is None
     assert counted.classifiers == ignored.classifiers
     assert Experiment(recipe_with(dataset=None)).data_checks is None
+
+
+def test_files_of_a_wrong_kind_are_refused_by_plan_and_by_run_before_anything_is_built(
+    tmp_path: Path,
+) -> None:
+    sound = tmp_path / "test.csv"
+    sound.write_text("text,label\na,x\nb,y\n", encoding="utf-8")
+    wrong = tmp_path / "train.tsv"
+    wrong.write_text("x\ta\ny\tb\n", encoding="utf-8")
+    recipe = recipe_with(dataset=LabelledFiles(train=File(path=wrong), test=File(path=sound)))
+    message = r"train\.tsv has no column 'text', only x, a"
+    assert len(driver.states(recipe, tmp_path / "runs")) > 5
+    with pytest.raises(InputError, match=message):
+        driver.states(recipe, tmp_path / "runs", checked=True)
+    with pytest.raises(InputError, match=message):
+        driver.run(recipe, tmp_path / "runs")
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"body": "a"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"corpus\.jsonl, line 1 has no column 'text', only body"):
+        driver.states(recipe_with(corpus=TextFiles(files=File(path=corpus))), tmp_path / "runs", checked=True)
+    assert not list((tmp_path / "runs").glob("stages/*/*"))
 
 
 def test_everything_is_trained_on_the_cleaned_data() -> None:

@@ -101,7 +101,8 @@ def plan(
     """Show the stages, their keys, what is done and what would run; runs nothing."""
     from ulmfit import driver
 
-    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    chosen = chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise)
+    states = driver.states(chosen, runs, checked=True)
     width = max(len(state.title) for state in states)
     for state in states:
         if state.state == "done":
@@ -212,7 +213,9 @@ def clean(
 
 @app.command()
 def extract(
-    dump: Annotated[Path, typer.Argument(help="a pages-articles dump, .xml.bz2 or .xml")],
+    dump: Annotated[
+        Path, typer.Argument(help="a pages-articles dump: .xml, or with .bz2, .xz, .gz or .zst behind it")
+    ],
     out: Annotated[Path, typer.Argument(help="folder for documents.parquet and account.json")],
     language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
     engine: Annotated[str, typer.Option(help="wikiextractor, which expands templates, or fast")] = (

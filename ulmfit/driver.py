@@ -72,6 +72,7 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     wanted = stages if until is None else _up_to(runner, stages, until)
     if cluster is None:
         check_devices(wanted, runner)
+    check_files(wanted, runner)
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
@@ -116,6 +117,13 @@ def check_devices(wanted: list[Stage], runner: Runner) -> None:
         say(f"device cuda changes nothing for {len(unchanged)} stages that a CPU has finished: {names}")
 
 
+def check_files(wanted: list[Stage], runner: Runner) -> None:
+    """Refuse input files of a wrong kind, before hours are spent on what comes before them."""
+    for stage in wanted:
+        if not runner.is_done(stage):
+            stage.check_files()
+
+
 def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
     """Build the data set first and refuse settings that name other labels, before hours of training."""
     dataset, settings = recipe.stages().recipe.dataset, recipe.settings.classifier
@@ -135,10 +143,17 @@ def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
     return runner.order(*last)
 
 
-def states(recipe: Recipe, runs: Path, mirror: Path | None = None) -> list[StageState]:
-    """Return how every stage of a recipe stands, upstream first; builds nothing."""
+def states(
+    recipe: Recipe, runs: Path, mirror: Path | None = None, *, checked: bool = False
+) -> list[StageState]:
+    """Return how every stage of a recipe stands, upstream first; builds nothing.
+
+    `checked` refuses input files that a run would refuse at its start.
+    """
     runner = Runner(runs, mirror)
     stages = runner.order(*recipe.stages().all())
+    if checked:
+        check_files(stages, runner)
     estimates = estimated_seconds(stages, runner)
     return [
         _state(runner, stage, estimates.get((stage.stage_name, runner.keys.key(stage)))) for stage in stages

@@ -234,9 +234,10 @@ class Experiment:
         """Return the final stages in the order in which they are built; their upstreams are implied."""
         curves = self.curves()
         return [
-            # First, so that a size that train does not have ends the run before hours of training.
+            # First, so that a file or a size that is no use ends the run before hours of training.
             *(dataset for curve in curves for dataset in curve.datasets()),
             *([self.data_checks] if self.data_checks else []),
+            *([self.recipe.dataset] if self.recipe.dataset else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,

@@ -21,6 +21,23 @@ def has_textual_name(path: Path) -> bool:
     return not _NO_TEXT.search(path.name)
 
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""How the names of tables end, before a suffix of compression; `datasets/table_files.py` reads them."""
+PACKED_SUFFIXES = (".bz2", ".gz", ".xz", ".zst")
+"""How the names of compressed files end; `streams.py` reads them. Parquet files compress themselves."""
+
+
+def packed_suffix(name: str) -> str:
+    """Return the suffix of compression in a file's name, in small letters; empty: there is none."""
+    return next((suffix for suffix in PACKED_SUFFIXES if name.lower().endswith(suffix)), "")
+
+
+def table_suffix(name: str) -> str:
+    """Return the suffix of a table's name, without that of compression; empty: it is no table's."""
+    plain = name.lower().removesuffix(packed_suffix(name))
+    return next((suffix for suffix in TABLE_SUFFIXES if plain.endswith(suffix)), "")
+
+
 BEGINNINGS = {
     b"PK\x03\x04": "a zip archive (as .xlsx and .docx are)",
     b"PK\x05\x06": "an empty zip archive",

@@ -228,7 +228,8 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
     if recipe.dataset is None:
         return None
     described = read_json(runner.folder(recipe.dataset) / "dataset.json")
-    fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
+    names = ("name", "source", "licence", "rows", "labels", "metric", "warnings")
+    fields = {name: described[name] for name in names}
     return DatasetSummary(**fields, task=task_of(described), positive_label=recipe.dataset.positive_label)
 
 

@@ -16,12 +16,11 @@ from typing import Any, ClassVar, Protocol, Self
 
 from ulmfit.assets import File
 from ulmfit.errors import InputError
-from ulmfit.files import read_json, sha256_of, write_json
+from ulmfit.files import packed_suffix, read_json, sha256_of, table_suffix, write_json
 from ulmfit.progress import Progress, say
 from ulmfit.settings import NOT_IN_KEY, Settings
 
 MANIFEST, CONFIG, LOG, FAILURE, SCRATCH = "manifest.json", "config.json", "log.txt", "failed.txt", "scratch"
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
 class Stage(Settings):
@@ -35,6 +34,9 @@ class Stage(Settings):
     def build(self, work: Work) -> None:
         """Write the stage's files into `work.folder`."""
         raise TypeError(f"{type(self).__name__} has no build()")
+
+    def check_files(self) -> None:
+        """Raise InputError for local input files that `build` would refuse, as far as a quick look tells."""
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -127,9 +129,9 @@ class Keys:
         if isinstance(value, Stage) and not inside:
             return {"stage": value.stage_name, "key": self.key(value)}
         if isinstance(value, File):
-            suffix = Path(value.label).suffix.lower()
-            # The suffix of a table decides how it is read.
-            form = {"table": suffix} if suffix in TABLE_SUFFIXES else {}
+            # The suffixes of a table decide how it is read.
+            suffix = table_suffix(value.label)
+            form = {"table": suffix + packed_suffix(value.label)} if suffix else {}
             return {"sha256": self.file_hash(value), **form}
         if isinstance(value, Settings):
             fields = {

@@ -234,6 +234,14 @@ def test_impossible_settings_are_refused(changes: dict) -> None:
         SETTINGS.changed(**changes)
 
 
+def test_names_of_weights_are_composed_as_labels_are() -> None:
+    composed, decomposed = "sch\u00f6n", "scho\u0308n"
+    settings = ClassifierSettings(class_weights={decomposed: 2.0, "x": 1.0})
+    settings.check_labels([composed, "x"])
+    with pytest.raises(ValueError, match="one label in two spellings"):
+        ClassifierSettings(class_weights={decomposed: 2.0, composed: 1.0})
+
+
 def test_smoothing_divided_by_the_number_of_classes() -> None:
     assert effective_smoothing(SETTINGS.changed(label_smoothing=0.1), 4) == 0.1
     divided = SETTINGS.changed(label_smoothing=0.1, smoothing_divided_by_classes=True)

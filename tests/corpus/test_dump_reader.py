@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import gzip
+import lzma
 import os
 import random
 import tracemalloc
@@ -11,6 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +35,13 @@ from ulmfit.errors import InputError
 XML_TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
 )
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
 
 
 def reference_pages(content: bytes) -> Iterator[tuple]:
@@ -265,7 +275,7 @@ def test_a_history_above_the_limit_keeps_its_last_revision(tmp_path: Path, small
         (export(*SOUND)[:-14], "truncated"),
         (export(*SOUND).replace("</mediawiki>", "</mediawik>"), "truncated"),
         ("<mediawiki>" + " " * (17 << 20), r"no <page> in its first 16 MiB"),
-        ("{}", "neither bz2 nor XML"),
+        ("{}", "neither XML nor XML in bz2"),
         ("", "is empty"),
     ],
 )
@@ -278,6 +288,17 @@ def test_what_is_no_export(tmp_path: Path, content: str, message: str, packed: b
     with pytest.raises(InputError, match=message) as caught:
         pages_of(dump)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, gzip.compress, zstd], ids=["xz", "gz", "zst"])
+def test_other_compressions_are_read_and_what_is_cut_off_is_refused(tmp_path: Path, pack) -> None:
+    packed = pack(export(*SOUND).encode())
+    dump = written(tmp_path / "x.xml", packed)
+    plain = written(tmp_path / "y.xml", export(*SOUND).encode())
+    assert titles(list(DumpReader(dump))) == titles(list(DumpReader(plain)))
+    dump.write_bytes(packed[:-12])
+    with pytest.raises(InputError, match=r"x\.xml is damaged or cut off"):
+        list(DumpReader(dump))
 
 
 def test_an_export_without_pages(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_tags(wikitext: str, text: str) -> None:
         ("&unknown; &copy &#xfffffff; R&D;", "&unknown; &copy &#xfffffff; R&D;"),
         ("5&nbsp;km, 5\u00a0km, 5&#160;km", "5 km, 5 km, 5 km"),
         ("&#42; a", "* a"),
+        ("a&#13;b c&#12;d e&#11;f g\x85h", "a\nb c\nd e f g\nh"),
         ("Donau&shy;dampf\u200e &lrm;x", "Donaudampf x"),
     ],
 )

@@ -76,6 +76,18 @@ def test_lines_and_groups_of_lines(tmp_path: Path) -> None:
     assert texts(groups) == {"a.txt:1": "one", "a.txt:2": "two\nthree", "a.txt:3": "four"}
 
 
+def test_no_white_space_is_deleted_between_words(tmp_path: Path) -> None:
+    raw = "one\rtwo\vthree\x0cfour\x1cfive\x1dsix\x1eseven\x1feight\x85nine\u2028ten\u2029eleven\u00a0twelve"
+    (tmp_path / "a.txt").write_bytes(raw.encode() + b"\r\rlast\r\n")
+    (found,) = texts(build(tmp_path, TextFiles(files=File(path=tmp_path / "a.txt")))).values()
+    first = ["one", "two", "three", "four", "five", "six", "seven"]
+    assert found.split("\n") == [*first[:-1], "seven eight", "nine", "ten", "eleven twelve", "last"]
+    lines = build(tmp_path, TextFiles(files=File(path=tmp_path / "a.txt"), document="line"))
+    assert list(texts(lines)) == ["a.txt:1", "a.txt:2", "a.txt:4"]
+    groups = build(tmp_path, TextFiles(files=File(path=tmp_path / "a.txt"), document="paragraphs"))
+    assert texts(groups)["a.txt:2"] == "last"
+
+
 def test_archive_folder_and_files_of_the_same_name(tmp_path: Path) -> None:
     archive = tar(
         tmp_path / "n.tar.xz", {"b.txt": "bee", "x/a.txt": "ay", "cover.png": "no", ".hidden.txt": "no"}
@@ -107,13 +119,67 @@ def test_tables(tmp_path: Path) -> None:
     assert texts(found) == {"t.parquet:1": "a", "t.parquet:3": "c"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv.gz", gzip.compress(b"text,id\none,a\ntwo,b\n")),
+        ("t.jsonl", b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n'),
+        ("t.json.xz", lzma.compress(b'[{"text": "one", "id": "a"}, {"text": "two", "id": "b"}]')),
+        ("t.ndjson.bz2", bz2.compress(b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n')),
+    ],
+)
+@pytest.mark.parametrize("inside", ["file", "folder", "archive"])
+def test_tables_of_every_kind_alone_in_folders_and_in_archives(
+    tmp_path: Path, name: str, content: bytes, inside: str
+) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    file, prefix = folder / name, name
+    if inside == "folder":
+        file, prefix = folder, f"f/{name}"
+    elif inside == "archive":
+        file, prefix = tmp_path / "f.tar", f"f.tar/{name}"
+        with tarfile.open(file, "w") as archive:
+            archive.add(folder / name, name)
+    found = build(tmp_path, TextFiles(files=File(path=file), id_column="id"))
+    assert texts(found) == {f"{prefix}:a": "one", f"{prefix}:b": "two"}
+
+
+def test_a_folder_reads_all_of_its_texts_and_names_what_it_does_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    text_file(folder, "plain", "a.txt")
+    (folder / "b.txt.xz").write_bytes(lzma.compress(b"packed"))
+    pq.write_table(pa.table({"text": ["row"]}), folder / "c.parquet")
+    text_file(folder, "a note", "README.rst")
+    found = build(tmp_path, TextFiles(files=File(path=folder)))
+    assert texts(found) == {"f/a.txt": "plain", "f/b.txt.xz": "packed", "f/c.parquet:1": "row"}
+    (warning,) = json.loads((found / "manifest.json").read_text())["warnings"]
+    assert warning == "f: 1 files are no text by their names and were not read: README.rst"
+
+
+def test_rows_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
+    file = text_file(tmp_path, "id,text\n1,one, and two\n", "t.csv")
+    with pytest.raises(InputError, match=r"t\.csv, line 2: 3 fields, but the header has 2; quote"):
+        build(tmp_path, TextFiles(files=file))
+
+
+def test_json_under_the_name_of_a_text_is_no_text(tmp_path: Path) -> None:
+    file = text_file(tmp_path, '{"text": "one"}\n{"text": "two"}\n', "t.txt")
+    with pytest.raises(InputError, match=r"t\.txt holds JSON, .* a name that ends in \.jsonl"):
+        build(tmp_path, TextFiles(files=file, document="line"))
+    text_file(tmp_path, "{Curly} texts are texts\n", "t.txt")
+    assert len(texts(build(tmp_path, TextFiles(files=file)))) == 1
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_missing_column_names_those_that_are_there(tmp_path: Path, name: str) -> None:
     if name == "t.csv":
         text_file(tmp_path, "id,tekst\n1,x\n", name)
     else:
         pq.write_table(pa.table({"id": [1], "tekst": ["x"]}), tmp_path / name)
-    with pytest.raises(InputError, match=f"{name} has no column 'text'; its columns are 'id', 'tekst'"):
+    with pytest.raises(InputError, match=f"{name} has no column 'text', only id, tekst: name the"):
         build(tmp_path, TextFiles(files=File(path=tmp_path / name)))
 
 
@@ -143,7 +209,7 @@ def test_another_separator_is_named(tmp_path: Path, name: str, content: str) -> 
 
 def test_another_encoding_names_file_and_offset(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_bytes("Zażółć\nM".encode() + b"\xfcnchen")
-    with pytest.raises(InputError, match=r"l\.txt is not UTF-8: byte 0xfc at offset 12"):
+    with pytest.raises(InputError, match=r"l\.txt: byte 0xfc at offset 12 \(line 2\) is not UTF-8"):
         build(tmp_path, TextFiles(files=File(path=tmp_path / "l.txt")))
 
 
@@ -259,6 +325,14 @@ def test_extracted_folder_and_bad_lines(tmp_path: Path) -> None:
         build(tmp_path, ExtractedCorpus(archive=text_file(tmp_path, LINES + '{"id": 1\n', "wiki_01")))
     with pytest.raises(InputError, match="holds no <doc"):
         build(tmp_path, ExtractedCorpus(archive=text_file(tmp_path, "just text\n", "wiki_02")))
+
+
+def test_compressed_output_of_wikiextractor_is_read(tmp_path: Path) -> None:
+    (tmp_path / "AA").mkdir()
+    (tmp_path / "AA" / "wiki_00.bz2").write_bytes(bz2.compress(BLOCKS.encode()))
+    text_file(tmp_path / "AA", LINES, "wiki_01")
+    folder = build(tmp_path, ExtractedCorpus(archive=File(path=tmp_path / "AA")))
+    assert list(texts(folder)) == ["1", "4", "9"]
 
 
 def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:

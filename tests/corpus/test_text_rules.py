@@ -54,6 +54,18 @@ def test_normalise_is_idempotent_and_nfc(text: str) -> None:
     once.encode("utf-8")
 
 
+@given(st.text())
+def test_no_rule_joins_words_at_white_space(text: str) -> None:
+    """Whatever is deleted, what stood between white spaces still does."""
+    words = [kept for word in text.split() if (kept := normalise(word))]
+    assert normalise(text).split() == words
+
+
+@pytest.mark.parametrize("space", [chr(code) for code in range(0x3001) if chr(code).isspace()])
+def test_both_cleanings_keep_every_white_space(space: str) -> None:
+    assert normalise(f"one{space}two").split() == tidied(f"one{space}two").split() == ["one", "two"]
+
+
 @pytest.mark.parametrize(
     ("raw", "closed"),
     [

@@ -212,6 +212,32 @@ def test_names_that_no_account_can_hold(tmp_path: Path, name: str) -> None:
         extract(tmp_path, tmp_path / "out", engine="fast", log=quiet)
 
 
+def test_parts_of_a_dump_are_packed_or_not_each_for_itself(tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    names = ["a1.xml", "a2.xml-p6p9.bz2", "a3.xml-p10p11", "a10.xml.xz", "a11.xml.zst"]
+    for name in [*names, "a1.xml.sha1", "a2.xml.bz2-rss.xml", "list.txt", ".a4.xml.bz2.1.tmp"]:
+        (dump / name).write_bytes(b"")
+    assert [path.name for path in dump_files(dump)] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.xml.bz2", "b.xml.7z"], r"b\.xml\.7z looks like a part of a dump and cannot be read: expected"),
+        (["a.xml.bz2", "b.xml.bz2.part"], r"b\.xml\.bz2\.part looks like a part"),
+        (["a.xml.bz2", "a.xml"], r"a\.xml and a\.xml\.bz2 are one part of a dump twice: move one away"),
+    ],
+)
+def test_parts_that_would_be_passed_over_or_read_twice_are_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        dump_files(tmp_path)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_parts_of_a_dump_are_read_in_their_order(tmp_path: Path, engine: str) -> None:
     for number in (10, 2, 1):

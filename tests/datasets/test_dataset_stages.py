@@ -1,6 +1,9 @@
 """Labelled files and data scripts, as stages."""
 
+import bz2
+import gzip
 import json
+import lzma
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -93,6 +96,127 @@ def test_other_formats_and_columns(tmp_path):
     assert texts(folder, "train")["text"][0] == 'ein "Zitat'
     assert texts(folder, "test").iloc[0].to_dict() == {"id": "7", "text": "sechs", "label": "2"}
     assert list(texts(folder, "unlabelled").columns) == ["id", "text"]
+
+
+def packed(suffix: str, content: str) -> bytes:
+    if suffix != "zst":
+        return {"bz2": bz2, "gz": gzip, "xz": lzma}[suffix].compress(content.encode())
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content.encode())
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("suffix", ["bz2", "gz", "xz", "zst"])
+def test_compressed_files_are_read_as_their_content_is(tmp_path, suffix):
+    (tmp_path / f"train.csv.{suffix}").write_bytes(packed(suffix, TRAIN))
+    given = files(tmp_path, test_csv=TEST)
+    plain = LabelledFiles(**given, **files(tmp_path, train_csv=TRAIN))
+    stage = LabelledFiles(**given, train=File(path=tmp_path / f"train.csv.{suffix}"))
+    stage.check_files()
+    runner = Runner(tmp_path / "runs")
+    assert described(runner.build(stage))["files"] == described(runner.build(plain))["files"]
+
+
+def test_json_is_labelled_data(tmp_path):
+    lines = [{"text": f"text {n}", "label": ["a", "b"] if n % 2 else ["b"]} for n in range(20)]
+    given = files(
+        tmp_path,
+        train_jsonl="".join(json.dumps(line) + "\n" for line in lines),
+        test_json=json.dumps(
+            [{"text": "x", "label": None, "id": 7}, {"text": None, "label": "a|b", "id": 8}]
+        ),
+    )
+    folder = Runner(tmp_path / "runs").build(LabelledFiles(**given, task="multi_label"))
+    test = texts(folder, "test")
+    assert test["id"].tolist() == ["7", "8"] and test["text"].tolist() == ["x", ""]
+    assert [list(labels) for labels in test["label"]] == [[], ["a", "b"]]
+    with pytest.raises(InputError, match=r"train.jsonl, row 1: column 'label' holds lists: only labels may"):
+        Runner(tmp_path / "runs").build(LabelledFiles(**given))
+
+
+def test_a_split_in_several_files(tmp_path):
+    given = files(tmp_path, a_csv="text,label\na,x\nb,y\n", b_jsonl='{"text": "c", "label": "x"}\n')
+    given |= files(tmp_path, c_csv="text,label,id\nd,x,1\n", test_csv="text,label\ne,x\nf,y\n")
+    valid = File(path=tmp_path / "test.csv")
+    stage = LabelledFiles(train=(given["a"], given["b"]), valid=valid, test=given["test"])
+    found = texts(Runner(tmp_path / "runs").build(stage), "train")
+    assert found["text"].tolist() == ["a", "b", "c"]
+    assert found["id"].tolist() == ["train-000001", "train-000002", "train-000003"]
+    mixed = stage.changed(train=(given["a"], given["c"]))
+    with pytest.raises(InputError, match=r"c.csv has ids, a.csv has none: give every file of a split ids"):
+        Runner(tmp_path / "runs").build(mixed)
+    with pytest.raises(ValueError, match="train is an empty list"):
+        stage.changed(train=())
+
+
+def test_files_without_a_header(tmp_path):
+    given = files(tmp_path, train_tsv="x\ta\ny\tb\nx\tc\ny\td\n", test_tsv="x\te\n")
+    stage = LabelledFiles(**given, columns=("label", "text"))
+    stage.check_files()
+    assert texts(Runner(tmp_path / "runs").build(stage), "test")["text"].tolist() == ["e"]
+    with pytest.raises(InputError, match=r"no column 'text', only x, a: .* if the first line is no header"):
+        LabelledFiles(**given).check_files()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.xlsx", b"PK", "train.xlsx is of no known kind: expected a name that ends in .csv, .tsv"),
+        ("train.parquet.gz", b"", "Parquet files compress themselves: unpack it"),
+        ("train.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("train.csv", b"words,label\na,b\n", "has no column 'text', only words, label"),
+        ("train.csv", b"text,label\na,b,c\n", "line 2: 3 fields"),
+        ("train.json", b"{}", "line 1 has no column 'text', only none"),
+        ("train.csv.gz", b"text,label\na,b\n", "train.csv.gz is damaged or cut off"),
+    ],
+)
+def test_files_of_a_wrong_kind_are_seen_without_building(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    stage = LabelledFiles(train=File(path=tmp_path / name), **files(tmp_path, test_csv=TEST))
+    with pytest.raises(InputError, match=message):
+        stage.check_files()
+    catalogued = LabelledFiles(train=File(name="a.zip", sha256="0" * 64), test=stage.test)
+    with pytest.raises(InputError, match=r"a\.zip is of no known kind"):
+        catalogued.check_files()
+
+
+COMPOSED, DECOMPOSED = "sch\u00f6n", "scho\u0308n"
+
+
+def test_labels_are_composed_and_spellings_that_merge_are_told(tmp_path):
+    train = {"text": ["a", "b", "c", "d"], "label": [COMPOSED, DECOMPOSED, "x", "x"]}
+    test = {"text": ["e"], "label": [DECOMPOSED]}
+    folder = Runner(tmp_path).build(tables(train=train, valid=test, test=test))
+    assert described(folder)["labels"] == [COMPOSED, "x"]
+    told = f"labels that differ in Unicode's composition alone are one label each: {COMPOSED!r} (2 spellings)"
+    assert told in described(folder)["warnings"]
+    several = {"text": ["a", "b"], "label": [f"{COMPOSED}|x", [DECOMPOSED]]}
+    multi = tables(train=several, valid=several, test=several).changed(task="multi_label")
+    folder = Runner(tmp_path).build(multi)
+    assert described(folder)["labels"] == [COMPOSED, "x"] and told in described(folder)["warnings"]
+    positive = tables().changed(metric="binary_f1", positive_label=DECOMPOSED)
+    assert positive.positive_label == COMPOSED
+
+
+def test_one_spelling_is_not_told(tmp_path):
+    rows = {"text": ["a", "b"], "label": [DECOMPOSED, "x"]}
+    folder = Runner(tmp_path).build(tables(train=rows, valid=rows, test=rows))
+    assert not any("composition" in warning for warning in described(folder)["warnings"])
+
+
+def test_texts_have_plain_white_space(tmp_path):
+    rows = {"text": ["a\rb\x85c\u00a0d\te\r\n", "f"], "label": ["x", "y"]}
+    folder = Runner(tmp_path).build(tables(train=rows, valid=rows, test=rows))
+    assert texts(folder, "train")["text"][0] == "a\nb\nc d\te\n"
+
+
+def test_a_test_split_without_any_text_is_refused(tmp_path):
+    rows = {"text": ["a", "b"], "label": ["x", "y"]}
+    with pytest.raises(InputError, match="test holds no text"):
+        Runner(tmp_path).build(
+            tables(train=rows, valid=rows, test={"text": [" ", None], "label": ["x", "y"]})
+        )
 
 
 @pytest.mark.parametrize(
@@ -224,7 +348,7 @@ def test_positive_label_is_checked(tmp_path):
 ROWS = {"text": ["e\u0301", "b", " "], "label": [1, 2, 1]}
 
 
-def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
+def test_texts_are_composed_and_empty_ones_dropped_but_from_test_with_a_warning(tmp_path):
     folder = Runner(tmp_path).build(tables(train=ROWS, valid=ROWS, test=ROWS))
     assert texts(folder, "train").to_dict("list") == {
         "id": ["train-000001", "train-000002"],
@@ -232,8 +356,10 @@ def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
         "label": ["1", "2"],
     }
     warnings = described(folder)["warnings"]
-    assert "train: 1 of 3 rows dropped, their text is empty: train-000003" in warnings
-    assert "test: 2 of 2 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
+    assert "train: 1 of 3 rows dropped, they have no text: train-000003" in warnings
+    assert "test: 1 of 3 rows are predicted as empty texts, they have no text: test-000003" in warnings
+    assert texts(folder, "test")["id"].tolist() == ["test-000001", "test-000002", "test-000003"]
+    assert "test: 2 of 3 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
 
 
 SCRIPT = """
@@ -336,6 +462,15 @@ def test_an_unlabelled_text_that_is_a_training_text_is_read_once(tmp_path):
         ),
         (False, "keep"): (["neu", "ein  Satz ", "Zwei", "b1", "c1", "neu"], []),
     }
+
+
+def test_empty_test_texts_are_no_documents(tmp_path):
+    test = {"text": ["c1", ""], "label": ["x", "y"]}
+    rows = {"text": ["a", "b"], "label": ["x", "y"]}
+    stage = DatasetTexts(dataset=tables(train=rows, valid=rows, test=test), transductive=True)
+    account = json.loads((Runner(tmp_path).build(stage) / "account.json").read_text("utf-8"))
+    assert account["documents_written"] == 5
+    assert account["left_out"] == {"empty text": {"count": 1, "pages": ["test/test-000002"]}}
 
 
 def test_dataset_texts_sampled(tmp_path):

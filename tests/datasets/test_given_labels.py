@@ -82,6 +82,7 @@ def test_texts_without_a_label_are_counted_and_left_to_the_language_model(
     assert manifest is not None and manifest["warnings"] == [
         "train: 2 of 4 texts are unlabelled now, teacher.csv has no label for them of probability 0.5 or more"
     ]
+    assert manifest["warnings"][0] in read_json(runner.folder(one) / "dataset.json")["warnings"]
     unlabelled = pd.read_parquet(runner.folder(one) / "unlabelled.parquet")
     assert unlabelled.to_dict("list") == {"id": ["train/t2", "train/t3"], "text": ["schlecht", "schön"]}
     assert one.record_label == "labels from teacher.csv, probability 0.5 or more"
@@ -166,7 +167,8 @@ def test_the_data_sets_own_training_labels_change_nothing_but_the_report(tmp_pat
         ("label\npos\n", {}, "has no column 'id'"),
         ("", {}, "the first line has to name the columns"),
         (b"id,label\nt1,\xff\n", {}, "is not UTF-8"),
-        ("{}", {"file": "teacher.json"}, "of no known kind"),
+        ("{}", {"file": "teacher.doc"}, "of no known kind"),
+        ("{}", {"file": "teacher.json"}, "teacher.json, line 1 has no column 'id', only none"),
     ],
 )
 def test_what_is_refused(dataset: LabelledFiles, tmp_path: Path, content, settings: dict, fault: str) -> None:

@@ -15,6 +15,7 @@ from ulmfit.evaluation.data_checks import checked_data, data_check_notes
 from ulmfit.evaluation.data_checks_section import describe_data_checks
 from ulmfit.evaluation.page import page_environment
 from ulmfit.evaluation.record import read_record, write_record
+from ulmfit.evaluation.report import render_html
 from ulmfit.evaluation.table import markdown_table
 from ulmfit.evaluation.text_table import text_table
 
@@ -47,6 +48,20 @@ def test_a_record_keeps_them_and_tells_them_below_the_table(tmp_path) -> None:
     assert all(line in text_table(record) for line in expected)
     assert data_check_notes(None) == []
     assert "data check" not in markdown_table(made_up_record())
+
+
+def test_what_was_lost_when_the_files_were_read_stands_in_record_table_and_page(tmp_path) -> None:
+    record = made_up_record()
+    assert record.dataset
+    lost = "test: 10 of 30 rows are predicted as empty texts, they have no text: test-000001"
+    record = record.changed(dataset=record.dataset.changed(warnings=(lost, "train: <b> dropped")))
+    write_record(tmp_path / "record.json", record)
+    assert read_record(tmp_path / "record.json") == record
+    assert f"- data set: {lost}\n" in markdown_table(record)
+    assert lost in " ".join(text_table(record, 100).split())
+    page = render_html(record)
+    assert f"data set: {lost}" in page and "train: &lt;b&gt; dropped" in page
+    assert '<a href="#data">Data</a>' in page and 'id="data"' in page
 
 
 def test_the_section_shows_counts_and_shares() -> None:

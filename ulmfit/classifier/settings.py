@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -96,6 +97,17 @@ class ClassifierSettings(TrainingSettings):
     def pooled_tokens(self) -> int:
         """Tokens at the end of a text that are pooled; 0: all that are read."""
         return self.maximum_tokens if self.reads == "last" else 0
+
+    @field_validator("class_weights", mode="after")
+    @classmethod
+    def _names_are_composed(cls, weights: Any) -> Any:
+        """Put the labels' names into NFC, as data sets have them."""
+        if not isinstance(weights, dict):
+            return weights
+        composed = {unicodedata.normalize("NFC", name): weight for name, weight in weights.items()}
+        if len(composed) < len(weights):
+            raise ValueError("two names of class_weights are one label in two spellings: give it one weight")
+        return composed
 
     def passes(self, steps: int) -> int:
         """Return how often an epoch reads the training set, of which one pass is so many steps."""

@@ -10,7 +10,10 @@ import html
 import re
 import unicodedata
 
-_CONTROLS = "".join(map(chr, [*range(9), *range(11, 32), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
+from ulmfit.white_space import plain_white_space
+
+_CONTROLS = "".join(map(chr, [*range(9), *range(14, 28), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
+"""Characters that are deleted; white space, which parts words, is none of them."""
 _UNWANTED = re.compile(f"[{re.escape(_CONTROLS)}\ud800-\udfff]")
 # Soft hyphens, word joiners and direction marks say how a text is laid out and change no word. Joiners in
 # words (U+200C, U+200D) and spaces without width (U+200B) are spelling in many scripts: those stay.
@@ -25,27 +28,29 @@ _MOST_NESTED = 50
 
 
 def normalise(text: str) -> str:
-    """Return `text` in NFC, without control characters, blank lines and spaces at the ends of lines."""
-    return _full_lines(unicodedata.normalize("NFC", _single_spaces(_without_controls(text))))
+    """Return `text` in NFC, without control characters, blank lines and spaces at the ends of lines.
+
+    What ends a line and what is a space says `plain_white_space`.
+    """
+    text = _without_controls(plain_white_space(text))
+    return _full_lines(unicodedata.normalize("NFC", _single_spaces(text)))
 
 
 def tidied(text: str) -> str:
     """Return an article's text as it goes into a corpus: normalised, without what dropped templates left.
 
-    Direction marks and soft hyphens are dropped, and spaces that do not break become plain ones.
+    Direction marks and soft hyphens are dropped.
     """
+    text = plain_white_space(text)
     if not text.isascii():
         for character in _INVISIBLE:
             if character in text:
                 text = text.replace(character, "")
-        text = text.replace("\u00a0", " ")
     text = without_gaps(without_empty_brackets(_single_spaces(_without_controls(text))))
     return _full_lines(unicodedata.normalize("NFC", text))
 
 
 def _without_controls(text: str) -> str:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
     return _UNWANTED.sub("", text) if _has_unwanted(text) else text
 
 

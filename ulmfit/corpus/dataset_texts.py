@@ -59,6 +59,7 @@ class DatasetTexts(CorpusStage):
 
         from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, SCHEMA, Account
         from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
+        from ulmfit.corpus.sources.text_files import EMPTY
         from ulmfit.files import atomic_path, read_json, write_json
 
         folder = work.input(self.dataset)
@@ -73,6 +74,11 @@ class DatasetTexts(CorpusStage):
             tables.append(table.assign(split="valid") if name == "valid" else table)
         documents = pd.concat(tables, ignore_index=True)
         account.pages_read = len(documents)
+        # Test rows without text are predicted, but there is nothing in them to learn from.
+        empty = documents["text"].str.strip() == ""
+        for name in documents["id"][empty]:
+            account.leave_out(EMPTY, name)
+        documents = documents[~empty].reset_index(drop=True)
         if self.unlabelled_copies == "drop":
             copies = _copies_of_training_texts(documents)
             for name in documents["id"][copies]:

@@ -13,6 +13,7 @@ from ulmfit.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.corpus.sampling import Selection
+    from ulmfit.corpus.sources.text_files import Form
 
 
 class DumpStage(Stage):
@@ -99,9 +100,11 @@ class WikipediaCorpus(CorpusStage):
     """
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
-    dump: DumpStage | File = Field(description="stage that provides a dump, or its file (.xml.bz2 or .xml)")
+    dump: DumpStage | File = Field(
+        description="stage that provides a dump, or its file (.xml, compressed or not)"
+    )
     language: str = Field(description="language code of the texts, for the record")
     engine: Literal["wikiextractor", "fast"] = Field(
         "wikiextractor", description="what turns wikitext into text: the program wikiextractor, or our own"
@@ -167,7 +170,7 @@ class ExtractedCorpus(CorpusStage):
     """What WikiExtractor wrote earlier: `<doc>` blocks or JSON lines, in a folder or a tar archive."""
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     archive: File = Field(
         description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
@@ -184,10 +187,13 @@ class ExtractedCorpus(CorpusStage):
 
 
 class TextFiles(CorpusStage):
-    """Plain text files, a folder or tar archive of them, CSV, TSV or Parquet."""
+    """Plain text, CSV, TSV, JSON, JSON Lines or Parquet: files, or a folder or tar archive of them.
+
+    Files may be compressed (.bz2, .gz, .xz, .zst); inside of an archive Parquet is refused.
+    """
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     files: File | tuple[File, ...] = Field(description="file, folder or tar archive, or several of them")
     document: Literal["file", "line", "paragraphs"] = Field(
@@ -197,20 +203,37 @@ class TextFiles(CorpusStage):
     max_words: int | None = Field(
         None, ge=1, description="words at which a longer text is cut, at the end of a line; None never cuts"
     )
-    text_column: str = Field("text", description="column of the texts in CSV, TSV and Parquet")
+    text_column: str = Field(
+        "text", description="column of the texts in tables, which are CSV, TSV, JSON and Parquet"
+    )
     id_column: str | None = Field(None, description="column of the ids in tables; None numbers the rows")
+
+    def check_files(self) -> None:
+        """Raise InputError for local tables whose columns or first row `build` would refuse."""
+        from ulmfit.corpus.sources.text_files import check_text_file
+
+        for file in self._files():
+            if file.path is not None:
+                check_text_file(file.path, self._form())
 
     def build(self, work: Work) -> None:
         """Read the files once."""
         from ulmfit.corpus.documents import Account, write_corpus
-        from ulmfit.corpus.sources.text_files import Form, text_documents
+        from ulmfit.corpus.sources.text_files import text_documents
 
-        files = self.files if isinstance(self.files, tuple) else (self.files,)
+        files = self._files()
         inputs: list[tuple[str, Path]] = [(file.label, work.file(file)) for file in files]
-        form = Form(self.document, self.max_words, self.text_column, self.id_column)
         account = Account(" + ".join(file.label for file in files))
-        documents = text_documents(inputs, form, account, work.warn)
+        documents = text_documents(inputs, self._form(), account, work.warn)
         write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
+
+    def _files(self) -> tuple[File, ...]:
+        return self.files if isinstance(self.files, tuple) else (self.files,)
+
+    def _form(self) -> Form:
+        from ulmfit.corpus.sources.text_files import Form
+
+        return Form(self.document, self.max_words, self.text_column, self.id_column)
 
 
 class JoinedCorpus(CorpusStage):

@@ -20,9 +20,19 @@ from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits, extractor
 from ulmfit.corpus.wikiextractor.page_filling import fill_store
 from ulmfit.corpus.wikiextractor.page_store import MIB, Store, open_store
 from ulmfit.errors import InputError
-from ulmfit.files import has_textual_name, read_json, remove_temporaries, write_json
+from ulmfit.files import (
+    PACKED_SUFFIXES,
+    has_textual_name,
+    packed_suffix,
+    read_json,
+    remove_temporaries,
+    write_json,
+)
 
 IDENTITY = "fast.json"
+_PART = re.compile(rf"\.xml(-p\d+p\d+)?({'|'.join(map(re.escape, PACKED_SUFFIXES))})?$")
+_BESIDE_PARTS = (".md5", ".sha1", ".sha256", ".txt", ".json", "-rss.xml")
+"""How the names of files end that stand beside the parts of a dump and are none."""
 ENGINES = ("wikiextractor", "fast")
 Say = Callable[[str], None]
 
@@ -103,11 +113,14 @@ def extract_dumps(
 
 
 def dump_files(path: Path) -> list[Path]:
-    """Return the parts of a dump in their order; `path` is a file, or a folder with `*.xml*.bz2`."""
+    """Return the parts of a dump in their order; `path` is a file, or a folder with `*.xml*`.
+
+    Parts may be compressed or not, each for itself. Raises InputError for a part that would be passed over.
+    """
     if path.is_dir():
-        parts = sorted(path.glob("*.xml*.bz2"), key=_natural) or sorted(path.glob("*.xml"), key=_natural)
+        parts = sorted(_parts(path), key=_natural)
         if not parts:
-            raise InputError(f"folder {path} holds no *.xml.bz2; expected the parts of one dump")
+            raise InputError(f"folder {path} holds no *.xml.bz2 or *.xml; expected the parts of one dump")
     elif path.is_file():
         parts = [path]
     else:
@@ -118,6 +131,24 @@ def dump_files(path: Path) -> list[Path]:
         if not has_textual_name(part):
             raise InputError(f"dump {part} has a name that is not UTF-8 or has control characters; rename it")
     return parts
+
+
+def _parts(folder: Path) -> list[Path]:
+    """Return the files of a folder that are parts of a dump: `.xml` stands in their names."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if ".xml" not in path.name or path.name.startswith(".") or path.name.endswith(_BESIDE_PARTS):
+            continue
+        if not _PART.search(path.name):
+            raise InputError(
+                f"{path} looks like a part of a dump and cannot be read: expected .xml, with "
+                f"{', '.join(PACKED_SUFFIXES)} behind it where it is compressed; unpack it, or move it away"
+            )
+        plain = path.name.removesuffix(packed_suffix(path.name))
+        if plain in found:
+            raise InputError(f"{found[plain]} and {path.name} are one part of a dump twice: move one away")
+        found[plain] = path
+    return list(found.values())
 
 
 def site_language(dbname: str) -> str:

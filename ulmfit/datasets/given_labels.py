@@ -6,7 +6,6 @@ a way: a multilingual classifier, trained on English, gives them, wrong ones amo
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -27,18 +26,20 @@ REPORT = "given-labels.json"
 class GivenLabels(DerivedDataset):
     """The texts of `dataset` with a file's labels for train, and by choice for valid; test keeps its own.
 
-    The file is CSV, TSV or Parquet with a label for an id or for a text, and optionally its probability.
+    The file is a table as `LabelledFiles` reads it, with a label for an id or for a text, and optionally its
+    probability.
     Training texts without a label stay for the language model, as unlabelled ones; validation texts without
     one are dropped; both with a warning. Writes the tables and `given-labels.json`: how many labels there are
     and, as information that nothing depends on, the share that agrees with the data set's.
     """
 
     stage_name: ClassVar[str] = "given-labels"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     labels: File = Field(description="the other classifier's labels: a table with a header")
     match: Literal["id", "text"] = Field(
-        "id", description="what tells the text that a label is for: its id, or the whole text (in NFC)"
+        "id",
+        description="what tells the text that a label is for: its id, or the whole text (in NFC)",
     )
     validation: bool = Field(
         False, description="take the file's labels for the validation texts too; false: they keep their own"
@@ -81,12 +82,14 @@ class GivenLabels(DerivedDataset):
             labelled[name], report[name] = self._labelled(name, tables[name], given, known, work)
         train = labelled.pop("train")
         rest = tables["train"][~tables["train"]["id"].isin(train["id"])]
-        write_derived(folder, work.folder, train, self.record_label, labelled | with_unlabelled(folder, rest))
+        others = labelled | with_unlabelled(folder, rest)
+        write_derived(folder, work.folder, train, self.record_label, others, work.warnings)
         content = {"labels": self.labels.label, "minimum_confidence": self.minimum_confidence, **report}
         write_json(work.folder / REPORT, content)
 
     def _read(self, work: Work) -> Given:
         from ulmfit.datasets.reading import read_table
+        from ulmfit.datasets.targets import label_name
 
         columns = {
             self.match: self.id_column if self.match == "id" else self.text_column,
@@ -94,7 +97,7 @@ class GivenLabels(DerivedDataset):
             "probability": self.probability_column,
         }
         table = read_table(work.file(self.labels), columns, optional=("probability",))
-        labels = [_name(value).strip() for value in table["label"]]
+        labels = [label_name(value) for value in table["label"]]
         probabilities = None
         if "probability" in table:
             cells = enumerate(zip(labels, table["probability"], strict=True), 1)
@@ -176,11 +179,10 @@ def _check(given: Given, tables: Mapping[str, DataFrame], known: Sequence[str], 
 
 
 def _name(value: object) -> str:
-    """Return a cell as a string in NFC; one that is missing is empty."""
-    if value is None or value != value:
-        return ""
-    whole = isinstance(value, float) and value.is_integer()
-    return unicodedata.normalize("NFC", str(int(value) if whole else value))  # type: ignore[call-overload]
+    """Return an id or a text as a data set has it; one that is missing is empty."""
+    from ulmfit.datasets.tables import text_form
+
+    return text_form(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _probability(value: object, row: int) -> float:

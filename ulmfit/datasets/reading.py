@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.errors import InputError
-from ulmfit.files import no_text, other_separator
+from ulmfit.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
+from ulmfit.streams import unpacked
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
+ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
@@ -57,81 +59,107 @@ def read_table(
     columns: Mapping[str, str],
     optional: Collection[str] = (),
     lists: Collection[str] = (),
+    header: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Read a CSV, TSV (no quoting) or Parquet file.
+    """Read a CSV, TSV (no quoting), JSON, JSON Lines or Parquet file, compressed or not.
 
     `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
-    those in `lists` may hold lists of strings in Parquet. Of several columns of a kind each has a number
-    behind its name (text 1, text 2). Raises InputError naming the file and the place.
+    those in `lists` may hold lists of strings. Of several columns of a kind each has a number behind its name
+    (text 1, text 2). `header` names the columns of a CSV or TSV file without a
+    header. Raises InputError naming the file and the place.
     """
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path} is of no known kind: expected a name that ends in {', '.join(SUFFIXES)}")
-    if path.suffix == ".parquet":
-        table = _parquet(path, columns.values(), [columns[name] for name in lists if name in columns])
-    else:
-        table = _separated(path, columns.values())
-    found = {name: column for name, column in columns.items() if column in table.columns}
-    for name, column in columns.items():
-        if name not in found and name not in optional:
-            listed = ", ".join(map(str, table.columns))
-            raise InputError(
-                f"{path} has no column {column!r}, only {listed}: "
-                f"name the right one in {name.split()[0]}_column"
-            )
-    return pd.DataFrame({name: table[column] for name, column in found.items()})
+    check_table_name(path.name)
+    if table_suffix(path.name) == ".parquet":
+        table = _parquet(path, _composed(columns.values()), _composed(columns[name] for name in lists))
+        places = column_places(str(path), columns, optional, list(table.columns))
+        return pd.DataFrame({name: table.iloc[:, place] for name, place in places.items()})
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    found = {name for name in columns if name not in optional}
+    with _opened(path) as stream:
+        for number, row in enumerate(table_rows(stream, str(path), columns, optional, header), start=1):
+            found |= row.keys()
+            for name, cells in values.items():
+                cells.append(row.get(name))
+                if isinstance(cells[-1], list) and name not in lists:
+                    column = f"column {columns[name]!r}"
+                    raise InputError(f"{path}, row {number}: {column} holds lists: {ONLY_LABELS}")
+    return pd.DataFrame({name: values[name] for name in columns if name in found}, dtype=object)
+
+
+def join_tables(names: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of several files of a split; InputError where some have ids and others none."""
+    if len(tables) == 1:
+        return tables[0]
+    with_ids = [name for name, table in zip(names, tables, strict=True) if "id" in table]
+    if with_ids and len(with_ids) < len(tables):
+        without = next(name for name in names if name not in with_ids)
+        raise InputError(
+            f"{with_ids[0]} has ids, {without} has none: give every file of a split ids, or none"
+        )
+    return pd.concat([table.astype(object) for table in tables], ignore_index=True)
+
+
+def check_table_name(name: str) -> None:
+    """Raise InputError for a file whose name is that of no table."""
+    suffix = table_suffix(name)
+    if not suffix:
+        raise InputError(
+            f"{name} is of no known kind: expected a name that ends in {', '.join(TABLE_SUFFIXES)}, with "
+            f"{', '.join(PACKED_SUFFIXES)} behind it where it is compressed"
+        )
+    if suffix == ".parquet" and packed_suffix(name):
+        raise InputError(f"{name}: Parquet files compress themselves: unpack it")
+
+
+def check_table(
+    path: Path, columns: Mapping[str, str], optional: Collection[str] = (), header: Sequence[str] = ()
+) -> None:
+    """Raise InputError for a file whose kind, columns or first row `read_table` would refuse."""
+    check_table_name(path.name)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: expected a file; name several files as a list")
+    if table_suffix(path.name) == ".parquet":
+        with _parquet_errors(path):
+            names = pq.read_schema(path).names
+        column_places(str(path), columns, optional, names)
+        return
+    with _opened(path) as stream:
+        next(table_rows(stream, str(path), columns, optional, header), None)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield unpacked(file, path.name)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.DataFrame:
     """Read the columns as they are: neither the folder's name nor what pandas has noted adds to them."""
-    try:
+    with _parquet_errors(path):
         table = pq.read_table(path, partitioning=None).replace_schema_metadata()
         table.validate(full=True)
+        table = table.rename_columns(_composed(table.column_names))
         for place, field in enumerate(table.schema):
             if field.name in wanted and not pa.types.is_primitive(field.type):
                 is_list = isinstance(field.type, LIST_TYPES)
                 if is_list and field.name not in lists:
-                    raise ValueError(
-                        f"column {field.name!r} holds lists: only labels may be lists, with task=multi_label"
-                    )
+                    raise ValueError(f"column {field.name!r} holds lists: {ONLY_LABELS}")
                 kind = pa.list_(pa.string()) if is_list else pa.string()
                 table = table.set_column(place, field.name, table.column(place).cast(kind))
         return table.to_pandas()
+
+
+def _composed(names: Iterable[str]) -> list[str]:
+    return [unicodedata.normalize("NFC", name) for name in names]
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
-
-
-def _separated(path: Path, wanted: Collection[str]) -> pd.DataFrame:
-    content = read_text(path)
-    first = content.partition("\n")[0].strip("\r")
-    separator = "\t" if path.suffix == ".tsv" else ","
-    if first not in wanted and (other := other_separator(first, separator)):
-        raise InputError(
-            f"{path}: the columns seem to be separated by {other!r}; expected {separator!r}: {first[:60]}"
-        )
-    text = io.StringIO(content, newline="")
-    if path.suffix == ".tsv":
-        reader = csv.reader(text, strict=True, quoting=csv.QUOTE_NONE, delimiter="\t")
-    else:
-        reader = csv.reader(text, strict=True)
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        header = next(reader, [])
-        rows = []
-        for row in reader:
-            if row and len(row) != len(header):
-                raise InputError(
-                    f"{path}, line {reader.line_num}: {len(row)} fields, but the header has {len(header)}; "
-                    f"quote fields that contain the separator"
-                )
-            if row:
-                rows.append(row)
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {reader.line_num}: {error}; check the quotes of this line and the ones before it"
-        ) from error
-    finally:
-        csv.field_size_limit(limit)
-    if len(set(header)) < len(header) or not header:
-        raise InputError(f"{path}: the first line has to name the columns, each once; it is {header}")
-    return pd.DataFrame(rows, columns=header, dtype=object)

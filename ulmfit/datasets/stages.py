@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ulmfit.assets import File
 from ulmfit.stage import Stage, Work
@@ -107,6 +108,12 @@ class DatasetStage(Stage):
         """
         return self
 
+    @field_validator("positive_label")
+    @classmethod
+    def _is_composed(cls, label: str | None) -> str | None:
+        """Labels are in NFC."""
+        return label if label is None else unicodedata.normalize("NFC", label)
+
     @model_validator(mode="after")
     def _binary_f1_has_a_positive_label(self) -> Self:
         if self.metric == "binary_f1" and self.positive_label is None:
@@ -156,44 +163,79 @@ FIELD_MARKS = Field(
     description="begin each column of a text with xxfld and its number, as fastai's mark_fields does; off: a "
     "space is between them",
 )
+Files = File | tuple[File, ...]
 
 
 class LabelledFiles(DatasetStage):
-    """A data set in files of the user: CSV, TSV (without quoting) or Parquet, with a header.
+    """A data set in files of the user: CSV, TSV (without quoting), JSON, JSON Lines or Parquet.
 
-    In a multi-label task a cell holds labels with `label_separator` between them, or in Parquet a list.
+    They may be compressed (.bz2, .gz, .xz, .zst), and a split may be several files, whose rows stand in
+    their order. In a multi-label task a cell holds labels with `label_separator` between them, or in JSON
+    and Parquet a list.
     """
 
     stage_name: ClassVar[str] = "labelled-files"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
-    train: File = Field(description="labelled texts to train on")
-    valid: File | None = Field(None, description="labelled texts for validation; None: made from train")
-    test: File = Field(description="labelled texts for testing")
-    unlabelled: File | None = Field(None, description="texts for the language model alone; None: none")
+    train: Files = Field(description="labelled texts to train on: a file, or several")
+    valid: Files | None = Field(None, description="labelled texts for validation; None: made from train")
+    test: Files = Field(description="labelled texts for testing")
+    unlabelled: Files | None = Field(None, description="texts for the language model alone; None: none")
     text_column: str | tuple[str, ...] = TEXT_COLUMN
     field_marks: bool = FIELD_MARKS
     label_column: str = Field("label", description="column of the labels")
     id_column: str = Field("id", description="column of the ids; they are made where a file has none")
+    columns: tuple[str, ...] = Field(
+        (), description="names of the columns, for CSV and TSV files without a header; (): they have one"
+    )
+
+    @model_validator(mode="after")
+    def _splits_have_files(self) -> Self:
+        if empty := [split for split, files in self._files().items() if not files]:
+            raise ValueError(f"{empty[0]} is an empty list: name a file")
+        return self
+
+    def check_files(self) -> None:
+        """Raise InputError for local files whose kind, columns or first row `build` would refuse."""
+        from ulmfit.datasets.reading import check_table, check_table_name
+
+        for split, files in self._files().items():
+            for file in files:
+                if file.path is None:
+                    check_table_name(file.name)
+                elif file.path.exists():
+                    check_table(file.path, self._columns(split), ("id",), self.columns)
 
     def build(self, work: Work) -> None:
         """Read the files and write the tables; InputError names what is wrong in which file."""
         from ulmfit.datasets.fields import with_text
-        from ulmfit.datasets.reading import read_table
+        from ulmfit.datasets.reading import join_tables, read_table
 
-        text_columns = (self.text_column,) if isinstance(self.text_column, str) else self.text_column
-        texts = {f"text {number}": column for number, column in enumerate(text_columns, 1)}
-        files = {"train": self.train, "valid": self.valid, "test": self.test, "unlabelled": self.unlabelled}
+        lists = ("label",) if self.task == "multi_label" else ()
         splits = {}
-        for split, file in files.items():
-            if file is not None:
-                columns = {**texts, "label": self.label_column, "id": self.id_column}
-                if split == "unlabelled":
-                    del columns["label"]
-                lists = ("label",) if self.task == "multi_label" else ()
-                table = read_table(work.file(file), columns, optional=("id",), lists=lists)
-                splits[split] = with_text(table, tuple(texts), self.field_marks, split)
+        for split, files in self._files().items():
+            columns = self._columns(split)
+            tables = [read_table(work.file(file), columns, ("id",), lists, self.columns) for file in files]
+            table = join_tables([file.label for file in files], tables)
+            splits[split] = with_text(table, tuple(self._texts()), self.field_marks, split)
         write_dataset(work, self, splits)
+
+    def _files(self) -> dict[str, tuple[File, ...]]:
+        given = {"train": self.train, "valid": self.valid, "test": self.test, "unlabelled": self.unlabelled}
+        return {
+            split: files if isinstance(files, tuple) else (files,)
+            for split, files in given.items()
+            if files is not None
+        }
+
+    def _columns(self, split: str) -> dict[str, str]:
+        labels = {} if split == "unlabelled" else {"label": self.label_column}
+        return {**self._texts(), **labels, "id": self.id_column}
+
+    def _texts(self) -> dict[str, str]:
+        """Return the columns of a text under the names that `read_table` gives them: text 1, text 2."""
+        columns = (self.text_column,) if isinstance(self.text_column, str) else self.text_column
+        return {f"text {number}": column for number, column in enumerate(columns, 1)}
 
 
 class DataScript(DatasetStage):
@@ -205,6 +247,7 @@ class DataScript(DatasetStage):
     """
 
     stage_name: ClassVar[str] = "data-script"
+    stage_version: ClassVar[int] = 2
 
     script: File = Field(description="the Python file")
     files: dict[str, File] = Field(description="the published files, under the names that the script uses")

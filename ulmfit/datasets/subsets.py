@@ -171,11 +171,17 @@ def free_prefix(prefix: str, ids: Series, taken: Series) -> str:
 
 
 def write_derived(
-    source: Path, target: Path, train: DataFrame, remark: str, others: Mapping[str, DataFrame] | None = None
+    source: Path,
+    target: Path,
+    train: DataFrame,
+    remark: str,
+    others: Mapping[str, DataFrame] | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a data set with another `train` table; validation, test and the labels' names are copied.
 
-    `others` are tables of further splits that are other ones, such as valid, or unlabelled.
+    `others` are tables of further splits that are other ones, such as valid, or unlabelled; `warnings` are
+    put behind those of the data set.
     """
     import shutil
 
@@ -194,4 +200,5 @@ def write_derived(
         rows[split] = len(tables[split]) if split in tables else description["rows"][split]
         hashes[path.name] = sha256_of(path)
     changed = {"name": f"{description['name']}, {remark}", "rows": rows, "files": hashes}
+    changed["warnings"] = [*description["warnings"], *warnings]
     write_json(target / "dataset.json", description | changed)

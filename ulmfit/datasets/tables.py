@@ -22,12 +22,14 @@ from ulmfit.datasets.targets import (
     cover_labels,
     is_missing,
     label_names,
+    merged_spellings,
     read_labels,
     some,
     strata,
 )
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, sha256_of, write_json
+from ulmfit.white_space import plain_white_space
 
 SPLITS = ("train", "valid", "test", "unlabelled")
 _VALIDATION_SALT = b"validation rows\0"
@@ -56,11 +58,13 @@ def check_splits(
     task: Task = "single_label",
     separator: str = "|",
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of a data set, checked: columns id and text (NFC), which are strings, and label.
+    """Return the tables of a data set, checked: columns id and text, which are strings, and label.
 
-    A label is a string, a sorted list of strings (given as one, or with `separator` between its labels) or a
-    number, as the task has it. Texts without content are dropped and counted in a warning; a missing valid
-    is made from train. Raises InputError for missing splits or columns, missing or impossible labels,
+    Texts and labels are in NFC, their line ends and spaces as `plain_white_space` writes them; labels that
+    become the same are told in a warning. A label is a string, a sorted list of strings (given as one, or
+    with `separator` between its labels) or a number, as the task has it. Texts without content are counted
+    in a warning; they are dropped, but for those of test, where every row is predicted. A missing valid is
+    made from train. Raises InputError for missing splits or columns, missing or impossible labels,
     repeated ids, labels that train lacks, and fewer than two labels.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
@@ -70,6 +74,8 @@ def check_splits(
     tables = {
         split: _checked(splits[split], split, warn, task, separator) for split in SPLITS if split in splits
     }
+    if task != "regression":
+        _warn_of_merged_labels(splits, separator if task == "multi_label" else "", warn)
     if "valid" not in tables:
         tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction, task)
         if tables["valid"].empty:
@@ -93,19 +99,20 @@ def _checked(
                 f"{split} has no column {column!r}; it has {', '.join(map(str, table.columns)) or 'none'}"
             )
     result = pd.DataFrame({"id": _ids(table, split)})
-    result["text"] = [_text(value) for value in table["text"]]
+    result["text"] = [text_form(value) for value in table["text"]]
     has_text = numpy.array([text.strip() != "" for text in result["text"]], dtype=bool)
-    kept = result[has_text].reset_index(drop=True)
-    if len(kept) < len(result):
-        listed = some(result["id"][~has_text].tolist())
-        warn(
-            f"{split}: {len(result) - len(kept)} of {len(result)} rows dropped, their text is empty: {listed}"
-        )
-    if kept.empty and split != "unlabelled":
+    if not has_text.any() and split != "unlabelled":
         raise InputError(f"{split} holds no text: expected at least one row")
+    if not has_text.all():
+        fate = "are predicted as empty texts" if split == "test" else "dropped"
+        listed = some(result["id"][~has_text].tolist())
+        without = len(result) - int(has_text.sum())
+        warn(f"{split}: {without:,} of {len(result):,} rows {fate}, they have no text: {listed}")
+    kept = numpy.ones(len(result), dtype=bool) if split == "test" else has_text
+    result = result[kept].reset_index(drop=True)
     if "label" in columns:
-        kept["label"] = read_labels(kept["id"], table["label"][has_text], split, task, separator)
-    return kept
+        result["label"] = read_labels(result["id"], table["label"][kept], split, task, separator)
+    return result
 
 
 def _ids(table: pd.DataFrame, split: str) -> list[str]:
@@ -122,8 +129,18 @@ def _ids(table: pd.DataFrame, split: str) -> list[str]:
     return ids.tolist()
 
 
-def _text(value: Any) -> str:
-    return "" if is_missing(value) else unicodedata.normalize("NFC", str(value))
+def text_form(value: Any) -> str:
+    """Return a cell as a text of a data set: NFC, with plain white space; "" where there is none."""
+    return "" if is_missing(value) else unicodedata.normalize("NFC", plain_white_space(str(value)))
+
+
+def _warn_of_merged_labels(
+    splits: Mapping[str, pd.DataFrame], separator: str, warn: Callable[[str], None]
+) -> None:
+    cells = (value for split in SPLITS[:3] if split in splits for value in splits[split]["label"])
+    if merged := merged_spellings(cells, separator):
+        listed = some([f"{name!r} ({count} spellings)" for name, count in merged.items()])
+        warn(f"labels that differ in Unicode's composition alone are one label each: {listed}")
 
 
 def split_off_validation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from ulmfit.datasets.stages import Task
 from ulmfit.errors import InputError
+from ulmfit.white_space import plain_white_space
 
 LISTS = (list, tuple, set, frozenset, numpy.ndarray)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -59,26 +61,49 @@ def _required_label(value: Any) -> str:
         raise ValueError(
             f"the label is a list, {list(value)!r}; give every row one label, or set task=multi_label"
         )
-    if label := _name(value):
+    if label := label_name(value):
         return label
     raise ValueError("the label is missing; give every row one label")
 
 
-def _name(value: Any) -> str:
-    """Return a label's name, which is "" where there is none; whole numbers are written without a point."""
+def label_name(value: Any) -> str:
+    """Return a label's name in NFC, which is "" where there is none; whole numbers are without a point."""
+    return unicodedata.normalize("NFC", _spelling(value))
+
+
+def _spelling(value: Any) -> str:
     if is_missing(value):
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    written = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return plain_white_space(written).strip()
+
+
+def merged_spellings(values: Iterable[Any], separator: str) -> dict[str, int]:
+    """Return the labels that stand in several spellings, which differ in Unicode's composition alone.
+
+    `values` are cells of any split, and `separator` what parts the labels of a cell; "" parts none. The
+    result is the label in NFC -> the number of its spellings, sorted.
+    """
+    spellings: dict[str, set[str]] = {}
+    for value in values:
+        items = value if isinstance(value, LISTS) else [value]
+        written = [_spelling(item) for item in items]
+        if separator and not isinstance(value, LISTS):
+            written = [part.strip() for part in written[0].split(separator)]
+        for name in written:
+            spellings.setdefault(unicodedata.normalize("NFC", name), set()).add(name)
+    return {name: len(forms) for name, forms in sorted(spellings.items()) if len(forms) > 1}
 
 
 def _label_list(value: Any, separator: str) -> list[str]:
     if isinstance(value, LISTS):
         if any(isinstance(item, LISTS) for item in value):
             raise ValueError(f"a label is a list itself in {_shown(value)}; expected names")
-        labels = [_name(item) for item in value]
+        labels = [label_name(item) for item in value]
     else:
-        cell = _name(value)
-        labels = [label.strip() for label in cell.split(separator)] if cell else []
+        cell = label_name(value)
+        parts = cell.split(unicodedata.normalize("NFC", separator)) if cell else []
+        labels = [label.strip() for label in parts]
     if "" in labels:
         raise ValueError(f"one of the labels is empty in {_shown(value)}; name every label, or none at all")
     if repeated := [label for label, count in Counter(labels).items() if count > 1]:

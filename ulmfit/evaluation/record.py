@@ -63,6 +63,9 @@ class DatasetSummary(RecordPart):
     task: Task = Field("single_label", description="what a text's label is: a name, names, or a number")
     metric: MainMetric = Field(description="the metric of the first column")
     positive_label: str | None = Field(None, description="what binary_f1 is about; None without it")
+    warnings: tuple[str, ...] = Field(
+        (), description="what was lost or changed when the files were read, with ids; (): nothing, or unknown"
+    )
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:

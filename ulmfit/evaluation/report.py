@@ -83,6 +83,7 @@ def render_html(
             total_time=duration(sum(stage.seconds for stage in record.stages)),
             corpora=_corpora(record, samples),
             leak_notes=table.leak_notes(record),
+            dataset_notes=table.dataset_notes(record),
             data_checks=describe_data_checks(record.data_checks),
             tokenizers=describe_tokenizers(record.tokenizers, pieces) if record.tokenizers else None,
             configuration=json.dumps(record.configuration, indent=2, ensure_ascii=False),

@@ -310,7 +310,12 @@ def markdown_table(record: Record) -> str:
 def remarks(record: Record) -> list[str]:
     """Return all that stands below the tables."""
     notes = row_notes(record) + language_model_notes(record) + leak_notes(record)
-    return notes + data_check_notes(record.data_checks)
+    return notes + dataset_notes(record) + data_check_notes(record.data_checks)
+
+
+def dataset_notes(record: Record) -> list[str]:
+    """Return what was lost or changed when the data set was read, a line each."""
+    return [f"data set: {warning}" for warning in record.dataset.warnings] if record.dataset else []
 
 
 def _markdown(table: Table) -> str:

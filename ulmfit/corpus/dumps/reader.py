@@ -67,7 +67,7 @@ class Site:
 
 
 class DumpReader:
-    """Reads one export (.xml or .xml.bz2) from its beginning; `site` is filled before the first chunk.
+    """Reads one export (.xml, or compressed) from its beginning; `site` is filled before the first chunk.
 
     `threads` decompress (0: one a core). Raises InputError when the file is no export, is damaged as a whole,
     or breaks off.

@@ -18,6 +18,7 @@ from typing import TypeVar
 import indexed_bzip2
 
 from ulmfit.errors import InputError
+from ulmfit.streams import unpacked
 
 BLOCK_BYTES = 1 << 20
 HEADER_BITS, MARK_BITS = 32, 48
@@ -25,6 +26,8 @@ END_OF_STREAM = 0x177245385090
 """The mark before the checksum that ends a bz2 stream."""
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 UTF8_MARK = b"\xef\xbb\xbf"
+OTHER_COMPRESSION = {b"\xfd7zXZ\x00": ".xz", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+"""First bytes of a file -> suffix of a compression that is read as a stream; its decoder finds damage."""
 DECODER_ERRORS = (RuntimeError, ValueError, LookupError, ArithmeticError)
 """What indexed_bzip2 raises for damaged data: whatever C++ exception it met, in Python's words."""
 
@@ -32,9 +35,10 @@ Result = TypeVar("Result")
 
 
 class DumpStream:
-    """One export (.xml or .xml.bz2) as blocks of UTF-8; `position` counts the bytes of the file read so far.
+    """One export as blocks of UTF-8: .xml, .xml.bz2, .xml.xz, .xml.gz or .xml.zst, which its content tells.
 
-    `threads` decompress (0: one a core). Blocks have the same bounds however many they are.
+    `position` counts the bytes of the file read so far. `threads` decompress bz2 (0: one a core). Blocks have
+    the same bounds however many they are.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -45,10 +49,10 @@ class DumpStream:
         self._streams_end = 0
 
     def blocks(self) -> Generator[bytes]:
-        """Yield the content without a byte order mark; raises InputError where the bz2 data is no use."""
+        """Yield the content without a byte order mark; raises InputError where the packed data is no use."""
         head = self._head()
         self._packed = head.startswith(b"BZh")
-        return _utf8(self._unpacked() if self._packed else self._plain())
+        return _utf8(self._unpacked() if self._packed else self._plain(_other_compression(head)))
 
     def broken_off(self) -> InputError:
         """Return the error for content that is at its end and should not be."""
@@ -58,20 +62,26 @@ class DumpStream:
 
     def _head(self) -> bytes:
         if not self.path.is_file():
-            raise InputError(f"dump {self.path} is not a file; expected a .xml.bz2 or .xml export")
+            raise InputError(f"dump {self.path} is not a file; expected a .xml or .xml.bz2 export")
         with self.path.open("rb") as file:
             head = file.read(512)
         utf16 = head[:2] in BYTE_ORDER_MARKS
-        if head.startswith(b"BZh") or utf16 or head.removeprefix(UTF8_MARK).lstrip().startswith(b"<"):
+        if (
+            head.startswith(b"BZh")
+            or _other_compression(head)
+            or utf16
+            or head.removeprefix(UTF8_MARK).lstrip().startswith(b"<")
+        ):
             return head
-        what = "is empty" if not head else "is neither bz2 nor XML"
+        what = "is empty" if not head else "is neither XML nor XML in bz2, xz, gz or zst"
         raise InputError(
             f"{self.path.name} {what}; expected a MediaWiki export such as *-pages-articles.xml.bz2"
         )
 
-    def _plain(self) -> Generator[bytes]:
+    def _plain(self, compression: str) -> Generator[bytes]:
         with self.path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
+            content = unpacked(file, self.path.name, compression)
+            while block := content.read(BLOCK_BYTES):
                 self.position = file.tell()
                 yield block
 
@@ -131,6 +141,11 @@ class DumpStream:
                 else:
                     checksum, expected = 0, _next_stream(offset)
             self._streams_end = (_after_empty_streams(data, expected, 8 * len(data)) - HEADER_BITS) // 8
+
+
+def _other_compression(head: bytes) -> str:
+    """Return the suffix of the compression that a file begins with, other than bz2; empty: none."""
+    return next((suffix for mark, suffix in OTHER_COMPRESSION.items() if head.startswith(mark)), "")
 
 
 def _next_stream(end: int) -> int:

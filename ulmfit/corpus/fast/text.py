@@ -200,9 +200,12 @@ def _switch(match: re.Match[str]) -> str:
 
 
 def _character(match: re.Match[str]) -> str:
-    """Resolve a character reference; a name that HTML does not know stays as it is."""
+    """Resolve a character reference; a name that HTML does not know stays as it is.
+
+    A number that no text may hold, such as that of a control character, parts words like a space.
+    """
     name = match[0][1:]
-    return html.unescape(match[0]) if name[0] == "#" else html5.get(name, match[0])
+    return html.unescape(match[0]) or " " if name[0] == "#" else html5.get(name, match[0])
 
 
 class _Page:

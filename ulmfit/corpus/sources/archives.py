@@ -5,16 +5,16 @@ from __future__ import annotations
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 from ulmfit.errors import InputError
-from ulmfit.files import no_text
+from ulmfit.streams import unpacked
 
 MOST_READS_AT_END = 100
-TAR_SUFFIXES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tgz", ".txz")
+TAR_SUFFIXES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tgz", ".txz", ".tar.zst")
 
 
 def is_tar(path: Path) -> bool:
@@ -62,7 +62,9 @@ def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, I
     with (
         _damage(path.name),
         path.open("rb") as file,
-        tarfile.open(fileobj=cast(IO[bytes], _EndingFile(file)), mode="r|*") as archive,
+        # tarfile knows the other kinds of compression.
+        unpacked(file, path.name, ".zst" if path.suffix.lower() == ".zst" else "") as content,
+        tarfile.open(fileobj=cast(IO[bytes], _EndingFile(content)), mode="r|*") as archive,
     ):
         for member in archive:
             stream = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
@@ -75,11 +77,6 @@ def _valid(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _undamaged(stream: Iterable[bytes], name: str) -> Iterator[bytes]:
-    with _damage(name):
-        yield from stream
-
-
 @contextmanager
 def _damage(name: str) -> Iterator[None]:
     try:
@@ -90,20 +87,3 @@ def _damage(name: str) -> Iterator[None]:
         if error.errno is not None:
             raise
         raise InputError(f"{name} is damaged: {error}") from error
-
-
-def decoded_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file with their ends; raises InputError with file and offset otherwise."""
-    offset = 0
-    for line in _undamaged(stream, name):
-        if offset == 0 and (reason := no_text(line)):
-            raise InputError(f"{name} {reason}")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{name} is not UTF-8: byte 0x{line[error.start]:02x} at offset {offset + error.start}; "
-                f"convert it, for instance with iconv -f latin1 -t utf-8"
-            ) from error
-        yield text.removeprefix("\ufeff") if offset == 0 else text
-        offset += len(line)

@@ -10,20 +10,21 @@ from typing import IO
 
 from ulmfit.corpus.cleaning import normalise, unescape_once, without_empty_brackets, without_title
 from ulmfit.corpus.documents import Account, Document
-from ulmfit.corpus.sources.archives import decoded_lines, open_files
+from ulmfit.corpus.sources.archives import open_files
 from ulmfit.errors import InputError
+from ulmfit.streams import decoded_lines, unpacked
 
 EMPTY, UNCLOSED = "empty after extraction", "block not closed"
 _DOC = re.compile(r'<doc\s+id="([^"]*)"(?:\s+(?!title=)\w+="[^"]*")*+\s+title="')
 _END_REVERSED = re.compile(r'\s*>\s*(?:"[^"]*"=\w+\s+)*"')
 """What follows a title, read from the end of the line: a title may hold quotes of its own."""
-_IGNORED_SUFFIXES = (".bz2", ".gz", ".xz", ".zip", ".png", ".parquet")
+_IGNORED_SUFFIXES = (".zip", ".png", ".parquet")
 
 
 def extracted_documents(path: Path, account: Account) -> Iterator[Document]:
     """Yield the documents of `path` and account for the rest; raises InputError for what has another form."""
-    for name, stream in open_files(path, _is_wanted):
-        for identifier, title, text in _blocks(stream, name, account):
+    for name, file in open_files(path, _is_wanted):
+        for identifier, title, text in _blocks(unpacked(file, name), name, account):
             account.pages_read += 1
             identifier, title = normalise(identifier), normalise(title)
             cleaned = _cleaned(text, title)

@@ -1,21 +1,22 @@
-"""Plain text, CSV, TSV or Parquet files -> documents."""
+"""Plain text, CSV, TSV, JSON or Parquet files, compressed or not -> documents."""
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
+from typing import IO
 
 from ulmfit.corpus.cleaning import normalise, text_key
 from ulmfit.corpus.documents import Account, Document
-from ulmfit.corpus.sources.archives import decoded_lines, is_tar, open_files
+from ulmfit.corpus.sources.archives import is_tar, open_files
+from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.errors import InputError
-from ulmfit.files import other_separator
+from ulmfit.files import PACKED_SUFFIXES, TABLE_SUFFIXES, packed_suffix, table_suffix
+from ulmfit.streams import decoded_lines, unpacked
 
 EMPTY = "empty text"
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 
 
@@ -28,6 +29,11 @@ class Form:
     text_column: str = "text"
     id_column: str | None = None
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of a table that are read, under the names that the code has for them."""
+        return {"text": self.text_column, **({"id": self.id_column} if self.id_column else {})}
+
 
 def text_documents(
     inputs: Sequence[tuple[str, Path]], form: Form, account: Account, warn: Callable[[str], None]
@@ -37,7 +43,7 @@ def text_documents(
     for place, (label, path) in enumerate(inputs):
         prefix = label if labels.count(label) == 1 else f"{place}-{label}"
         empty = 0
-        for identifier, title, text in _texts(prefix, path, form):
+        for identifier, title, text in _texts(prefix, path, form, warn):
             pieces = _pieces(text, form.max_words)
             account.pages_read += max(1, len(pieces))
             if not pieces:
@@ -50,36 +56,78 @@ def text_documents(
             warn(f"{label}: {empty} empty {'files' if form.document == 'file' else 'rows'} were left out")
 
 
-def _texts(label: str, path: Path, form: Form) -> Iterator[tuple[str, str, str]]:
+def check_text_file(path: Path, form: Form) -> None:
+    """Raise InputError for a table whose columns or first row would be refused."""
+    from ulmfit.datasets.reading import check_table
+
+    if path.is_file() and table_suffix(path.name):
+        check_table(path, form.columns)
+
+
+def _texts(label: str, path: Path, form: Form, warn: Callable[[str], None]) -> Iterator[tuple[str, str, str]]:
     """Yield id, title and raw text of each document of one input."""
-    if path.is_file() and path.suffix.lower() == ".parquet":
+    if path.is_file() and table_suffix(path.name) == ".parquet":
         yield from _parquet_texts(label, path, form)
         return
     several = path.is_dir() or is_tar(path)
     found = False
-    for name, stream in open_files(path, _is_wanted):
+    passed_over: list[str] = []
+    for name, file in open_files(path, lambda name: _is_wanted(name, passed_over)):
         found = True
         identifier = f"{label}/{name}" if several else label
-        lines = decoded_lines(stream, f"{path.name}/{name}" if several else name)
-        if name.lower().endswith(TABLE_SUFFIXES):
-            yield from _csv_texts(identifier, name, lines, form)
+        shown = f"{path.name}/{name}" if several else name
+        if table_suffix(name) == ".parquet":
+            if is_tar(path):
+                raise InputError(f"{shown}: Parquet files cannot be read inside of an archive: unpack it")
+            yield from _parquet_texts(identifier, path / name, form)
+            continue
+        stream = unpacked(file, shown)
+        if table_suffix(name):
+            yield from _table_texts(identifier, shown, stream, form)
         else:
-            yield from _plain_texts(identifier, name, lines, form)
+            yield from _plain_texts(identifier, name, _lines(stream, shown, form), form)
     if not found:
-        raise InputError(
-            f"{path.name} holds no text file; expected *{', *'.join(TEXT_SUFFIXES)}, *.csv or *.tsv"
-        )
+        raise InputError(f"{path.name} holds no text file; expected {_EXPECTED}")
+    if passed_over:
+        listed = ", ".join(passed_over[:5]) + (", …" if len(passed_over) > 5 else "")
+        warn(f"{label}: {len(passed_over):,} files are no text by their names and were not read: {listed}")
 
 
-def _is_wanted(name: str) -> bool:
+_SUFFIXES = ", *".join([*TEXT_SUFFIXES, *TABLE_SUFFIXES])
+_EXPECTED = f"*{_SUFFIXES}, or such a file with {', '.join(PACKED_SUFFIXES)} behind it"
+
+
+def _is_wanted(name: str, passed_over: list[str]) -> bool:
     last = name.rpartition("/")[2].lower()
-    return not last.startswith(".") and last.endswith((*TEXT_SUFFIXES, ".csv", ".tsv"))
+    if last.startswith("."):
+        return False
+    if table_suffix(last) or last.removesuffix(packed_suffix(last)).endswith(TEXT_SUFFIXES):
+        return True
+    passed_over.append(name)
+    return False
+
+
+def _lines(stream: IO[bytes], name: str, form: Form) -> Iterator[str]:
+    """Yield the lines of a plain text; raises InputError where the first one is an object with the text."""
+    for number, line in enumerate(decoded_lines(stream, name), start=1):
+        if number == 1 and _is_object_with(form.text_column, line):
+            raise InputError(f"{name} holds JSON, an object a line: give it a name that ends in .jsonl")
+        yield line
+
+
+def _is_object_with(column: str, line: str) -> bool:
+    if not line.lstrip().startswith("{"):
+        return False
+    try:
+        return column in json.loads(line)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _plain_texts(
     identifier: str, name: str, lines: Iterator[str], form: Form
 ) -> Iterator[tuple[str, str, str]]:
-    title = Path(name).stem
+    title = Path(name[: len(name) - len(packed_suffix(name))]).stem
     if form.document == "file":
         yield identifier, title, "".join(lines)
     elif form.document == "line":
@@ -103,29 +151,12 @@ def _paragraph_groups(lines: Iterator[str]) -> Iterator[str]:
         yield "".join(group)
 
 
-def _csv_texts(
-    identifier: str, name: str, lines: Iterator[str], form: Form
-) -> Iterator[tuple[str, str, str]]:
-    csv.field_size_limit(1 << 30)
-    delimiter = "\t" if name.lower().endswith(".tsv") else ","
-    first = next(lines, "")
-    if first.strip("\r\n") != form.text_column and (other := other_separator(first, delimiter)):
-        raise InputError(f"{name}: the columns seem to be separated by {other!r}; expected {delimiter!r}")
-    lines = chain([first], lines)
-    # As in labelled data: a stray quote is an error in CSV, and a letter like any other in TSV.
-    if delimiter == "\t":
-        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        rows = csv.reader(lines, strict=True)
-    try:
-        header = next(rows, [])
-        text_at = _column(header, form.text_column, name)
-        id_at = _column(header, form.id_column, name) if form.id_column else None
-        for number, row in enumerate((row for row in rows if row), start=1):
-            key = row[id_at] if id_at is not None and id_at < len(row) else str(number)
-            yield f"{identifier}:{key}", "", row[text_at] if text_at < len(row) else ""
-    except csv.Error as error:
-        raise InputError(f"{name} line {rows.line_num} is no CSV: {error}") from error
+def _table_texts(identifier: str, name: str, stream: IO[bytes], form: Form) -> Iterator[tuple[str, str, str]]:
+    for number, row in enumerate(table_rows(stream, name, form.columns), start=1):
+        if isinstance(row["text"], list):
+            raise InputError(f"{name}, row {number}: {form.text_column!r} is a list; expected a text")
+        text = "" if row["text"] is None else str(row["text"])
+        yield f"{identifier}:{row.get('id', number)}", "", text
 
 
 def _parquet_texts(identifier: str, path: Path, form: Form) -> Iterator[tuple[str, str, str]]:
@@ -135,15 +166,14 @@ def _parquet_texts(identifier: str, path: Path, form: Form) -> Iterator[tuple[st
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            _column(names, form.text_column, path.name)
-            columns = [form.text_column]
-            if form.id_column:
-                _column(names, form.id_column, path.name)
-                columns.append(form.id_column)
+            columns = {
+                wanted: names[place]
+                for wanted, place in column_places(path.name, form.columns, (), names).items()
+            }
             number = 0
-            for batch in file.iter_batches(batch_size=4096, columns=columns):
-                texts = batch.column(form.text_column).cast(pa.string()).to_pylist()
-                keys = batch.column(form.id_column).to_pylist() if form.id_column else None
+            for batch in file.iter_batches(batch_size=4096, columns=list(columns.values())):
+                texts = batch.column(columns["text"]).cast(pa.string()).to_pylist()
+                keys = batch.column(columns["id"]).to_pylist() if "id" in columns else None
                 for row, text in enumerate(texts):
                     number += 1
                     yield f"{identifier}:{keys[row] if keys else number}", "", text or ""
@@ -154,13 +184,6 @@ def _parquet_texts(identifier: str, path: Path, form: Form) -> Iterator[tuple[st
             f"{path.name} is no readable Parquet file with text in {form.text_column!r}: "
             f"{str(error).splitlines()[0]}"
         ) from error
-
-
-def _column(header: Sequence[str], wanted: str, name: str) -> int:
-    if wanted not in header:
-        found = ", ".join(repr(column) for column in header) or "none"
-        raise InputError(f"{name} has no column {wanted!r}; its columns are {found}: name one of them")
-    return list(header).index(wanted)
 
 
 def _pieces(text: str, max_words: int | None) -> list[str]:

@@ -49,7 +49,7 @@ def missing_column(name: str, columns: Mapping[str, str], wanted: str, found: It
     header = table_suffix(name) in (".csv", ".tsv")
     advice = "; if the first line is no header, put one before it" if header else ""
     lacks = f"{name} has no column {columns[wanted]!r}, only {listed}"
-    return InputError(f"{lacks}: name the right one in {wanted}_column{advice}")
+    return InputError(f"{lacks}: name the right one in {wanted.split()[0]}_column{advice}")
 
 
 def column_places(

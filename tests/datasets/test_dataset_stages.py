@@ -197,7 +197,7 @@ def test_texts_are_composed_and_empty_ones_dropped_with_a_warning(tmp_path):
     }
     warnings = described(folder)["warnings"]
     assert "train: 1 of 3 rows dropped, their text is empty: train-000003" in warnings
-    assert "test: 2 of 2 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
+    assert "test: 2 of 2 texts stand in train as well" in warnings
 
 
 SCRIPT = """
@@ -326,5 +326,5 @@ def test_polish_sets(tmp_path, shared_data, name, rows, labels):
     assert described(folder)["rows"] == rows
     assert described(folder)["labels"] == [str(label) for label in range(labels)]
     if name == "wccrs_hotels":
-        test = "test: 1 of 1554 texts stand in train as well, 13 when case and punctuation are ignored"
+        test = "test: 1 of 1554 texts stand in train as well"
         assert test in described(folder)["warnings"]

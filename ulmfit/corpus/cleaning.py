@@ -10,6 +10,8 @@ import html
 import re
 import unicodedata
 
+from ulmfit.corpus.words import words_of
+
 _CONTROLS = "".join(map(chr, [*range(9), *range(11, 32), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
 _UNWANTED = re.compile(f"[{re.escape(_CONTROLS)}\ud800-\udfff]")
 # Soft hyphens, word joiners and direction marks say how a text is laid out and change no word. Joiners in
@@ -162,4 +164,4 @@ def unescape_once(text: str) -> str:
 def text_key(text: str) -> str:
     """Return the form of a text that decides its split: case, spaces and punctuation do not count."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
+    return " ".join(words_of(folded)) or " ".join(folded.split())

@@ -71,6 +71,7 @@ class DataChecks(Stage):
     """
 
     stage_name: ClassVar[str] = "data-checks"
+    stage_version: ClassVar[int] = 2
 
     dataset: DatasetStage = Field(description="the data set that is checked")
     settings: CheckSettings = Field(CheckSettings(), description="what counts as alike, and as near-empty")
@@ -101,6 +102,7 @@ class CleanedDataset(DatasetStage):
     """
 
     stage_name: ClassVar[str] = "cleaned-dataset"
+    stage_version: ClassVar[int] = 2
 
     dataset: DatasetStage = Field(description="the data set that is cleaned")
     drop: tuple[Drop, ...] = Field(

@@ -20,7 +20,7 @@ class DatasetTexts(CorpusStage):
     """
 
     stage_name: ClassVar[str] = "dataset-texts"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     dataset: DatasetStage = Field(description="the data set")
     transductive: bool = Field(

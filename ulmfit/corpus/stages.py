@@ -82,7 +82,7 @@ class WikipediaCorpus(CorpusStage):
     """
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     dump: DumpStage | File = Field(description="stage that provides a dump, or its file (.xml.bz2 or .xml)")
     language: str = Field(description="language code of the texts, for the record")
@@ -150,7 +150,7 @@ class ExtractedCorpus(CorpusStage):
     """What WikiExtractor wrote earlier: `<doc>` blocks or JSON lines, in a folder or a tar archive."""
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     archive: File = Field(
         description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
@@ -170,7 +170,7 @@ class TextFiles(CorpusStage):
     """Plain text files, a folder or tar archive of them, CSV, TSV or Parquet."""
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     files: File | tuple[File, ...] = Field(description="file, folder or tar archive, or several of them")
     document: Literal["file", "line", "paragraphs"] = Field(
@@ -178,7 +178,10 @@ class TextFiles(CorpusStage):
         description="what becomes a document of a text file: all of it, a line, or lines up to a blank one",
     )
     max_words: int | None = Field(
-        None, ge=1, description="words at which a longer text is cut, at the end of a line; None never cuts"
+        None,
+        ge=1,
+        description="words (corpus/words.py) at which a longer text is cut, at the end of a line; "
+        "None never cuts",
     )
     text_column: str = Field("text", description="column of the texts in CSV, TSV and Parquet")
     id_column: str | None = Field(None, description="column of the ids in tables; None numbers the rows")
@@ -200,7 +203,7 @@ class JoinedCorpus(CorpusStage):
     """Several corpora as one; every document keeps the split that it has, so the fractions have no effect."""
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
 

@@ -16,7 +16,7 @@ class SplitSize(RecordPart):
     """How large one split of a corpus is."""
 
     documents: int = Field(ge=0)
-    words: int = Field(ge=0, description="between white space; characters in scripts without spaces")
+    words: int = Field(ge=0, description="as corpus.words.count_words has them")
     characters: int = Field(ge=0, description="Unicode code points")
 
 

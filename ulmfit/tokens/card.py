@@ -22,6 +22,7 @@ class TokenizerCard(Stage):
     """
 
     stage_name: ClassVar[str] = "tokenizer-card"
+    stage_version: ClassVar[int] = 2
 
     tokenizers: tuple[TokenizerStage, ...] = Field(min_length=1, description="one column each, in this order")
     documents: CorpusStage = Field(description="corpus whose validation split is encoded")

@@ -81,7 +81,7 @@ class TrainTokenizer(TokenizerStage):
     """
 
     stage_name: ClassVar[str] = "tokenizer"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     corpus: CorpusStage = Field(description="documents; only the training split is read")
     vocab_size: int = Field(
@@ -181,7 +181,7 @@ class EncodeTokens(Stage):
     """Encodes the documents of every split into memory-mapped arrays, and counts what it saw."""
 
     stage_name: ClassVar[str] = "tokens"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     documents: CorpusStage = Field(description="documents that are encoded")
     tokenizer: TokenizerStage = Field(description="tokenizer that encodes them")

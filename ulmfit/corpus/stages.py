@@ -76,9 +76,9 @@ class Wikipedia(DumpStage):
 class WikipediaCorpus(CorpusStage):
     """The articles of a Wikipedia dump as text.
 
-    Two engines read wikitext. "wikiextractor" expands templates; it is a program of its own. "fast" is this
-    project's: one pass over the wikitext that drops templates. A limit struck by a page (`page_seconds`,
-    `memory_megabytes`) costs that page alone, and the account names it.
+    Two engines read wikitext. "fast" is this project's: one pass over the wikitext that drops templates.
+    "wikiextractor" expands templates; it is a program of its own, and leaves some markup. A limit struck by a
+    page (`page_seconds`, `memory_megabytes`) costs that page alone, and the account names it.
     """
 
     stage_name: ClassVar[str] = "corpus"
@@ -87,7 +87,7 @@ class WikipediaCorpus(CorpusStage):
     dump: DumpStage | File = Field(description="stage that provides a dump, or its file (.xml.bz2 or .xml)")
     language: str = Field(description="language code of the texts, for the record")
     engine: Literal["wikiextractor", "fast"] = Field(
-        "wikiextractor", description="what turns wikitext into text: the program wikiextractor, or our own"
+        "fast", description="what turns wikitext into text: our own engine, or the program wikiextractor"
     )
     headings: bool = Field(True, description="keep the headings of sections, a line each; False drops them")
     templates: bool = Field(

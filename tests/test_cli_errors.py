@@ -61,7 +61,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["run", RECIPE, "--set", "tokenizer={}"], "a File needs a path, or a name and a sha256"),
         (
             ["run", RECIPE, "--set", "vocabulary.task_share=2"],
-            "vocabulary.task_share: expected less than 1; got 2",
+            "task_share: expected less than 1.0; got 2",
         ),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
         (

@@ -15,7 +15,7 @@ from ulmfit.corpus import sampling
 from ulmfit.corpus.extract import extract
 from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.corpus.wikipedia import dump_files, site_language
+from ulmfit.corpus.wikipedia import LEFT_BY_WIKIEXTRACTOR, dump_files, site_language
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 
@@ -283,7 +283,8 @@ def test_a_sample_that_turns_out_too_small_says_so(tmp_path: Path, monkeypatch: 
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
     stage = WikipediaCorpus(dump=dump, language="xx", engine="wikiextractor", max_documents=40)
     folder = Runner(runs=tmp_path / "runs").build(stage)
-    (warning,) = json.loads((folder / "manifest.json").read_text())["warnings"]
+    left, warning = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert left == LEFT_BY_WIKIEXTRACTOR
     assert warning.startswith(f"the sample has only {len(rows(folder))} documents")
     assert len(rows(folder)) < 40
 

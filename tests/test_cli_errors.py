@@ -60,8 +60,8 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["run", RECIPE, "--set", 'train_sizes=[5,"x"]'], "train_sizes.1: expected a whole number or 'all'"),
         (["run", RECIPE, "--set", "tokenizer={}"], "a File needs a path, or a name and a sha256"),
         (
-            ["run", RECIPE, "--set", "vocabulary.kind=words", "--set", "vocabulary.byte_fallback=true"],
-            ": byte_fallback has no effect on model_type words: leave it out",
+            ["run", RECIPE, "--set", "vocabulary.task_share=2"],
+            "task_share: expected less than 1.0; got 2",
         ),
         (["run", RECIPE, "--set", "pretrain.epoch=2"], "PretrainSettings has no field 'epoch'"),
         (["run", RECIPE, "--set", "finetune.select_metric=accuracy"], "has no field 'select_metric'"),

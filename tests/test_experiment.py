@@ -11,6 +11,7 @@ from ulmfit import driver
 from ulmfit.assets import File
 from ulmfit.classifier.schedules import all_at_once
 from ulmfit.corpus.data_checks import CHANGED_TEST, CleanedDataset, DataChecks
+from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import TextFiles
 from ulmfit.datasets.given_labels import GivenLabels
@@ -21,7 +22,16 @@ from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.settings import PretrainSettings
-from ulmfit.presets import Preset, VocabularySettings
+from ulmfit.presets import (
+    MULTIFIT,
+    MULTIFIT_FP16,
+    MULTIFIT_VOCABULARY,
+    SMALL,
+    TOY,
+    ULMFIT,
+    Preset,
+    VocabularySettings,
+)
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.results import FINGERPRINT, RECORD, REPORT, TABLE, _fingerprint, _hardware, is_recorded
 from ulmfit.runner import Runner
@@ -35,7 +45,7 @@ def recipe_with(**fields) -> Recipe:
         "language": "qaa",
         "corpus": InventedCorpus(),
         "dataset": InventedDataset(),
-        "presets": {"tiny": Preset(vocabulary=VocabularySettings(size=80))},
+        "presets": {"tiny": Preset(vocabulary=VocabularySettings(size=80, byte_fallback=False))},
     }
     return Recipe(**(content | fields))
 
@@ -130,6 +140,27 @@ def test_the_size_of_the_corpus_is_counted_as_the_preset_says() -> None:
     )
     assert plain == InventedCorpus(min_words=7)
     assert multifit == InventedCorpus(min_words=100, counted_in="runs", max_tokens=500)
+
+
+def test_a_vocabulary_may_learn_from_the_task() -> None:
+    vocabulary = VocabularySettings(task_share=0.1)
+    preset = Preset(vocabulary=vocabulary, comparisons=("words",))
+    experiment = Experiment(recipe_with(presets={"tiny": preset}))
+    assert experiment.words is not None
+    for tokenizer in (experiment.tokenizer, experiment.words.pretrained.tokens.tokenizer):
+        assert tokenizer.target == DatasetTexts(dataset=InventedDataset())
+        assert tokenizer.target_share == 0.1
+    assert Experiment(recipe_with()).tokenizer.target is None
+    with pytest.raises(InputError, match="the recipe has no data set"):
+        Experiment(recipe_with(presets={"tiny": preset}, dataset=None))
+
+
+@pytest.mark.parametrize("preset", [ULMFIT, MULTIFIT, MULTIFIT_FP16, SMALL, TOY], ids=lambda one: one.note)
+def test_every_preset_knows_every_character(preset: Preset) -> None:
+    assert preset.vocabulary.byte_fallback
+    assert "bytes" in preset.note or preset is TOY
+    papers = Experiment(recipe_with(presets={"paper": preset.changed(vocabulary=MULTIFIT_VOCABULARY)}))
+    assert not papers.tokenizer.byte_fallback
 
 
 def test_data_is_checked_first_and_changes_nothing_unless_it_is_to_be_cleaned() -> None:
@@ -233,7 +264,9 @@ def test_hardware_is_that_of_all_stages(tmp_path: Path) -> None:
 
 def test_stages_of_one_kind_are_told_apart() -> None:
     comparisons = ("without_finetuning", "words", "from_scratch", "tfidf")
-    preset = Preset(vocabulary=VocabularySettings(size=80), comparisons=comparisons, words=90)
+    preset = Preset(
+        vocabulary=VocabularySettings(size=80, byte_fallback=False), comparisons=comparisons, words=90
+    )
     recipe = recipe_with(
         presets={"tiny": preset}, train_sizes=(10, "all"), label_noise=(0.1,), curve_texts="subset"
     )

@@ -21,7 +21,7 @@ from ulmfit.toy.wikipedia import write_dump
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.py"))
 TINY = (
-    "vocabulary.size=300",
+    "vocabulary.size=600",
     "pretrain.architecture.embedding_size=8",
     "pretrain.architecture.hidden_size=12",
     "pretrain.architecture.layers=2",

@@ -218,9 +218,7 @@ def extract(
     ],
     out: Annotated[Path, typer.Argument(help="folder for documents.parquet and account.json")],
     language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
-    engine: Annotated[str, typer.Option(help="wikiextractor, which expands templates, or fast")] = (
-        "wikiextractor"
-    ),
+    engine: Annotated[str, typer.Option(help="fast, or wikiextractor, which expands templates")] = ("fast"),
     headings: Annotated[bool, typer.Option(help="keep the headings of sections")] = True,
     workers: Annotated[int, typer.Option(min=0, help="processes; 0: one a core")] = 0,
 ) -> None:

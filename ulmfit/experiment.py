@@ -14,6 +14,7 @@ from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.errors import InputError
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.evaluation.transformer_stages import TransformerClassifier
 from ulmfit.language_model.poleval import PolEvalPerplexity
@@ -102,11 +103,24 @@ class Experiment:
             vocab_size=size,
             exact=vocabulary.exact and size == vocabulary.size,
             model_type=vocabulary.kind,
-            byte_fallback=vocabulary.byte_fallback,
+            byte_fallback=vocabulary.byte_fallback and vocabulary.kind != "words",
             character_coverage=vocabulary.character_coverage,
             sample_bytes=vocabulary.sample_bytes,
             **vocabulary.texts(),
+            **self._texts_of_the_task(),
         )
+
+    def _texts_of_the_task(self) -> dict[str, Any]:
+        """Return the fields of a tokenizer that learns from the task's texts too; none where it does not."""
+        dataset, share = self.recipe.dataset, self.recipe.settings.vocabulary.task_share
+        if not share:
+            return {}
+        if dataset is None:
+            raise InputError(
+                f"vocabulary.task_share {share:g}: the recipe has no data set whose texts a vocabulary could "
+                "learn from; expected 0"
+            )
+        return {"target": DatasetTexts(dataset=dataset), "target_share": share}
 
     def _given_tokenizer(self) -> GivenTokenizer:
         assert self.recipe.tokenizer is not None
@@ -159,6 +173,7 @@ class Experiment:
             model_type="words",
             sample_bytes=settings.vocabulary.sample_bytes,
             **settings.vocabulary.texts(),
+            **self._texts_of_the_task(),
         )
         pretrained = Pretrain(
             tokens=EncodeTokens(documents=self.corpus, tokenizer=tokenizer),

@@ -6,7 +6,7 @@ from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.datasets.stages import DataScript
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
+from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -35,7 +35,6 @@ recipe = Recipe(
         "cpu": SMALL.changed(
             note="small: 3 layers of 400 units, 8k pieces and bytes, 10,000 articles read once",
             max_documents=10_000,
-            vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
             comparisons=ALL_COMPARISONS,
             words=20_000,

@@ -13,9 +13,7 @@ recipe = Recipe(
     name="ltg/wikipedia_lm",
     title="Latgalian Wikipedia, language model",
     language="ltg",
-    corpus=WikipediaCorpus(
-        dump=assets["ltgwiki"], language="ltg", engine="fast", valid_fraction=0.05, test_fraction=0.05
-    ),
+    corpus=WikipediaCorpus(dump=assets["ltgwiki"], language="ltg", valid_fraction=0.05, test_fraction=0.05),
     presets={
         "paper": ULMFIT,
         # 0.2 million words carry a small vocabulary and many epochs.

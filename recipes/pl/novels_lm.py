@@ -6,7 +6,7 @@ from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT, VocabularySettings
+from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT
 from ulmfit.recipe import Recipe
 
 scripts = Path(__file__).parents[2] / "data_scripts"
@@ -48,7 +48,6 @@ recipe = Recipe(
         "cpu": SMALL.changed(
             note="small: 3 layers of 400 units, 8k pieces and bytes, 30,000 texts read once",
             max_documents=30_000,
-            vocabulary=VocabularySettings(size=8_000, byte_fallback=True),
             directions=("forward", "backward"),
             comparisons=ALL_COMPARISONS,
             words=20_000,

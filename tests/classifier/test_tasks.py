@@ -191,7 +191,7 @@ recipe = Recipe(
     ),
     presets={
         "tiny": Preset(
-            vocabulary=VocabularySettings(size=80),
+            vocabulary=VocabularySettings(size=80, byte_fallback=False),
             pretrain=PretrainSettings(
                 architecture=Architecture(embedding_size=8, hidden_size=8, layers=1), batch_size=4, bptt=12
             ),

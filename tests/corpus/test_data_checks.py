@@ -18,7 +18,16 @@ from ulmfit.corpus.checks.found import Thresholds, all_checks
 from ulmfit.corpus.checks.labels import label_shift
 from ulmfit.corpus.checks.likeness import jaccard, likeness_of
 from ulmfit.corpus.checks.rows import Row
-from ulmfit.corpus.checks.texts import CONTROL, MOJIBAKE, REPLACEMENT, damage_of, is_near_empty
+from ulmfit.corpus.checks.texts import (
+    CONTROL,
+    ENTITY,
+    ESCAPE,
+    MOJIBAKE,
+    REPLACEMENT,
+    is_damaged,
+    is_near_empty,
+    signs_of,
+)
 from ulmfit.corpus.checks.wording import effect, largest_difference, sentences, summary_of, warnings
 from ulmfit.corpus.data_checks import DROPS, CheckSettings, CleanedDataset, DataChecks, checked
 from ulmfit.corpus.filtering.deduplication import Nearness, shingles
@@ -232,23 +241,34 @@ def test_a_shift_is_told_with_its_size_and_the_label_that_differs_most() -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "sign"),
+    ("text", "signs"),
     [
-        ("Größe, Łódź, Привет, 你好, ça va", ""),
-        ("HYVÄ… Å være SÅ…", ""),
-        ("Різдво Рівне", ""),
-        ("zwei\tWörter\nund mehr", ""),
-        ("Größe".encode().decode("cp1252"), MOJIBAKE),
-        ("więcej żółci".encode().decode("cp1250"), MOJIBAKE),
-        ("привет".encode().decode("cp1251"), MOJIBAKE),
-        ("so “quoted” it".encode().decode("cp1252", "replace"), REPLACEMENT),
-        ("it’s".encode().decode("cp1252"), MOJIBAKE),
-        ("a \x93quoted\x94 word", CONTROL),
-        ("lost \ufffd letter", REPLACEMENT),
+        ("Größe, Łódź, Привет, 你好, ça va", []),
+        ("HYVÄ… Å være SÅ…", []),
+        ("Різдво Рівне", []),
+        ("zwei\tWörter\nund mehr", []),
+        ("R&D; AT&T &c. a&b; <U+> C:\\users", []),
+        ("Größe".encode().decode("cp1252"), [MOJIBAKE]),
+        ("Größe".encode().decode("latin-1"), [MOJIBAKE]),
+        ("it’s".encode().decode("latin-1"), [MOJIBAKE]),
+        ("więcej żółci".encode().decode("cp1250"), [MOJIBAKE]),
+        ("привет".encode().decode("cp1251"), [MOJIBAKE]),
+        ("so “quoted” it".encode().decode("cp1252", "replace"), [REPLACEMENT, MOJIBAKE]),
+        ("it’s".encode().decode("cp1252"), [MOJIBAKE]),
+        *[(f"GUT{'😀'.encode().decode(page)}", [MOJIBAKE]) for page in ("latin-1", "cp1252")],
+        ("a \x93quoted\x94 word", [CONTROL]),
+        ("lost \ufffd letter", [REPLACEMENT]),
+        ("gut <U+0001F602>", [ESCAPE]),
+        ("gut \\ud83d\\ude02", [ESCAPE]),
+        ("gut \\U0001F602", [ESCAPE]),
+        ("Bund &amp; Land", [ENTITY]),
+        ("sch&ouml;n &#128514; &#x1F602;", [ENTITY]),
+        ("<U+00E4> &lt; \ufffd", [REPLACEMENT, ESCAPE, ENTITY]),
     ],
 )
-def test_signs_of_a_damaged_encoding(text: str, sign: str) -> None:
-    assert damage_of(text) == sign
+def test_signs_of_damage(text: str, signs: list[str]) -> None:
+    assert signs_of(text) == signs
+    assert is_damaged(text) == bool({REPLACEMENT, MOJIBAKE, CONTROL} & set(signs))
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,14 @@ def test_what_the_sample_cannot_need_is_not_stored(tmp_path: Path, monkeypatch: 
     assert sum(table.num_rows for table in extraction.tables()) == 600
 
 
+def test_our_engine_is_the_default(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "x.xml", page("A", "Some -{zh-hans:text;zh-hant:x}- here.", number=1))
+    extract(dump, tmp_path / "out", log=quiet)
+    assert account(tmp_path / "out")["engine"] == "fast"
+    assert texts(tmp_path / "out") == {"1": "Some text here."}
+    assert WikipediaCorpus(dump=File(path=dump), language="xx").engine == "fast"
+
+
 def test_headings_are_a_setting(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "x.xml", page("A", "Begin.\n== Head ==\nEnd.", number=1))
     extract(dump, tmp_path / "with", engine="fast", log=quiet)

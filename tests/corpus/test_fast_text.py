@@ -135,6 +135,20 @@ def test_templates(wikitext: str, text: str) -> None:
         ("<div class=x>a</div><p>b</p><blockquote>c</blockquote>", "a\nb\nc"),
         ("<ul><li>a</li><li>b</li></ul>", "a\nb"),
         ("<poem>\nKlein ''ist''\n:der Fluss\n</poem>", "Klein ist\nder Fluss"),
+        ("<Poem>\nKlein\nFluss\n</Poem>", "Klein\nFluss"),
+        ("<POEM lang='de'>Klein\nFluss</POEM>", "Klein\nFluss"),
+        ('Say <phonos file="a.ogg">hello</phonos> to <Phonos ipa="x"/>all', "Say hello to all"),
+        ('Say <langconvert from="zh" to="zh-hans">你好</langconvert> here', "Say 你好 here"),
+        (
+            '<section begin="a"/>Text<section end="a"/> <Abschnitt Anfang=a />und <trecho x/>mehr',
+            "Text und mehr",
+        ),
+        ("<קטע התחלה=א/>Text here", "Text here"),
+        ("<translate><!--T:1-->One <tvar name=1>two</tvar></translate> three", "One two three"),
+        ("a <languages/> b<page-collection title=x>y</page-collection> c", "a b c"),
+        ("a<meta itemprop=x> b<link rel=y> c", "a b c"),
+        ("a <dynamicpagelist>category=x</dynamicpagelist>b <RSS>http://x.y</RSS>c", "a b c"),
+        ('a<span STYLE="display:none">hidden</span> b', "a b"),
         ("<ruby>川<rp>(</rp><rt>かわ</rt><rp>)</rp></ruby>", "川(かわ)"),
         ('a <span style="display: none">b<span>c</span>d</span>e', "a e"),
         ("a <div style='visibility:hidden'>b<p>c</div>d <span style=\"display:none\">open", "a d open"),
@@ -193,6 +207,38 @@ def test_lines() -> None:
     page = "one\ntwo\n\nthree\n* a\n** b\n# c\n: d\n:: e\n; term : meaning\n;only\n----\nf\n g\n----h"
     assert text_of(page).split("\n") == (
         ["one two", "three", "a", "b", "c", "d", "e", "term", "meaning", "only", "f", "g", "h"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        (";Term:its meaning", "Term\nits meaning"),
+        ("*;Term: its meaning", "Term\nits meaning"),
+        (";Term", "Term"),
+        (";[[Ort: Name|Ort: Name]]: ein [[Ort]]", "Ort: Name\nein Ort"),
+        (";see [http://x.org/a:b the: site]:it", "see the: site\nit"),
+        (';<span style="color:red">Term</span>:meaning: more', "Term\nmeaning: more"),
+        (";-{zh-hans:甲;zh-hant:乙}-:丙", "甲\n丙"),
+        (";http://x.org is a page", "http://x.org is a page"),
+        ("no list; but:so", "no list; but:so"),
+    ],
+)
+def test_a_term_and_its_definition_are_two_lines(wikitext: str, text: str) -> None:
+    assert text_of(wikitext) == text
+
+
+@pytest.mark.parametrize("opening", ["{{(!}}", "{{{!}}"])
+def test_tables_made_of_templates_leave_nothing(opening: str) -> None:
+    """`{{(!}}` and its like stand for the marks of tables inside of arguments, and outside as well."""
+    rows = '{{!+}} title\n{{!-}} style="x"\n{{!}} a {{!!}} b'
+    page = f'Before.\n{opening} class="wikitable" border=1\n{rows}\n{{{{!)}}}}\nAfter.'
+    assert text_of(page) == "Before.\nAfter."
+
+
+def test_a_template_may_name_its_namespace() -> None:
+    assert (
+        text_of("The {{Template:Nowrap|big house}} and {{template: small |this}}") == "The big house and this"
     )
 
 

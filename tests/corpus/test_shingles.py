@@ -26,20 +26,23 @@ def reference(text: str) -> list[str]:
     for character in text:
         for folded in unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold()):
             category = unicodedata.category(folded)
-            if category == "Cf":
+            if category == "Cf" and folded != "\u200b":
                 continue
             kind = {"L": "letter", "N": "letter", "M": "mark"}.get(category[0], "separator")
+            kind = "letter" if folded == "_" else kind
             if unicodedata.name(folded, "").startswith(
                 ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI CHARACTER")
             ):
                 kind = "alone" if category == "Lo" else kind
+            if kind == "mark" and before == "separator":
+                continue
             if kind == "separator":
                 before = kind
                 continue
             begins = before == "separator" or kind == "alone" or (before == "alone" and kind == "letter")
             found += [folded] if begins else []
             found[-1] += "" if begins else folded
-            before = kind
+            before = before if kind == "mark" else kind
     return found
 
 
@@ -51,6 +54,8 @@ def reference(text: str) -> list[str]:
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("2003年、東京でＵＮＥＳＣＯ", ["2003", "年", "東", "京", "で", "unesco"]),
         ("กินข้าว", ["กิ", "น", "ข้", "า", "ว"]),
+        ("กิa ก_1", ["กิ", "a", "ก", "_1"]),
+        ("❤\ufe0f a\u200bb \u0301c", ["a", "b", "c"]),
         ("서울은 크다", ["서울은", "크다"]),
         ("", []),
         ("…!", []),

@@ -181,12 +181,12 @@ def test_a_wikiextractor_that_does_not_work_is_not_the_pages_fault(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     dump = write_dump(tmp_path / "x.xml", page("A", "text", number=1))
     with pytest.raises(StageFailed, match=r"does not work here .exit 1.: no such option"):
-        extract(dump, tmp_path / "out", log=lambda _: None)
+        extract(dump, tmp_path / "out", engine="wikiextractor", log=lambda _: None)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(StageFailed, match="does not work here"):
-        extract(dump, tmp_path / "out", log=lambda _: None)
+        extract(dump, tmp_path / "out", engine="wikiextractor", log=lambda _: None)
     monkeypatch.undo()
-    extract(dump, tmp_path / "out", log=lambda _: None)
+    extract(dump, tmp_path / "out", engine="wikiextractor", log=lambda _: None)
     assert texts(tmp_path / "out") == {"1": "text"}
 
 
@@ -195,7 +195,7 @@ def test_templates_too_large_for_shared_memory(tmp_path: Path, monkeypatch: pyte
     template = page("Template:T", "x" * 100_000, number=2, namespace=10)
     dump = write_dump(tmp_path / "x.xml", page("A", "text {{T}}", number=1), template)
     with pytest.raises(StageFailed, match=r"need 2 MiB of /dev/shm, which has 1: enlarge it"):
-        extract(dump, tmp_path / "out", log=lambda _: None)
+        extract(dump, tmp_path / "out", engine="wikiextractor", log=lambda _: None)
 
 
 def test_another_dump_in_the_same_folder_does_not_take_over_old_texts(tmp_path: Path) -> None:
@@ -204,9 +204,8 @@ def test_another_dump_in_the_same_folder_does_not_take_over_old_texts(tmp_path: 
     stale.mkdir(parents=True)
     (stale / "store.json").write_text('{"identity": {"format": 0}}')
     (stale / "texts-00000.jsonl").write_text('[0, "stale"]\n')
-    extract(
-        write_dump(tmp_path / "b.xml", page("B", "fresh", number=1)), out, limits=Limits(), log=lambda _: None
-    )
+    dump = write_dump(tmp_path / "b.xml", page("B", "fresh", number=1))
+    extract(dump, out, engine="wikiextractor", limits=Limits(), log=lambda _: None)
     assert texts(out) == {"1": "fresh"}
     assert sorted(path.name for path in out.iterdir()) == ["account.json", "documents.parquet"]
 
@@ -214,5 +213,5 @@ def test_another_dump_in_the_same_folder_does_not_take_over_old_texts(tmp_path: 
 def test_folders_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_dump(tmp_path / "dump.xml", page("Title", "Some text with words.", number=1))
     monkeypatch.chdir(tmp_path)
-    extract(Path("dump.xml"), Path("out"), log=lambda line: None)
+    extract(Path("dump.xml"), Path("out"), engine="wikiextractor", log=lambda line: None)
     assert list(texts(tmp_path / "out").values()) == ["Some text with words."]

@@ -67,6 +67,15 @@ def test_a_file_is_a_document_cut_at_paragraphs(tmp_path: Path) -> None:
     assert account(cut)["pages_read"] == 4
 
 
+def test_a_text_without_spaces_is_cut_at_as_many_words(tmp_path: Path) -> None:
+    """A character is a word in these scripts (corpus/words.py); a line is never one."""
+    chinese = build(
+        tmp_path, TextFiles(files=text_file(tmp_path, "昨天我去看书\n他很好\n我们\n"), max_words=6)
+    )
+    assert list(texts(chinese).values()) == ["昨天我去看书", "他很好\n我们"]
+    assert account(chinese)["words"] == 11
+
+
 def test_lines_and_groups_of_lines(tmp_path: Path) -> None:
     file = text_file(tmp_path, "one\n\ntwo\nthree\n\n \nfour")
     lines = build(tmp_path, TextFiles(files=file, document="line"))

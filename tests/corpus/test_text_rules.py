@@ -123,6 +123,8 @@ def test_titles_and_references() -> None:
     assert without_title("Rome is\nText", "Rome") == "Rome is\nText"
     assert unescape_once("AT&amp;amp;T &lt;b&gt;") == "AT&amp;T <b>"
     assert text_key("Ala, ma KOTA!\n") == text_key("ala ma\u00a0kota") == "ala ma kota"
+    assert text_key("किला, काला!") != text_key("कला काली") != text_key("कल कल")
+    assert text_key("soft\u00adhyphen") == text_key("Softhyphen")
 
 
 @pytest.mark.parametrize(

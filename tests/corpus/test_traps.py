@@ -27,7 +27,8 @@ import sys
 from pathlib import Path
 from ulmfit.corpus.extract import extract
 from ulmfit.corpus.wikiextractor.extraction import Limits
-extract(Path(sys.argv[1]), Path(sys.argv[2]), limits=Limits(workers=1, page_seconds=2.0), log=print)
+extract(Path(sys.argv[1]), Path(sys.argv[2]), engine="wikiextractor",
+        limits=Limits(workers=1, page_seconds=2.0), log=print)
 """
 
 
@@ -49,7 +50,7 @@ def test_a_wikiextractor_that_cannot_work_is_named_before_the_dump_is_read(
     monkeypatch.setattr(importlib.metadata, "version", installed)
     dump = write_dump(tmp_path / "x.xml", page("A", "text", number=1))
     with pytest.raises(StageFailed, match=f"wikiextractor {message}"):
-        extract(dump, tmp_path / "out", log=quiet)
+        extract(dump, tmp_path / "out", engine="wikiextractor", log=quiet)
     assert not (tmp_path / "out").exists()
 
 

@@ -15,7 +15,7 @@ from ulmfit.corpus import sampling
 from ulmfit.corpus.extract import extract
 from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.corpus.wikipedia import dump_files, site_language
+from ulmfit.corpus.wikipedia import LEFT_BY_WIKIEXTRACTOR, dump_files, site_language
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
 
@@ -30,7 +30,7 @@ def quiet(_: str) -> None:
 def extracted(tmp_path: Path, *pages: str, **head: str | None) -> Path:
     """Extract the given pages and return the folder."""
     dump = write_dump(tmp_path / "xxwiki.xml.bz2", *pages, **head)
-    extract(dump, tmp_path / "out", log=quiet)
+    extract(dump, tmp_path / "out", engine="wikiextractor", log=quiet)
     return tmp_path / "out"
 
 
@@ -156,7 +156,13 @@ def test_an_endless_template_costs_its_page_alone(tmp_path: Path, call: str) -> 
     pages = [page(f"P{n}", f"Text {n}.", number=n) for n in range(1, 8)]
     pages[3] = page("Evil", call, number=4)
     dump = write_dump(tmp_path / "xx.xml", *pages)
-    extract(dump, tmp_path / "out", limits=Limits(page_seconds=1.0, idle_seconds=5.0), log=quiet)
+    extract(
+        dump,
+        tmp_path / "out",
+        engine="wikiextractor",
+        limits=Limits(page_seconds=1.0, idle_seconds=5.0),
+        log=quiet,
+    )
     assert list(texts(tmp_path / "out")) == ["1", "2", "3", "5", "6", "7"]
     assert account(tmp_path / "out")["left_out"] == {"extraction failed": {"count": 1, "pages": ["4"]}}
 
@@ -255,7 +261,9 @@ def test_bytes_do_not_depend_on_workers_or_shards(tmp_path: Path) -> None:
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
     results = []
     for workers, megabytes in ((1, 32), (2, 2), (3, 1)):
-        stage = WikipediaCorpus(dump=dump, language="xx", workers=workers, shard_megabytes=megabytes)
+        stage = WikipediaCorpus(
+            dump=dump, language="xx", engine="wikiextractor", workers=workers, shard_megabytes=megabytes
+        )
         folder = Runner(runs=tmp_path / f"runs{workers}").build(stage)
         results.append([(folder / name).read_bytes() for name in ("documents.parquet", "account.json")])
         assert not (folder / "scratch").exists()
@@ -269,7 +277,7 @@ def test_bytes_do_not_depend_on_workers_or_shards(tmp_path: Path) -> None:
 def test_the_sample_is_the_smallest_hashes_and_is_accounted_for(tmp_path: Path) -> None:
     pages = [page(f"P{n}", f"Text {n}.", number=n) for n in range(60)]
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
-    stage = WikipediaCorpus(dump=dump, language="xx", max_documents=10)
+    stage = WikipediaCorpus(dump=dump, language="xx", engine="wikiextractor", max_documents=10)
     folder = Runner(runs=tmp_path / "runs").build(stage)
     smallest = sorted(range(60), key=lambda n: sampling.salted_hash("ulmfit sample", str(n)))[:10]
     assert [row["id"] for row in rows(folder)] == [str(n) for n in sorted(smallest)]
@@ -283,8 +291,10 @@ def test_a_sample_by_words_for_wikiextractor(tmp_path: Path) -> None:
         for n in range(300)
     ]
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
-    whole = Runner(runs=tmp_path / "runs").build(WikipediaCorpus(dump=dump, language="xx"))
-    stage = WikipediaCorpus(dump=dump, language="xx", max_tokens=500)
+    whole = Runner(runs=tmp_path / "runs").build(
+        WikipediaCorpus(dump=dump, language="xx", engine="wikiextractor")
+    )
+    stage = WikipediaCorpus(dump=dump, language="xx", engine="wikiextractor", max_tokens=500)
     folder = Runner(runs=tmp_path / "runs").build(stage)
     order = sorted(texts(whole), key=lambda name: sampling.salted_hash("ulmfit sample", name))
     kept = order[: len(rows(folder))]
@@ -316,9 +326,10 @@ def test_a_sample_that_turns_out_too_small_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sampling, "FEWEST_MERGED", 1)
     pages = [page(f"P{n}", "{{Box}}" if n % 9 else f"Text {n}.", number=n) for n in range(400)]
     dump = File(path=write_dump(tmp_path / "xxwiki.xml.bz2", *pages))
-    stage = WikipediaCorpus(dump=dump, language="xx", max_documents=40)
+    stage = WikipediaCorpus(dump=dump, language="xx", engine="wikiextractor", max_documents=40)
     folder = Runner(runs=tmp_path / "runs").build(stage)
-    (warning,) = json.loads((folder / "manifest.json").read_text())["warnings"]
+    left, warning = json.loads((folder / "manifest.json").read_text())["warnings"]
+    assert left == LEFT_BY_WIKIEXTRACTOR
     assert warning.startswith(f"the sample has only {len(rows(folder))} documents")
     assert len(rows(folder)) < 40
 

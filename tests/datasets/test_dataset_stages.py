@@ -359,7 +359,7 @@ def test_texts_are_composed_and_empty_ones_dropped_but_from_test_with_a_warning(
     assert "train: 1 of 3 rows dropped, they have no text: train-000003" in warnings
     assert "test: 1 of 3 rows are predicted as empty texts, they have no text: test-000003" in warnings
     assert texts(folder, "test")["id"].tolist() == ["test-000001", "test-000002", "test-000003"]
-    assert "test: 2 of 3 texts stand in train as well, 2 when case and punctuation are ignored" in warnings
+    assert "test: 2 of 3 texts stand in train as well" in warnings
 
 
 SCRIPT = """
@@ -529,7 +529,7 @@ def test_polish_sets(tmp_path, shared_data, name, rows, labels):
     assert described(folder)["rows"] == rows
     assert described(folder)["labels"] == [str(label) for label in range(labels)]
     if name == "wccrs_hotels":
-        test = "test: 1 of 1554 texts stand in train as well, 13 when case and punctuation are ignored"
+        test = "test: 1 of 1554 texts stand in train as well"
         assert test in described(folder)["warnings"]
 
 

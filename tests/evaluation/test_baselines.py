@@ -72,6 +72,20 @@ class MadeUpDataset(DatasetStage):
         (work.folder / "dataset.json").write_text(json.dumps(description))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("किला और काला", {"किला", "और", "काला", "किला और", "और काला"}),
+        ("昨天看书。", {"昨", "天", "看", "书", "昨 天", "天 看", "看 书"}),
+        ("I said A_b, 3", {"i", "said", "a_b", "3", "i said", "said a_b", "a_b 3"}),
+    ],
+)
+def test_words_are_those_of_the_corpus(text, words):
+    """A vowel sign ends no word, and a clause without spaces is none."""
+    vectorizer = TfidfVectorizer(**FEATURES["word"]).fit([text])
+    assert set(vectorizer.vocabulary_) == words
+
+
 @pytest.mark.parametrize("classifier", ["logistic_regression", "linear_svm"])
 @pytest.mark.parametrize("analyzer", ["word", "char"])
 def test_learns_what_the_stems_tell(analyzer, classifier):

@@ -10,7 +10,7 @@ from evaluation.samples import LABELS, made_up_predictions
 from ulmfit.classifier.metrics import label_scores, score
 from ulmfit.evaluation import bootstrap
 from ulmfit.evaluation.bootstrap import SEED, document_weights, percentile_interval, resampled_means
-from ulmfit.evaluation.outcomes import LabelOutcomes
+from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes
 
 
 def outcomes_of(predictions, positive_label=None) -> LabelOutcomes:
@@ -103,3 +103,37 @@ def test_one_document_and_labels_that_never_occur():
     bounds = intervals([LabelOutcomes.of(["a"], ["b"], ["a", "b", "c"])], 50)
     assert {tuple(np.ravel(values)) for name, values in bounds.items() if "label" not in name} == {(0.0, 0.0)}
     assert not np.isnan(bounds["label_f1"]).any()
+
+
+def test_a_rare_label_does_not_pull_down_a_row_without_an_error():
+    """37 % of the resamples lack the only text of a label: they say nothing of it."""
+    gold = ["a"] * 20 + ["b"] * 20 + ["c"]
+    outcomes = LabelOutcomes.of(gold, gold, ["a", "b", "c"], positive_label="c")
+    bounds = intervals([outcomes], 400)
+    for metric in ("macro_f1", "macro_recall", "macro_precision", "germeval_f", "binary_f1"):
+        assert bounds[metric].tolist() == [1.0, 1.0], metric
+    assert bounds["label_f1"][:, 2].tolist() == [1.0, 1.0]
+
+
+def test_a_rare_label_that_is_missed_counts_wherever_it_is_drawn():
+    gold = ["a"] * 20 + ["b"] * 20 + ["c"]
+    outcomes = LabelOutcomes.of(gold, ["a"] * 20 + ["b"] * 20 + ["a"], ["a", "b", "c"])
+    weights = np.ones((2, 41))
+    weights[1, -1] = 0
+    scores = outcomes.resampled(weights)
+    assert scores["macro_recall"] == pytest.approx([2 / 3, 1.0])
+    assert np.isnan(scores["label_recall"][1, 2]) and scores["label_recall"][0, 2] == 0
+
+
+def test_a_label_that_the_whole_split_lacks_counts_as_0_as_in_the_score():
+    gold, predicted, labels = ["a"] * 5 + ["b"] * 5, ["a"] * 4 + ["c"] + ["b"] * 5, ["a", "b", "c"]
+    whole = LabelOutcomes.of(gold, predicted, labels).resampled(np.ones((1, 10)))
+    assert whole["macro_recall"] == pytest.approx([score(gold, predicted, labels)["macro_recall"]])
+    assert whole["macro_recall"] == pytest.approx([0.6]), "balanced accuracy is 0.9"
+
+
+def test_rare_labels_of_several_labels_a_text_do_not_either():
+    gold = np.array([[True, False]] * 20 + [[True, True]])
+    outcomes = MultiLabelOutcomes(gold, gold, gold.astype(float))
+    bounds = intervals([outcomes], 400)
+    assert bounds["macro_f1"].tolist() == bounds["average_precision"].tolist() == [1.0, 1.0]

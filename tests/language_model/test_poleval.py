@@ -77,7 +77,7 @@ def test_a_model_of_whole_texts_is_refused() -> None:
 
 
 def test_a_recipe_can_ask_for_it() -> None:
-    preset = Preset(vocabulary=VocabularySettings(size=80))
+    preset = Preset(vocabulary=VocabularySettings(size=80, byte_fallback=False))
     recipe = Recipe(
         name="test/poleval",
         title="PolEval",

@@ -10,7 +10,7 @@ from ulmfit.training.settings import Phase
 
 TINY = Preset(
     note="tiny",
-    vocabulary=VocabularySettings(size=80),
+    vocabulary=VocabularySettings(size=80, byte_fallback=False),
     pretrain=PretrainSettings(
         architecture=Architecture(embedding_size=16, hidden_size=24, layers=2),
         phases=(Phase(epochs=2, learning_rate=1e-2),),

@@ -187,14 +187,15 @@ class GivenCorpus(CorpusStage):
 
 
 class GivenTask(DatasetStage):
-    """A data set that has no test texts to read, and no labels either."""
+    """A data set without labels; its test texts alone hold an emoji."""
 
     stage_name: ClassVar[str] = "given-task"
 
     def build(self, work):
-        """Write the two tables that may be read."""
-        for split, count in {"train": 8, "valid": 4}.items():
-            rows = [(str(number), f"Haus {split} {sentence(number, 5)}") for number in range(count)]
+        """Write the three tables."""
+        for split, count in {"train": 8, "valid": 4, "test": 5}.items():
+            word = "😀" if split == "test" else split
+            rows = [(str(number), f"Haus {word} {sentence(number, 5)}") for number in range(count)]
             pd.DataFrame(rows, columns=["id", "text"]).to_parquet(work.folder / f"{split}.parquet")
 
 
@@ -222,6 +223,35 @@ def test_two_vocabularies_side_by_side(runner):
     assert [len(lists["longest"]) for lists in pieces] == [5, 5]
     lengths = [len(entry["piece"].strip("▁")) for entry in pieces[0]["longest"]]
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_unknown_characters_of_the_task_are_a_warning(runner):
+    """Test texts are a check, which no other figure of the card depends on."""
+    tokenizer = TrainTokenizer(corpus=GivenCorpus(), language="de", vocab_size=40, character_coverage=1)
+    folder = runner.build(TokenizerCard(tokenizers=(tokenizer,), documents=GivenCorpus(), target=GivenTask()))
+    advice = (
+        "characters that the vocabulary lacks: set vocabulary.byte_fallback=true, or vocabulary.task_share"
+    )
+    assert read_json(folder / "manifest.json")["warnings"] == [
+        f"unigram 40, train and valid texts of the task: 8 unknown tokens in 84 words (9.52 %), {advice}",
+        f"unigram 40, test texts of the task: 5 unknown tokens in 35 words (14.29 %), {advice}",
+    ]
+    without = runner.build(TokenizerCard(tokenizers=(tokenizer,), documents=GivenCorpus()))
+    assert not read_json(without / "manifest.json")["warnings"]
+    bytes_too = tokenizer.changed(byte_fallback=True, vocab_size=300)
+    complete = runner.build(
+        TokenizerCard(tokenizers=(bytes_too,), documents=GivenCorpus(), target=GivenTask())
+    )
+    assert not read_json(complete / "manifest.json")["warnings"]
+    texts = read_json(complete / "card.json")["tokenizers"][0]["texts"]
+    assert (texts["test"]["unknown_tokens"], texts["test"]["byte_tokens"]) == (0, 5 * 4)
+
+
+def test_pieces_that_test_texts_alone_use_count_as_unused():
+    texts = {"corpus": ["see"], "test": ["haus"]}
+    figures = measure(MadeUpTokenizer(), texts).figures
+    assert figures["unused"] == measure(MadeUpTokenizer(), {"corpus": ["see"]}).figures["unused"]
+    assert figures["texts"]["test"]["tokens"] == 1
 
 
 def test_tokens_are_those_of_encode(runner):
@@ -259,9 +289,9 @@ def test_only_validation_documents_of_the_corpus_are_read(runner):
 
 def test_samples_are_bounded_and_grow_by_whole_texts(runner):
     corpus, task = runner.build(GivenCorpus()), runner.build(GivenTask())
-    whole = sample_of_dataset(task, 10**9)
+    whole = sample_of_dataset(task, ("train", "valid"), 10**9)
     for limit in (1, 100, 300):
-        sample = sample_of_dataset(task, limit)
+        sample = sample_of_dataset(task, ("train", "valid"), limit)
         assert sample == whole[: len(sample)]
         sizes = [len(text.encode()) for text in sample]
         assert sum(sizes[:-1]) < limit <= sum(sizes)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts_for_tests import any_texts, corpus, trained
 
+from ulmfit.corpus.words import count_words
 from ulmfit.tokens import encode
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.encode import default_workers, encode_documents
@@ -49,10 +50,17 @@ def test_arrays_and_counts(name, documents, tmp_path_factory):
         assert counts[split] == {
             "documents": len(texts),
             "tokens": len(array.tokens),
-            "words": sum(len(text.split()) for text in texts),
+            "words": sum(map(count_words, texts)),
             "characters": sum(map(len, texts)),
             "unknown": int((array.tokens == 0).sum()),
         }
+
+
+def test_words_of_scripts_without_spaces_are_counted_as_everywhere(tmp_path):
+    """Word perplexity is a figure for each of them: a line of 61 characters is no single word."""
+    texts = ["昨天我去看书。 很好", "กินข้าว กับ ปลา", "der Hund 東京"]
+    path = write_documents(tmp_path / "documents.parquet", [(text, "train") for text in texts])
+    assert encoded(path, tmp_path / "tokens")["train"]["words"] == (7 + 2) + (5 + 2 + 3) + 4
 
 
 def test_workers_and_batches_change_nothing(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ SCRIPTS = st.sampled_from(
     ["de", "tr", "az-Latn", "el", "ru", "ff", "hr", "ka", "ar", "hi", "ja", "chr", "lt", "en"]
 )
 LETTERS = "aAbBiIıİßẞǄǅǆſΣσςÉéÅ\u212a\u0345\u0301ﬁŉАяѝᾼᾳ𞤀𞤢𐐀𐐨ᲐაᎠꭰℂ𝐀Ⅳͅΐꟊ日あ5²_-.' \u200d"
+LETTERS += "\u00ad\ufe0f\u0323\u093f\U000e0100\u20e3"
 TEXTS = st.one_of(
     st.text(), st.text(alphabet=LETTERS), st.text(alphabet=st.characters(categories=["Lu", "Ll", "Lt"]))
 )
@@ -47,6 +48,9 @@ def shown(language: str, text: str) -> str:
         ("ff", "𞤀𞤣𞤤𞤢𞤥 𞤀𞤁", "⟨maj⟩ 𞤢𞤣𞤤𞤢𞤥⟨up⟩ 𞤢𞤣"),
         ("en", "McDonald iPhone (Ann) A B2B", " McDonald iPhone (⟨maj⟩ann)⟨maj⟩ a⟨maj⟩ b2⟨maj⟩b"),
         ("en", "xxmaj ann ℂ 日本", " xxmaj ann ℂ 日本"),
+        ("yo", "Ọ̀RẸ́ Ọ̀rẹ́ ọ̀RẸ́", "⟨up⟩ ọ̀rẹ́⟨maj⟩ ọ̀rẹ́ ọ̀RẸ́"),
+        ("de", "DONAU\u00adDAMPF Auf\u200clage", "⟨up⟩ donau\u00addampf⟨maj⟩ auf\u200clage"),
+        ("de", "❤️Danke 1️⃣Platz 😀️Gut", " ❤️⟨maj⟩danke 1️⃣⟨maj⟩platz 😀️⟨maj⟩gut"),
     ],
 )
 def test_marks_of_known_words(language, text, expected):

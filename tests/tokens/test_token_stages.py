@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.errors import InputError
@@ -105,6 +106,32 @@ def test_settings_reach_the_tokenizer(tmp_path):
     assert tokenizer.decode(ids) == text
     shown = [tokenizer.vocabulary[index] for index in ids]
     assert {"xxup", "xxrep", "xxwrep", "<0xE4>"} <= set(shown)
+
+
+def test_a_vocabulary_learns_from_the_texts_of_the_task(tmp_path):
+    """They are repeated up to their share; validation and test texts are never read."""
+    runner = Runner(tmp_path)
+    task = Rows(rows=(("a", "😀 gut", "train"), ("b", "🦉 schlecht", "valid"), ("c", "🦊", "test")))
+    plain = TrainTokenizer(corpus=rows(), language="de", vocab_size=60)
+    both = plain.changed(target=task, target_share=0.2)
+    known, more = (set("".join(load_tokenizer(runner.build(one)).vocabulary)) for one in (plain, both))
+    assert "😀" not in known
+    assert "😀" in more
+    assert not {"🦉", "🦊"} & more
+    log = (runner.folder(both) / "log.txt").read_text("utf-8")
+    assert "and on 1 of 1 texts of the task, " in log
+    assert " times each: 20.0 % of the bytes" in log
+    with pytest.raises(ValidationError, match="target and target_share go together"):
+        plain.changed(target=task)
+
+
+def test_a_task_with_more_texts_than_its_share_is_sampled(tmp_path):
+    task = Rows(rows=tuple((f"t{n}", sentence(n), "train") for n in range(200)))
+    stage = TrainTokenizer(
+        corpus=rows(50), language="de", vocab_size=60, target=task, target_share=0.5, sample_bytes=2_000
+    )
+    log = (Runner(tmp_path).build(stage) / "log.txt").read_text("utf-8")
+    assert " of 200 texts of the task, 1 times each: 5" in log
 
 
 def test_encoded_documents(tmp_path):

@@ -28,11 +28,11 @@ def score(
 
     `labels` are all the names of the data set: one that occurs neither in `gold` nor in `predicted` counts
     as 0 in the macro averages, and so does the precision of a label that is never predicted. Macro recall is
-    what others call balanced accuracy. `kappa` and `mcc` are 0 where they would be 0 / 0. `germeval_f` is the
-    "average F" of GermEval 2018: the harmonic mean of macro precision and macro recall. The keys starting
-    with `binary_` are there only when `positive_label` is given: PolEval 2019, task 6-1, ranks by
-    `binary_f1`, task 6-2 by `micro_f1` and `macro_f1`. Raises InputError for empty or uneven input and for
-    names that are not in `labels`.
+    balanced accuracy where every label occurs in `gold`; balanced accuracy leaves the others out. `kappa` and
+    `mcc` are 0 where they would be 0 / 0. `germeval_f` is the "average F" of GermEval 2018: the harmonic mean
+    of macro precision and macro recall. The keys starting with `binary_` are there only when `positive_label`
+    is given: PolEval 2019, task 6-1, ranks by `binary_f1`, task 6-2 by `micro_f1` and `macro_f1`. Raises
+    InputError for empty or uneven input and for names that are not in `labels`.
     """
     _check(gold, predicted, labels, positive_label)
     from sklearn.metrics import (
@@ -126,20 +126,27 @@ class LabelCounts:
     hits: np.ndarray
 
 
-def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[str, np.ndarray]:
+def scores_of_counts(
+    counts: LabelCounts, positive: int | None = None, held: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Return what `score` returns, for many samples at once: arrays of the shape (...).
 
-    `positive` is the index of the positive label. Every sample needs at least one document.
+    `positive` is the index of the positive label. Every sample needs at least one document. `held` (...,
+    labels) says which labels a sample can tell of; the others are left out of its macro averages, and
+    `binary_` metrics are NaN where the positive label is one of them. None: all labels count.
     """
+    import numpy as np
+
     by_label = label_scores_of_counts(counts)
     total, right = counts.gold.sum(axis=-1), counts.hits.sum(axis=-1)
     accuracy = right / total
-    precision, recall = by_label["precision"].mean(axis=-1), by_label["recall"].mean(axis=-1)
+    macro = {name: mean_of_held(values, held) for name, values in by_label.items()}
+    precision, recall = macro["precision"], macro["recall"]
     agreement = (counts.gold * counts.predicted).sum(axis=-1)
     room = (total**2 - (counts.predicted**2).sum(axis=-1)) * (total**2 - (counts.gold**2).sum(axis=-1))
     scores = {
         "accuracy": accuracy,
-        "macro_f1": by_label["f1"].mean(axis=-1),
+        "macro_f1": macro["f1"],
         "micro_f1": accuracy,
         "macro_precision": precision,
         "macro_recall": recall,
@@ -149,8 +156,31 @@ def scores_of_counts(counts: LabelCounts, positive: int | None = None) -> dict[s
         "mcc": ratio(right * total - agreement, room**0.5),
     }
     if positive is not None:
-        scores |= {f"binary_{name}": values[..., positive] for name, values in by_label.items()}
+        told = True if held is None else held[..., positive]
+        scores |= {
+            f"binary_{name}": np.where(told, values[..., positive], np.nan)
+            for name, values in by_label.items()
+        }
     return scores
+
+
+def held_labels(gold: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return which labels resamples can tell of: those they hold, and those that the whole split lacks too.
+
+    `gold` (samples, labels) and `whole` (labels,) are how often each label is gold. A rare label that a
+    resample happens to lack has no recall there; counted as 0 it would pull the interval of a row without an
+    error far below 100. A label that the whole split lacks counts as 0 in the score, and so everywhere.
+    """
+    return (gold > 0) | (whole == 0)
+
+
+def mean_of_held(values: np.ndarray, held: np.ndarray | None) -> np.ndarray:
+    """Return the mean over labels (..., labels) of those that are held; None: of all."""
+    import numpy as np
+
+    if held is None:
+        return values.mean(axis=-1)
+    return ratio(np.where(held, values, 0.0).sum(axis=-1), held.sum(axis=-1))
 
 
 def majority_score(metric: str, gold: Sequence[float], positive: int | None = None) -> float:

@@ -19,6 +19,7 @@ class CorpusCard(Stage):
     """
 
     stage_name: ClassVar[str] = "corpus-card"
+    stage_version: ClassVar[int] = 2
 
     corpus: CorpusStage = Field(description="documents and account that are measured")
     language_documents: int = Field(

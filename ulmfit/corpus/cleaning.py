@@ -10,6 +10,7 @@ import html
 import re
 import unicodedata
 
+from ulmfit.corpus.words import words_of
 from ulmfit.white_space import plain_white_space
 
 _CONTROLS = "".join(map(chr, [*range(9), *range(14, 28), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
@@ -167,4 +168,4 @@ def unescape_once(text: str) -> str:
 def text_key(text: str) -> str:
     """Return the form of a text that decides its split: case, spaces and punctuation do not count."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
+    return " ".join(words_of(folded)) or " ".join(folded.split())

@@ -71,6 +71,7 @@ class DataChecks(Stage):
     """
 
     stage_name: ClassVar[str] = "data-checks"
+    stage_version: ClassVar[int] = 2
 
     dataset: DatasetStage = Field(description="the data set that is checked")
     settings: CheckSettings = Field(CheckSettings(), description="what counts as alike, and as near-empty")
@@ -101,6 +102,7 @@ class CleanedDataset(DatasetStage):
     """
 
     stage_name: ClassVar[str] = "cleaned-dataset"
+    stage_version: ClassVar[int] = 2
 
     dataset: DatasetStage = Field(description="the data set that is cleaned")
     drop: tuple[Drop, ...] = Field(
@@ -114,8 +116,9 @@ class CleanedDataset(DatasetStage):
             "train_duplicates",
         ),
         description="A_in_B: texts of A that stand in B leave A; conflicts: texts of train under several "
-        "labels; near_empty, damaged: such texts of train and unlabelled; A_duplicates: texts that repeat an "
-        "earlier one; test_duplicates changes what is measured, and the record says so",
+        "labels; near_empty: such texts of train and unlabelled; damaged: those that hold mojibake, "
+        "replacement or control characters; A_duplicates: texts that repeat an earlier one; test_duplicates "
+        "changes what is measured, and the record says so",
     )
     match: Literal["exact", "loose", "near"] = Field(
         "near",

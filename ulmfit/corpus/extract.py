@@ -22,7 +22,7 @@ def extract(
     out: Path,
     *,
     language: str | None = None,
-    engine: str = "wikiextractor",
+    engine: str = "fast",
     headings: bool = True,
     workers: int = 0,
     log: Callable[[str], None] = say,

@@ -40,6 +40,7 @@ class Deduplicated(FilteredCorpus):
     """
 
     stage_name: ClassVar[str] = "deduplicated"
+    stage_version: ClassVar[int] = 2
 
     method: Literal["exact", "minhash"] = Field(
         "minhash",
@@ -98,6 +99,7 @@ class LeakCheck(Stage):
     """
 
     stage_name: ClassVar[str] = "leak-check"
+    stage_version: ClassVar[int] = 2
 
     corpus: CorpusStage = Field(description="the corpus that is searched")
     dataset: DatasetStage = Field(description="the data set whose test texts are looked for")
@@ -149,6 +151,7 @@ class WithoutLeaks(FilteredCorpus):
     """A corpus without the documents that hold test texts; its folder has the check's `leaks.json` too."""
 
     stage_name: ClassVar[str] = "without-leaks"
+    stage_version: ClassVar[int] = 2
 
     check: LeakCheck = Field(description="the leak check of this corpus")
 

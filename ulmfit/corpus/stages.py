@@ -94,9 +94,9 @@ class Wikipedia(DumpStage):
 class WikipediaCorpus(CorpusStage):
     """The articles of a Wikipedia dump as text.
 
-    Two engines read wikitext. "wikiextractor" expands templates; it is a program of its own. "fast" is this
-    project's: one pass over the wikitext that drops templates. A limit struck by a page (`page_seconds`,
-    `memory_megabytes`) costs that page alone, and the account names it.
+    Two engines read wikitext. "fast" is this project's: one pass over the wikitext that drops templates.
+    "wikiextractor" expands templates; it is a program of its own, and leaves some markup. A limit struck by a
+    page (`page_seconds`, `memory_megabytes`) costs that page alone, and the account names it.
     """
 
     stage_name: ClassVar[str] = "corpus"
@@ -107,7 +107,7 @@ class WikipediaCorpus(CorpusStage):
     )
     language: str = Field(description="language code of the texts, for the record")
     engine: Literal["wikiextractor", "fast"] = Field(
-        "wikiextractor", description="what turns wikitext into text: the program wikiextractor, or our own"
+        "fast", description="what turns wikitext into text: our own engine, or the program wikiextractor"
     )
     headings: bool = Field(True, description="keep the headings of sections, a line each; False drops them")
     templates: bool = Field(
@@ -201,7 +201,10 @@ class TextFiles(CorpusStage):
         description="what becomes a document of a text file: all of it, a line, or lines up to a blank one",
     )
     max_words: int | None = Field(
-        None, ge=1, description="words at which a longer text is cut, at the end of a line; None never cuts"
+        None,
+        ge=1,
+        description="words (corpus/words.py) at which a longer text is cut, at the end of a line; "
+        "None never cuts",
     )
     text_column: str = Field(
         "text", description="column of the texts in tables, which are CSV, TSV, JSON and Parquet"
@@ -243,7 +246,7 @@ class JoinedCorpus(CorpusStage):
     """
 
     stage_name: ClassVar[str] = "corpus"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
     times: tuple[Annotated[int, Field(ge=1)], ...] = Field(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,17 @@ from ulmfit.corpus.documents import SPLITS, Document
 from ulmfit.corpus.hash_sample import HashSample
 from ulmfit.corpus.words import count_words
 
-LEFTOVERS = ("[[", "{{", "||", "<ref", "&amp;")
-"""Markup that no reader of a page sees."""
+_MARKS = ("[[", "]]", "{{", "}}", "{|", "|}", "||", "-{", "}-", "<!--", "-->", "''")
+LEFTOVERS = (*_MARKS, "tags", "entities", "formula_1, codice_1", "__TOC__", "attributes")
+"""Markup that no reader of a page sees: all that one engine or another is known to leave. `tags` are those
+that MediaWiki or an extension knows, `entities` such as `&amp;`; `formula_1` and `codice_1` stand where
+wikiextractor met formulas and code; `attributes` are those of tables and tags."""
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_PLACEHOLDER = re.compile(r"\b(?:formula|codice)_[0-9]+")
+_SWITCH = re.compile(r"__[^\W\d_]{3,}__")
+_ATTRIBUTE = re.compile(
+    r"\b(?:class|style|width|align|rowspan|colspan|bgcolor)\s?=\s?[\"'0-9]", re.IGNORECASE
+)
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 UNDECIDED = "und"
 SURE = 0.5
@@ -64,8 +75,8 @@ class CorpusStatistics:
         words = count_words(text)
         self._splits[document.split].update(documents=1, words=words, characters=len(text))
         self._lengths[words] += 1
-        for mark in LEFTOVERS:
-            self._leftovers[mark] += text.count(mark)
+        for mark, count in leftovers_in(text).items():
+            self._leftovers[mark] += count
         codes = np.bincount(np.frombuffer(text.encode("utf-32-le"), np.uint32))
         self._characters[: len(codes)] += codes
         begin = text[:_EXCERPT_CHARACTERS]
@@ -87,6 +98,26 @@ class CorpusStatistics:
         return [excerpt.as_sample() for excerpt in self._sample.items()[:count]]
 
 
+def leftovers_in(text: str) -> dict[str, int]:
+    """Return how often each of LEFTOVERS stands in a text."""
+    found = {mark: text.count(mark) for mark in _MARKS}
+    found["tags"] = len(_tags().findall(text)) if "<" in text else 0
+    found["entities"] = len(_ENTITY.findall(text)) if "&" in text else 0
+    has_underscore = "_" in text
+    found["formula_1, codice_1"] = len(_PLACEHOLDER.findall(text)) if has_underscore else 0
+    found["__TOC__"] = len(_SWITCH.findall(text)) if has_underscore and "__" in text else 0
+    found["attributes"] = len(_ATTRIBUTE.findall(text)) if "=" in text else 0
+    return found
+
+
+@cache
+def _tags() -> re.Pattern[str]:
+    from ulmfit.corpus.fast.text import TAG_NAMES
+
+    names = "|".join(sorted(map(re.escape, TAG_NAMES), reverse=True))
+    return re.compile(rf"</?(?:{names})(?=[\s/>])", re.IGNORECASE)
+
+
 def account_counts(account: Mapping[str, Any]) -> dict[str, Any]:
     """Return the counts of an account.json, without the ids of pages."""
     return {
@@ -100,8 +131,9 @@ def account_counts(account: Mapping[str, Any]) -> dict[str, Any]:
 def summary(card: Mapping[str, Any]) -> str:
     """Return words and the rates of leftovers of a card, for a log."""
     words = sum(counts["words"] for counts in card["splits"].values())
-    rates = [f"{mark} {1e6 * count / max(words, 1):.1f}" for mark, count in card["leftovers"].items()]
-    return f"{words:,} words; markup left over per million words: {', '.join(rates)}"
+    found = {mark: count for mark, count in card["leftovers"].items() if count}
+    rates = [f"{mark} {1e6 * count / max(words, 1):.1f}" for mark, count in found.items()]
+    return f"{words:,} words; markup left over per million words: {', '.join(rates) or 'none'}"
 
 
 def histogram(lengths: Mapping[int, int]) -> list[dict[str, int]]:

@@ -1,23 +1,30 @@
-"""What counts as a word where a corpus is measured or cut to a size, in any script.
+"""What a word is, in any script: the one definition for sizes, comparisons, baselines and marks.
 
-A word is what stands between white space (as `str.split` sees it). Scripts that are written without spaces
-between words would make a whole sentence one word: there, each character counts as a word of its own. So
-`in 東京` has three words, and so has `in東京`. The scripts are Thai, Lao, Tibetan, Burmese, Khmer, Tai Le,
-New Tai Lue, Tai Tham, Balinese, Javanese, kana, bopomofo and Han. This is a
-measure of size; it is no tokenizer.
+A word is a run of letters, digits and underscores. Combining marks (vowel signs, tones, accents) and format
+characters (joiners, soft hyphens) belong to the character before them and never end a word, as Unicode's UAX
+#29 asks (rule WB4); a space of no width (U+200B) does. Scripts that are written without spaces would make a
+whole sentence one word: there, each character with its marks is a word of its own. So `in 東京` has three
+words, and so has `in東京`. The scripts are Thai, Lao, Tibetan, Burmese, Khmer, Tai Le, New Tai Lue, Tai Tham,
+Balinese, Javanese, kana, bopomofo and Han; a number in their digits is one word.
+
+`words_of` returns the words of a text. `count_words` measures its length: what stands between white space
+counts, punctuation by itself too, because that is what word perplexity is defined over.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
 
 _BASIC = (
-    "\u0e01-\u0eff"  # Thai, Lao
-    "\u0f00-\u0fff"  # Tibetan
-    "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Burmese and its extensions
-    "\u1780-\u17ff"  # Khmer
-    "\u1950-\u19df\u1a20-\u1aaf"  # Tai Le, New Tai Lue, Tai Tham
-    "\u1b00-\u1b7f\ua980-\ua9df"  # Balinese, Javanese
+    "\u0e01-\u0e4f\u0e5a-\u0ecf\u0eda-\u0eff"  # Thai, Lao
+    "\u0f00-\u0f1f\u0f2a-\u0fff"  # Tibetan
+    "\u1000-\u103f\u104a-\u108f\u109a-\u109f\ua9e0-\ua9ef\ua9fa-\ua9ff\uaa60-\uaa7f"  # Burmese
+    "\u1780-\u17df\u17ea-\u17ff"  # Khmer
+    "\u1950-\u19cf\u19da-\u19df\u1a20-\u1a7f\u1a8a-\u1a8f\u1a9a-\u1aaf"  # Tai Le, New Tai Lue, Tai Tham
+    "\u1b00-\u1b4f\u1b5a-\u1b7f\ua980-\ua9cf\ua9da-\ua9df"  # Balinese, Javanese
     "\u3005-\u3007\u3031-\u3035\u3041-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana
     "\u3105-\u312f\u31a0-\u31bf"  # bopomofo
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
@@ -25,6 +32,10 @@ _BASIC = (
 _BEYOND = "\U0001aff0-\U0001b16f\U00020000-\U0003ffff"  # more kana, more Han
 UNSPACED = re.compile(f"[{_BASIC}{_BEYOND}]+")
 """Finds runs of characters of scripts that are written without spaces."""
+
+_ZERO_WIDTH_SPACE = "\u200b"
+_LAST_MARK = 0xE01EF
+"""Of the combining marks and format characters that Unicode has, the last one."""
 
 
 def _complement(ranges: str) -> str:
@@ -44,8 +55,72 @@ _MAYBE_UNSPACED = re.compile(f"[^{_complement(_BASIC)}]")
 
 
 def count_words(text: str) -> int:
-    """Return the number of words of `text`, as this module defines them."""
-    if text.isascii() or not _MAYBE_UNSPACED.search(text):
+    """Return the length of `text` in words: what stands between spaces; without spaces, each character."""
+    if not has_unspaced(text):
         return len(text.split())
+    text = _without_width().sub("", text)
     spaced = UNSPACED.split(text)
     return len(text) - sum(map(len, spaced)) + len(" ".join(spaced).split())
+
+
+def has_unspaced(text: str) -> bool:
+    """Return False where white space alone parts the words of `text`; True where it may not."""
+    return not text.isascii() and _MAYBE_UNSPACED.search(text) is not None
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of `text` in their order, without punctuation, symbols and format characters.
+
+    Case stays. Texts are expected in NFC, as documents and data sets are.
+    """
+    if text.isascii():
+        return re.findall(r"\w+", text)
+    return _words().findall(_format().sub("", text))
+
+
+def is_format(character: str) -> bool:
+    """Return whether a character has no look of its own and parts no words: joiners, soft hyphens, ..."""
+    return unicodedata.category(character) == "Cf" and character != _ZERO_WIDTH_SPACE
+
+
+def is_mark(character: str) -> bool:
+    """Return whether a character is a combining mark, which belongs to the character before it."""
+    return unicodedata.category(character)[0] == "M"
+
+
+def listed(belongs: Callable[[str], object], last: int) -> str:
+    """Return the characters up to code point `last` that belong to a class, as ranges for a pattern."""
+    runs: list[list[int]] = []
+    for code in range(last + 1):
+        if belongs(chr(code)):
+            if runs and runs[-1][1] == code - 1:
+                runs[-1][1] = code
+            else:
+                runs.append([code, code])
+    return "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)
+
+
+@lru_cache(maxsize=1)
+def marks() -> str:
+    """Return all combining marks, as ranges for a pattern."""
+    return listed(is_mark, _LAST_MARK)
+
+
+@lru_cache(maxsize=1)
+def _format() -> re.Pattern[str]:
+    return re.compile(f"[{listed(is_format, _LAST_MARK)}]+")
+
+
+@lru_cache(maxsize=1)
+def _words() -> re.Pattern[str]:
+    unspaced = f"[{_BASIC}{_BEYOND}]"
+    character = rf"(?!{unspaced})\w"
+    return re.compile(rf"(?:(?={unspaced})\w[{marks()}]*)|{character}(?:[{marks()}]|{character})*")
+
+
+@lru_cache(maxsize=1)
+def _without_width() -> re.Pattern[str]:
+    """Return a pattern for what stands behind a character without spaces and belongs to it."""
+    own = listed(lambda one: UNSPACED.match(one) and is_mark(one), 0xFFFF)
+    format_characters = listed(is_format, _LAST_MARK) + _ZERO_WIDTH_SPACE
+    return re.compile(f"(?<=[{_BASIC}{_BEYOND}])[{marks()}{format_characters}]+|[{own}]+")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ from ulmfit.white_space import plain_white_space
 
 SPLITS = ("train", "valid", "test", "unlabelled")
 _VALIDATION_SALT = b"validation rows\0"
-_NOT_A_WORD = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -172,19 +170,11 @@ def _text_hash(text: str) -> str:
 
 
 def _warn_of_repeated_texts(tables: Mapping[str, pd.DataFrame], warn: Callable[[str], None]) -> None:
-    exact, loose = set(tables["train"]["text"]), set(tables["train"]["text"].map(_loose))
+    in_train = set(tables["train"]["text"])
     for split in ("valid", "test"):
         texts = tables[split]["text"]
-        same, similar = int(texts.isin(exact).sum()), int(texts.map(_loose).isin(loose).sum())
-        if similar:
-            warn(
-                f"{split}: {same} of {len(texts)} texts stand in train as well, "
-                f"{similar} when case and punctuation are ignored"
-            )
-
-
-def _loose(text: str) -> str:
-    return _NOT_A_WORD.sub(" ", text.casefold()).strip() or text
+        if same := int(texts.isin(in_train).sum()):
+            warn(f"{split}: {same} of {len(texts)} texts stand in train as well")
 
 
 def write_tables(

@@ -17,12 +17,19 @@ from sklearn.svm import LinearSVC
 from ulmfit.classifier.metrics import main_score
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.task_predictions import TaskPredictions
+from ulmfit.corpus.words import words_of
 from ulmfit.errors import InputError
 from ulmfit.evaluation.stages import Analyzer, Learner
 
 FEATURES: dict[str, dict[str, Any]] = {
-    # Scikit-learn's own word pattern drops words of one letter; several languages have those.
-    "word": {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\w+", "min_df": 1},
+    # Scikit-learn's own words have two letters or more, and end at every vowel sign of Indic scripts.
+    "word": {
+        "analyzer": "word",
+        "ngram_range": (1, 2),
+        "tokenizer": words_of,
+        "token_pattern": None,
+        "min_df": 1,
+    },
     # Within words: as good as over word borders, with half the features. Those seen once only cost memory.
     "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 2},
 }

@@ -57,10 +57,13 @@ def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: 
 
 
 def percentile_interval(samples: np.ndarray) -> np.ndarray:
-    """Return the bounds between which the middle 95 % of the samples lie: shape (2, ...)."""
+    """Return the bounds between which the middle 95 % of the samples lie: shape (2, ...).
+
+    Samples that cannot tell (NaN: they lack the label) are left out.
+    """
     import numpy as np
 
-    return np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return np.nanquantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
 
 
 def intervals(samples: Scores) -> Scores:

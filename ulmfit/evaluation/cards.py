@@ -16,7 +16,7 @@ class SplitSize(RecordPart):
     """How large one split of a corpus is."""
 
     documents: int = Field(ge=0)
-    words: int = Field(ge=0, description="between white space; characters in scripts without spaces")
+    words: int = Field(ge=0, description="as corpus.words.count_words has them")
     characters: int = Field(ge=0, description="Unicode code points")
 
 
@@ -114,7 +114,7 @@ class TokenCounts(RecordPart):
     lengths: Quantiles = Field(description="tokens of the texts")
 
 
-TextKind = Literal["corpus", "target"]
+TextKind = Literal["corpus", "target", "test"]
 
 
 class TokenizerFigures(RecordPart):
@@ -128,7 +128,7 @@ class TokenizerFigures(RecordPart):
 
 
 class TokenizerComparison(RecordPart):
-    """Tokenizers on the same texts: validation documents, and train and valid texts of a task."""
+    """Tokenizers on the same texts: validation documents, train and valid texts of a task, its test texts."""
 
     texts: dict[TextKind, TextSize]
     tokenizers: tuple[TokenizerFigures, ...]

@@ -60,7 +60,7 @@ class DataCheckSummary(RecordPart):
     label_shift: dict[str, LabelShift] = Field(description="split -> how its labels differ from train's")
     near_empty: dict[str, NonNegativeInt] = Field(description="split -> near-empty texts")
     damaged: dict[str, dict[str, NonNegativeInt]] = Field(
-        description="split -> sign of a damaged encoding -> texts"
+        description="split -> sign of damage -> texts; one may have several"
     )
     dropped: dict[str, dict[str, NonNegativeInt]] = Field(
         {}, description="split -> reason -> texts that were left out of what the record is about"

@@ -82,7 +82,7 @@ def _faults(summary: DataCheckSummary) -> list[Line]:
         Line(f"{split}, near-empty", [f"{count:,}", limits]) for split, count in summary.near_empty.items()
     ]
     return lines + [
-        Line(f"{split}, damaged encoding", [f"{count:,}", sign])
+        Line(f"{split}, signs of damage", [f"{count:,}", sign])
         for split, signs in summary.damaged.items()
         for sign, count in signs.items()
     ]

@@ -5,14 +5,12 @@ What is made here holds texts. It is for whoever has the data: a page shows it, 
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ulmfit.corpus.words import UNSPACED
+from ulmfit.corpus.words import words_of
 from ulmfit.errors import InputError
 from ulmfit.tokens.marks import normalize
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 MOST_MISTAKES = 20
 PARTS = 5
 CONFIDENCE = 0.95
-_SPACELESS = re.compile(f"({UNSPACED.pattern})")
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,8 @@ def analyse_errors(
         )
     gold, predicted = np.array(predictions.gold), np.array(predictions.predicted)
     right = gold == predicted
-    words = [words_of(text) for text in texts]
-    known = {word for text in training_texts for word in words_of(text)}
+    words = [folded_words(text) for text in texts]
+    known = {word for text in training_texts for word in folded_words(text)}
     counts = np.array([len(some) for some in words])
     worded = np.flatnonzero(counts)
     unseen = np.array([sum(word not in known for word in some) for some in words])
@@ -177,22 +174,9 @@ def parts_by(values: np.ndarray, right: np.ndarray, most: int = PARTS) -> tuple[
     return tuple(parts)
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words of a text in small letters, punctuation around them left out.
-
-    In scripts without spaces every character is a word.
-    """
-    spaced = _SPACELESS.sub(lambda match: f" {' '.join(match[0])} ", normalize(text).casefold())
-    return [bare for word in spaced.split() if (bare := _bare(word))]
-
-
-def _bare(word: str) -> str:
-    begin, end = 0, len(word)
-    while begin < end and unicodedata.category(word[begin])[0] in "PS":
-        begin += 1
-    while end > begin and unicodedata.category(word[end - 1])[0] in "PS":
-        end -= 1
-    return word[begin:end]
+def folded_words(text: str) -> list[str]:
+    """Return the words of a text (`corpus.words`) in small letters."""
+    return words_of(normalize(text).casefold())
 
 
 def _share(right: np.ndarray) -> Share:

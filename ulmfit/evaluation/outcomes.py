@@ -12,7 +12,14 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from ulmfit.classifier.metrics import LabelCounts, label_scores_of_counts, ratio, scores_of_counts
+from ulmfit.classifier.metrics import (
+    LabelCounts,
+    held_labels,
+    label_scores_of_counts,
+    mean_of_held,
+    ratio,
+    scores_of_counts,
+)
 from ulmfit.classifier.multi_label import MultiLabelPredictions
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.regression import RegressionPredictions
@@ -20,7 +27,7 @@ from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 
 Scores = dict[str, np.ndarray]
-"""Metric -> one value a sample (S,); `label_precision` and so on have (S, K)."""
+"""Metric -> one value a sample (S,); `label_precision` and so on have (S, K). NaN: the sample cannot tell."""
 
 
 class Outcomes(Protocol):
@@ -82,10 +89,18 @@ class LabelOutcomes:
         return True
 
     def resampled(self, weights: np.ndarray) -> Scores:
-        """Score samples; sums of weights are exact in float32 below 16 million documents."""
-        counts = self._counts(weights @ self._one_hot(self.gold), weights @ self._columns())
-        by_label = {f"label_{name}": values for name, values in label_scores_of_counts(counts).items()}
-        return scores_of_counts(counts, self.positive) | by_label
+        """Score samples; sums of weights are exact in float32 below 16 million documents.
+
+        A label that a sample lacks has no score there (NaN), see `metrics.held_labels`.
+        """
+        gold = self._one_hot(self.gold)
+        counts = self._counts(weights @ gold, weights @ self._columns())
+        held = held_labels(counts.gold, gold.sum(axis=0))
+        by_label = {
+            f"label_{name}": np.where(held, values, np.nan)
+            for name, values in label_scores_of_counts(counts).items()
+        }
+        return scores_of_counts(counts, self.positive, held) | by_label
 
     def to_swap(self, metric: str) -> Self:
         """Outputs are swapped as they are."""
@@ -131,12 +146,14 @@ class MultiLabelOutcomes:
         return metric != "average_precision"
 
     def resampled(self, weights: np.ndarray) -> Scores:
-        """Score samples."""
-        scores = self._scores(weights @ self.gold.astype(np.float64), weights @ self._columns())
+        """Score samples; a label that a sample lacks is left out of its macro averages."""
+        gold = weights @ self.gold.astype(np.float64)
+        held = held_labels(gold, self.gold.sum(axis=0))
+        scores = self._scores(gold, weights @ self._columns(), held)
         precisions = [
             average_precisions(*pair, weights) for pair in zip(self.gold.T, self.probabilities.T, strict=True)
         ]
-        return scores | {"average_precision": np.mean(precisions, axis=0)}
+        return scores | {"average_precision": mean_of_held(np.stack(precisions, axis=-1), held)}
 
     def to_swap(self, metric: str) -> Self:
         """Outputs are swapped as they are."""
@@ -169,13 +186,13 @@ class MultiLabelOutcomes:
         ones = np.ones(self.documents)
         return np.column_stack([self.predicted, hits, f1, wrong == 0, wrong, ones]).astype(np.float64)
 
-    def _scores(self, gold: np.ndarray, sums: np.ndarray) -> Scores:
+    def _scores(self, gold: np.ndarray, sums: np.ndarray, held: np.ndarray | None = None) -> Scores:
         labels = self.gold.shape[1]
         predicted, hits = sums[..., :labels], sums[..., labels : 2 * labels]
         f1, exact, wrong, total = np.moveaxis(sums[..., 2 * labels :], -1, 0)
         pooled = ratio(2 * hits.sum(axis=-1), gold.sum(axis=-1) + predicted.sum(axis=-1))
         return {
-            "macro_f1": ratio(2 * hits, gold + predicted).mean(axis=-1),
+            "macro_f1": mean_of_held(ratio(2 * hits, gold + predicted), held),
             "micro_f1": pooled,
             "samples_f1": f1 / total,
             "subset_accuracy": exact / total,

@@ -284,6 +284,7 @@ def compare_rows(
     comparisons = []
     for row, p_value, adjusted in zip(others, p_values, holm(p_values), strict=True):
         differences = row.samples[metric] - base.samples[metric]
+        differences = differences[differences == differences]  # not NaN: both rows lack a label in those
         low, high = percentile_interval(differences)
         comparisons.append(
             Comparison(

@@ -29,7 +29,7 @@ class TfidfBaseline(Stage):
     """TF-IDF with a linear model: predictions on valid and test, and `baseline.json`."""
 
     stage_name: ClassVar[str] = "tfidf-baseline"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     dataset: DatasetStage = Field(description="the labelled texts")
     analyzer: Analyzer = Field(

@@ -11,7 +11,11 @@ from ulmfit.evaluation.bars import share
 from ulmfit.evaluation.cards import TextSize, TokenCounts, TokenizerComparison, TokenizerFigures
 from ulmfit.evaluation.record_part import RecordPart, part_of
 
-TEXT_TITLES = {"corpus": "validation documents of the corpus", "target": "train and valid texts of the task"}
+TEXT_TITLES = {
+    "corpus": "validation documents of the corpus",
+    "target": "train and valid texts of the task",
+    "test": "test texts of the task, a check alone",
+}
 
 LENGTHS = {
     "tokens a text, median": "0.5",

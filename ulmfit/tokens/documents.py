@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow.parquet as pq
 from pyarrow import RecordBatch, compute
@@ -24,6 +25,14 @@ def batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
         yield from file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False)
 
 
+class TrainingTexts(Protocol):
+    """Texts that a tokenizer is trained on; they can be read several times."""
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts, always in the same order."""
+        ...
+
+
 class TrainingSample:
     """An unbiased sample of whole documents of the training split, chosen by a hash of their ids.
 
@@ -35,13 +44,15 @@ class TrainingSample:
         """Choose the documents; reads the file once."""
         self._path = path
         self.all_documents = 0
-        sample: HashSample[str] = HashSample(_SALT, limit)
+        sample: HashSample[tuple[str, int]] = HashSample(_SALT, limit)
         for batch in self._training_batches():
             sizes = compute.binary_length(batch["text"]).to_pylist()
             for name, size in zip(batch["id"].to_pylist(), sizes, strict=True):
-                sample.offer(name, name, size)
+                sample.offer(name, (name, size), size)
             self.all_documents += batch.num_rows
-        self._chosen = frozenset(sample.items())
+        chosen = sample.items()
+        self._chosen = frozenset(name for name, _ in chosen)
+        self.bytes = sum(size for _, size in chosen)
 
     @property
     def documents(self) -> int:
@@ -58,3 +69,22 @@ class TrainingSample:
     def _training_batches(self) -> Iterator[RecordBatch]:
         for batch in batches(self._path, ["id", "text", "split"]):
             yield batch.filter(compute.equal(batch["split"], "train"))
+
+
+class WithTarget:
+    """A sample of a corpus, and behind it texts of a task, repeated until they make up their share."""
+
+    def __init__(self, corpus: TrainingSample, target: TrainingSample, share: float) -> None:
+        self._corpus = corpus
+        self._target = target
+        wanted = corpus.bytes * share / (1 - share)
+        self.repeats = max(1, round(wanted / target.bytes)) if target.bytes else 1
+        size = self.repeats * target.bytes
+        self.share = size / max(corpus.bytes + size, 1)
+        """Share of the bytes that are the target's: as near to the one asked for as whole repeats come."""
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts of the corpus, then those of the task."""
+        yield from self._corpus.texts()
+        for _ in range(self.repeats):
+            yield from self._target.texts()

@@ -50,10 +50,10 @@ def encode_documents(
 ) -> Counts:
     """Encode every split of a documents.parquet into token arrays in `folder`.
 
-    Returns for every split: documents, tokens (xxbos included), words (between white space in the raw text),
-    characters (of the raw text), unknown (tokens). A split without documents gets empty arrays. `workers` are
-    threads, 0: `default_workers()`; the result does not depend on them. `advance` is called with the number
-    of documents done.
+    Returns for every split: documents, tokens (xxbos included), words (`corpus.words.count_words` of
+    the raw text), characters (of the raw text), unknown (tokens). A split without documents gets empty
+    arrays. `workers` are threads, 0: `default_workers()`; the result does not depend on them. `advance` is
+    called with the number of documents done.
     """
     names = ("documents", "tokens", "words", "characters", "unknown")
     counts = {split: dict.fromkeys(names, 0) for split in SPLITS}

@@ -2,7 +2,8 @@
 
 A word with a capital first letter becomes a mark and the word in small letters, and so does a word in
 capitals; `Berlin`, `BERLIN` and `berlin` then share their pieces. A word that could not be restored exactly
-(`McDonald`, `STRAßE`, titlecase digraphs) keeps its letters and gets no mark. The mark stands before the
+(`McDonald`, `STRAßE`, titlecase digraphs) keeps its letters and gets no mark. A word is one of letters here,
+with the combining marks and joiners that belong to it (`corpus.words`). The mark stands before the
 space, so that the piece with the space in front is shared too: `in Berlin` -> `in⟨maj⟩ berlin`.
 
 The marks are private-use characters that `normalize` takes out of texts, so a text can never write one; a
@@ -16,6 +17,8 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+
+from ulmfit.corpus.words import is_format, is_mark, listed
 
 MAJ = "\ue0f1"
 """Stands before a word whose first letter is a capital and whose other letters are small."""
@@ -42,10 +45,11 @@ _FOREIGN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u2581\ue0f1-\ue0f4
 _FOREIGN_IN_WORD = re.compile(rf"{_FOREIGN.pattern}|[^\S ]")
 _HALF_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _REPLACED = {WORD_BOUNDARY: "_", **dict.fromkeys((MAJ, UP, REP, WREP), REPLACEMENT)}
-_LETTERS = r"[^\W\d_]"
-_WORD = re.compile(f"{_LETTERS}+")
+_LETTER = r"[^\W\d_]"
+_ONE_LETTER = re.compile(_LETTER)
+_EMOJI_MARKS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0x20DD, 0x20F0), *range(0xE0100, 0xE01F0)]))
+"""Marks that make an emoji of the character before them: a word may begin behind one (`❤️Danke`)."""
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-_MARKED = re.compile(f"([{MAJ}{UP}])( ?)({_LETTERS}*)")
 
 
 def normalize(text: str) -> str:
@@ -102,11 +106,11 @@ class Marker:
 
     def unmark(self, text: str) -> str:
         """Return `text` with the marks turned into capitals; a mark before no word is dropped."""
-        return _MARKED.sub(self._restore, text)
+        return _marked().sub(self._restore, text)
 
     def _mark_word(self, word: str, small: str) -> str:
         """Return the marked form of a word that begins with a capital, or the word itself."""
-        if small == word or not (small.isalpha() or _WORD.fullmatch(small)):
+        if small == word or not (small.isalpha() or _word().fullmatch(small)):
             return word
         if self._upper(small[0]) + small[1:] == word:
             return MAJ + small
@@ -130,6 +134,27 @@ def _upper_dotless(text: str) -> str:
     return text.replace("i", "İ").replace("ı", "I").upper()
 
 
+def _belongs_to_word(character: str) -> bool:
+    return is_mark(character) or is_format(character)
+
+
+@lru_cache(maxsize=1)
+def _inside() -> str:
+    """Return a pattern for the rest of a word behind its first letter."""
+    joined = listed(_belongs_to_word, sys.maxunicode)
+    return f"{_LETTER}*(?:[{joined}]+{_LETTER}*)*"
+
+
+@lru_cache(maxsize=1)
+def _word() -> re.Pattern[str]:
+    return re.compile(f"{_LETTER}{_inside()}")
+
+
+@lru_cache(maxsize=1)
+def _marked() -> re.Pattern[str]:
+    return re.compile(f"([{MAJ}{UP}])( ?)((?:{_LETTER}{_inside()})?)")
+
+
 @lru_cache(maxsize=2)
 def _capitalised_words(astral: bool) -> re.Pattern[str]:
     """Return a pattern for the words that begin with a capital, in texts with or without astral characters.
@@ -137,18 +162,11 @@ def _capitalised_words(astral: bool) -> re.Pattern[str]:
     `re` has no name for capitals, so they are listed, and so are letters, to be found faster. Lists that go
     past U+FFFF are several times slower, hence two patterns.
     """
-    capitals = _listed(str.isupper, sys.maxunicode if astral else 0xFFFF)
-    letter = _LETTERS if astral else f"[{_listed(_WORD.match, 0xFFFF)}]"
-    return re.compile(f"([{capitals}](?<!{letter}.){letter}*)")
-
-
-def _listed(belongs: Callable[[str], object], last: int) -> str:
-    """Return the characters up to `last` that belong to a class, as ranges for a pattern."""
-    runs: list[list[int]] = []
-    for code in range(last + 1):
-        if belongs(chr(code)):
-            if runs and runs[-1][1] == code - 1:
-                runs[-1][1] = code
-            else:
-                runs.append([code, code])
-    return "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)
+    last = sys.maxunicode if astral else 0xFFFF
+    capitals = listed(str.isupper, last)
+    before = listed(lambda one: is_mark(one) and one not in _EMOJI_MARKS, last)
+    if astral:
+        return re.compile(f"([{capitals}](?<!{_LETTER}.)(?<![{before}].){_inside()})")
+    letters = listed(_ONE_LETTER.match, last)
+    joined = listed(_belongs_to_word, last)
+    return re.compile(f"([{capitals}](?<![{letters}{before}].)[{letters}{joined}]*)")

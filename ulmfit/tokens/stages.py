@@ -13,7 +13,7 @@ from ulmfit.settings import NOT_IN_KEY
 from ulmfit.stage import Stage, Work
 
 if TYPE_CHECKING:
-    from ulmfit.tokens.documents import TrainingSample
+    from ulmfit.tokens.documents import TrainingTexts
     from ulmfit.tokens.text_form import Rules
     from ulmfit.tokens.tokenizer import Tokenizer
 
@@ -99,7 +99,7 @@ class TrainTokenizer(TokenizerStage):
     """
 
     stage_name: ClassVar[str] = "tokenizer"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     corpus: CorpusStage = Field(description="documents; only the training split is read")
     vocab_size: int = Field(
@@ -129,6 +129,16 @@ class TrainTokenizer(TokenizerStage):
     sample_bytes: int = Field(
         50_000_000, ge=1, description="bytes of text that are trained on, whole documents chosen by hash"
     )
+    target: CorpusStage | None = Field(
+        None, description="texts of the task, of which the training split is learned from too; None: none"
+    )
+    target_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the bytes trained on that are the target's, repeated where they are too few; "
+        "0: none",
+    )
 
     @property
     def label(self) -> str:
@@ -151,14 +161,13 @@ class TrainTokenizer(TokenizerStage):
         for name in without_effect:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect on model_type {self.model_type}: leave it out")
+        if (self.target is None) != (self.target_share == 0):
+            raise ValueError("target and target_share go together: set both, or neither")
         return self
 
     def build(self, work: Work) -> None:
         """Write `tokenizer.json`, and `spm.model` or `words.txt`; InputError where `exact` cannot be met."""
-        from ulmfit.tokens.documents import TrainingSample
-
-        sample = TrainingSample(work.input(self.corpus) / "documents.parquet", self.sample_bytes)
-        work.log(f"training on {sample.documents:,} of {sample.all_documents:,} training documents")
+        sample = self._sample(work)
         tokenizer = self._trained(sample, work)
         if tokenizer.size < self.vocab_size:
             if self.exact:
@@ -169,7 +178,25 @@ class TrainTokenizer(TokenizerStage):
             work.warn(f"the corpus cannot carry vocab_size {self.vocab_size}: lowered to {tokenizer.size}")
         tokenizer.save(work.folder)
 
-    def _trained(self, sample: TrainingSample, work: Work) -> Tokenizer:
+    def _sample(self, work: Work) -> TrainingTexts:
+        from ulmfit.corpus.documents import DOCUMENTS
+        from ulmfit.tokens.documents import TrainingSample, WithTarget
+
+        own = round(self.sample_bytes * (1 - self.target_share))
+        sample = TrainingSample(work.input(self.corpus) / DOCUMENTS, max(own, 1))
+        work.log(f"training on {sample.documents:,} of {sample.all_documents:,} training documents")
+        if self.target is None:
+            return sample
+        wanted = round(sample.bytes * self.target_share / (1 - self.target_share))
+        target = TrainingSample(work.input(self.target) / DOCUMENTS, max(wanted, 1))
+        both = WithTarget(sample, target, self.target_share)
+        work.log(
+            f"and on {target.documents:,} of {target.all_documents:,} texts of the task, "
+            f"{both.repeats} times each: {100 * both.share:.1f} % of the bytes"
+        )
+        return both
+
+    def _trained(self, sample: TrainingTexts, work: Work) -> Tokenizer:
         from ulmfit.tokens.scripts import character_coverage
         from ulmfit.tokens.sentencepiece_training import train_tokenizer
         from ulmfit.tokens.words_training import train_words_tokenizer
@@ -198,7 +225,7 @@ class EncodeTokens(Stage):
     """Encodes the documents of every split into memory-mapped arrays, and counts what it saw."""
 
     stage_name: ClassVar[str] = "tokens"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     documents: CorpusStage = Field(description="documents that are encoded")
     tokenizer: TokenizerStage = Field(description="tokenizer that encodes them")

@@ -20,7 +20,11 @@ from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, WORD_BOUNDARY
 from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
-TARGET_SPLITS = ("train", "valid")
+CHECKED_ONLY = "test"
+"""The sample that is no part of what a vocabulary may be chosen by."""
+NOTABLE_UNKNOWN = 0.001
+"""Unknown tokens a word of the task's texts from which the card warns."""
+_TEXTS_OF = {"target": "train and valid texts of the task", "test": "test texts of the task"}
 _SALT = "ulmfit tokenizer card"
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _ENCODED_TOGETHER = 1024
@@ -36,10 +40,10 @@ def sample_of_documents(folder: Path, limit: int) -> list[str]:
     return sample.items()
 
 
-def sample_of_dataset(folder: Path, limit: int) -> list[str]:
-    """Return train and valid texts of a data set of `limit` bytes together."""
+def sample_of_dataset(folder: Path, splits: Sequence[str], limit: int) -> list[str]:
+    """Return texts of some splits of a data set, of `limit` bytes together."""
     sample: HashSample[str] = HashSample(_SALT, limit)
-    for split in TARGET_SPLITS:
+    for split in splits:
         for batch in batches(folder / f"{split}.parquet", ["id", "text"]):
             for name, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 sample.offer(f"{split}/{name}", text, _bytes_of(text))
@@ -107,10 +111,22 @@ class Measured:
         return f"{size:,} pieces: {corpus['tokens']:,} tokens, {corpus['unknown_tokens']:,} of them unknown"
 
 
+def unknown_warning(name: str, measured: Measured, words: int) -> str:
+    """Return a warning where the `words` of the task's texts hold many unknown tokens; else an empty line."""
+    unknown = measured.figures["texts"][name]["unknown_tokens"]
+    if name not in _TEXTS_OF or unknown <= NOTABLE_UNKNOWN * words:
+        return ""
+    return (
+        f"{_TEXTS_OF[name]}: {unknown:,} unknown tokens in {words:,} words ({100 * unknown / words:.2f} %), "
+        "characters that the vocabulary lacks: set vocabulary.byte_fallback=true, or vocabulary.task_share"
+    )
+
+
 def measure(tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]]) -> Measured:
     """Encode samples of texts and count; xxbos is left out everywhere.
 
-    The figures are the size, the learned pieces, those of them that no sample uses, and for each sample:
+    The figures are the size, the learned pieces, those of them that no sample but CHECKED_ONLY uses, and for
+    each sample:
 
     - tokens, unknown_tokens, byte_tokens (pieces that stand for one byte each);
     - words (between white space) and words_with_unknown;
@@ -125,7 +141,7 @@ def measure(tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]]) -> Measu
     counted: dict[str, Any] = {}
     for name, texts in samples.items():
         lengths, counts = _encoded(tokenizer, texts)
-        uses += counts
+        uses += counts * (name != CHECKED_ONLY)
         counted[name] = {
             "tokens": int(counts.sum()),
             "unknown_tokens": int(counts[tokenizer.unk_id]),

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from ulmfit.corpus.words import count_words, has_unspaced
 from ulmfit.tokens.arrays import token_dtype
 from ulmfit.tokens.marks import are_normal_words, normalize, without_half_surrogates
 from ulmfit.tokens.repeats import collapse_words
@@ -44,7 +45,7 @@ class EncodedTexts:
     offsets: np.ndarray
     """Begin of each text in `tokens`, and the end of the last; int64, shape (texts + 1,)."""
     words: np.ndarray
-    """Words between white space in each raw text; int, shape (texts,)."""
+    """Words in each raw text, as `corpus.words.count_words` has them; int, shape (texts,)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Chunks:
     ids: pa.BinaryArray
     """The bytes of an array of ids."""
     words: np.ndarray
-    """Words between white space in the raw chunk; int32."""
+    """Words in the raw chunk, as `corpus.words.count_words` has them; int32."""
     normal_words: np.ndarray
     """Words of the normalised chunk; int32."""
     hits: np.ndarray
@@ -289,13 +290,15 @@ def _normal_words(chunks: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]
     counts = np.ones(len(chunks), np.int32)
     for first in range(0, len(chunks), GROUP):
         group = chunks[first : first + GROUP]
+        if has_unspaced("".join(group)):
+            raw_counts[first : first + GROUP] = list(map(count_words, group))
         if are_normal_words(group):
             words += group
         else:
             lines = [normalize(chunk).split() for chunk in group]
             words += chain.from_iterable(lines)
             counts[first : first + GROUP] = list(map(len, lines))
-            raw_counts[first : first + GROUP] = [len(chunk.split()) for chunk in group]
+            raw_counts[first : first + GROUP] = list(map(count_words, group))
     return words, raw_counts, counts
 
 

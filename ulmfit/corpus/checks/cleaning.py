@@ -12,7 +12,7 @@ from ulmfit.corpus.checks.found import Thresholds, compared, is_near_empty_row
 from ulmfit.corpus.checks.labels import conflicting
 from ulmfit.corpus.checks.likeness import KINDS, Kind, Likeness
 from ulmfit.corpus.checks.rows import SPLITS, Row, labels_of, numbers_of
-from ulmfit.corpus.checks.texts import damage_of
+from ulmfit.corpus.checks.texts import is_damaged
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, read_json, sha256_of, write_json
 
@@ -46,7 +46,7 @@ class Cleaning:
                 self._drop(reason, split, self._where(split, self._is_near_empty))
         elif reason == "damaged":
             for split in CHANGED:
-                self._drop(reason, split, self._where(split, lambda row: bool(damage_of(row.text))))
+                self._drop(reason, split, self._where(split, lambda row: is_damaged(row.text)))
         elif reason == "conflicts":
             groups = self._likeness.same_text if self._kinds == ("exact",) else self._likeness.same_words
             found = conflicting(self._rows, groups, self._left["train"])

@@ -10,7 +10,7 @@ from typing import Any
 from ulmfit.corpus.checks.labels import conflicting, label_counts, label_shift
 from ulmfit.corpus.checks.likeness import KINDS, Likeness, Repeat, likeness_of
 from ulmfit.corpus.checks.rows import SPLITS, Row, numbers_of
-from ulmfit.corpus.checks.texts import damage_of, is_near_empty
+from ulmfit.corpus.checks.texts import is_near_empty, signs_of
 from ulmfit.corpus.filtering.deduplication import Nearness
 
 COMPARED = (
@@ -109,6 +109,6 @@ def _conflicts(rows: Sequence[Row], likeness: Likeness) -> list[dict[str, Any]]:
 def _damaged(rows: Sequence[Row]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if damage := damage_of(row.text):
-            found[damage].append(row.id)
+        for sign in signs_of(row.text):
+            found[sign].append(row.id)
     return dict(sorted(found.items()))

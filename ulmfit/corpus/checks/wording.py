@@ -76,7 +76,7 @@ def warnings(checks: Counts) -> Iterator[str]:
     for split, ids in checks["near_empty"].items():
         yield from _with_ids(_near_empty_line(split, summary), ids)
     for split, kinds in checks["damaged"].items():
-        ids = [name for listed in kinds.values() for name in listed]
+        ids = list(dict.fromkeys(name for listed in kinds.values() for name in listed))
         yield from _with_ids(_damage_line(split, summary["damaged"][split]), ids)
 
 
@@ -172,4 +172,4 @@ def _damage_lines(damaged: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _damage_line(split: str, kinds: Mapping[str, int]) -> str:
     listed = ", ".join(f"{kind} {count:,}" for kind, count in kinds.items() if count)
-    return listed and f"{split}: texts with signs of a damaged encoding: {listed}"
+    return listed and f"{split}: texts with signs of damage: {listed}"

@@ -40,6 +40,8 @@ _QUOTED = ("text", "quote", "1")
 _IN_A_LANGUAGE = re.compile(r"(?:lang|link|vol|val|јез)-[a-z-]{2,}")
 _NUMBER = re.compile(r"[\d\s.,/+×−–-]*|to|and|by|or|x|±|\+/-")
 _DEGREES = {"C": "°C", "F": "°F"}
+# The marks of tables, as `{{(!}}`, where a bar would end an argument.
+_TABLE_MARKS = {"(!": "{|", "{!": "{|", "!)": "|}", "!-": "|-", "!+": "|+", "!!": "||"}
 _LITERALS = {
     "'": "'",
     "'s": "'s",
@@ -118,11 +120,13 @@ def _without_name(piece: str) -> str:
 
 def _shown(kept: list[str], start: int, nested: bool) -> str:
     """Return what the template of the pieces `kept[start:]` shows in a sentence: mostly nothing."""
-    name = kept[start].partition("|")[0].strip().lower()
+    name = kept[start].partition("|")[0].strip().lower().removeprefix("template:").lstrip()
     if name in _LITERALS:
         return _LITERALS[name]
     if name == "!":  # inside of an argument it is a character, elsewhere a part of a table
         return "&#124;" if nested else "|"
+    if name in _TABLE_MARKS:
+        return "" if nested else _TABLE_MARKS[name]
     shown = _SHOWN.get(name)
     if shown is None:
         if name.startswith("formatnum:"):

@@ -25,34 +25,49 @@ __all__ = ["LinkNames", "article_text"]
 _JOINT = "\x7f"
 """Stands where a `<nowiki/>` keeps apart what would be markup together; the cleaning drops it."""
 
+# MediaWiki's own tags and those of the extensions on Wikimedia's wikis, as their pages Special:Version list
+# them. Dropped is what holds no running text: notation, code, data, lists that are made elsewhere. `chem` and
+# `ce` are Math's, `languages` Translate's, `pages`, `pagelist` and `pagequality` ProofreadPage's, `thread`
+# and `talkpage` LiquidThreads', `mapframe` and `maplink` Kartographer's, `listing` Wikivoyage's.
 _DROPPED = (
     "ref references gallery math chem ce score timeline source syntaxhighlight imagemap hiero pre graph quiz "
-    "includeonly templatedata templatestyles mapframe maplink inputbox categorytree indicator charinsert"
+    "includeonly templatedata templatestyles mapframe maplink inputbox categorytree indicator charinsert "
+    "languages dynamicpagelist intersection rss page-collection pages pagelist pagequality thread talkpage "
+    "listing"
 )
 _EXTENSIONS = [*_DROPPED.split(), "nowiki"]
 _OPENING = re.compile(rf"<!--|<({'|'.join(_EXTENSIONS)})(?=[\s/>])[^<>]*+>", re.IGNORECASE)
 _CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _EXTENSIONS}
 _AS_WRITTEN = str.maketrans({character: f"&#{ord(character)};" for character in "[]{}|'*#:;=<>!-_"})
 
+_DEFINITION = re.compile(r"(\n[*#:;]*;)([^\n]*)")
+_COLON_OR_BRACKET = re.compile(r"[\[\]<>{}]|:(?!//)")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _CODE = r"[a-z]{2,3}(?:-[a-z]+)*"
 _VARIANT = re.compile(rf"\s*+(?:[^:;]*=>)?\s*+{_CODE}\s*+:([^;]*+)")
 _TABLE = re.compile(r"\n[ \t:*#;]*+(\{\||\|\})")
 _TABLE_TAG = re.compile(r"<(/?)table(?=[\s>])[^<>]*+>", re.IGNORECASE)
 _TABLE_ROW = re.compile(r"\n[ \t]*[|!][^\n]*")
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/\\>])([^<>]*+)>")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*|קטע)(?=[\s/\\>])([^<>]*+)>")
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_HAS_TABLE_TAG = re.compile("<[Tt][Aa][Bb][Ll][Ee]")
+_HAS_POEM = re.compile("<[Pp][Oo][Ee][Mm]")
 _POEM = re.compile(r"<poem(?=[\s>])[^<>]*+>([^<]*+(?:<(?!/?poem)[^<]*+)*+)</poem>", re.IGNORECASE)
 _POEM_LINE = re.compile(r"\n:*")
 _BLOCKS = "br p div center blockquote poem li ul ol dl dt dd hr table caption tbody thead tr td th"
 _INLINES = (
     "b i u s a q em tt rb rt rp rtc big sub sup del ins kbd var dfn bdi bdo wbr code span font abbr cite "
-    "mark ruby samp small strong strike time data nobr acronym section noinclude onlyinclude translate tvar"
+    "mark ruby samp small strong strike time data nobr acronym meta link noinclude onlyinclude "
+    # Extensions whose content is text: Phonos, LanguageConverter, Translate, LabeledSectionTransclusion (with
+    # the names of its tag in German, Portuguese and Hebrew).
+    "phonos langconvert translate tvar section abschnitt trecho קטע"
 )
 _SHOWN_TAGS = {
     **dict.fromkeys([*_INLINES.split(), *_EXTENSIONS], ""),
     **dict.fromkeys([*_BLOCKS.split(), "h1", "h2", "h3", "h4", "h5", "h6"], BREAK),
 }
+TAG_NAMES = frozenset([*_SHOWN_TAGS, "poem"])
+"""Tags that MediaWiki or its extensions know, in small letters: in a text they are left-over markup."""
 _SWITCH = re.compile(r"__([^\W\d_]+(?:_[^\W\d_]+)*)__")
 _MARKED = frozenset(["", *"=*#:;|!{- \t"])
 _SEPARATORS = frozenset([", ", ". ", "; ", ": "])
@@ -70,6 +85,8 @@ def article_text(wikitext: str, names: LinkNames, *, headings: bool = True) -> s
     text = "\n" + without_extensions(wikitext)
     text = without_templates(text)
     text = without_tables(text)
+    if ";" in text:
+        text = _DEFINITION.sub(_definition, text)
     text = with_labels(text, names)
     if "{" in text and "-{" in text:
         text = one_variant(text)
@@ -122,7 +139,7 @@ def without_extensions(text: str) -> str:
 
 def without_tables(text: str) -> str:
     """Return `text` without tables, `{|` to `|}` or HTML; of one that nothing closes, drop the rows."""
-    if "<table" in text or "<TABLE" in text:
+    if _HAS_TABLE_TAG.search(text):
         text = _TABLE_TAG.sub(lambda match: "\n|}\n" if match[1] else "\n{|\n", text)
     if "{" not in text and "}" not in text:
         return text
@@ -162,11 +179,23 @@ def _variant(match: re.Match[str]) -> str:
     return rule[1].strip() if rule else content
 
 
+def _definition(match: re.Match[str]) -> str:
+    """Part `;term:definition` where MediaWiki does: at the first colon in no link, tag or conversion."""
+    depth = 0
+    for token in _COLON_OR_BRACKET.finditer(match[2]):
+        if token[0] != ":":
+            depth += 1 if token[0] in ("[", "<", "{") else -1
+        elif depth == 0:
+            term, definition = match[2][: token.start()], match[2][token.end() :]
+            return f"{match[1]}{term.rstrip()}{BREAK}{definition.lstrip()}"
+    return match[0]
+
+
 def without_tags(text: str) -> str:
     """Return `text` without HTML tags and hidden elements; tags that MediaWiki does not know are text."""
-    if "style=" in text and _HIDING.search(text):
+    if ("style" in text or "STYLE" in text or "Style" in text) and _HIDING.search(text):
         text = _without_hidden(text)
-    if "<poem" in text:
+    if _HAS_POEM.search(text):
         text = _POEM.sub(lambda match: BREAK + _POEM_LINE.sub(BREAK, match[1]) + BREAK, text)
     return _TAG.sub(_shown_tag, text)
 
@@ -247,7 +276,7 @@ class _Page:
         elif is_table_row(line.lstrip()) or (first == "!" and self._in_rows):
             self._in_rows = True
         elif first == ";":
-            self._add(line.lstrip("*#:;").replace(" : ", BREAK, 1))
+            self._add(line.lstrip("*#:;"))
         elif line.startswith("----"):
             self._add(line.lstrip("-"))
         else:

@@ -1,8 +1,7 @@
 """Texts as units and windows of units, in numbers: what finding copies of texts is built on.
 
-A unit is a word: letters, digits and marks with nothing between them, whatever their case and width. In
-scripts that set no spaces between words (Chinese, Japanese, Thai, ...) each character is a unit. Texts are
-expected in NFC, as documents and data sets are.
+A unit is a word as `corpus.words.words_of` has it, whatever its case and width: a test holds that both agree.
+Here they are cut with whole arrays, for speed. Texts are expected in NFC, as documents and data sets are.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ulmfit.corpus.words import UNSPACED
+from ulmfit.corpus.words import UNSPACED, is_format, is_mark
 
 SEPARATOR, LETTER, ALONE, DIGIT, MARK, IGNORED, EXPANDED = range(7)
 CHARACTERS_A_WORD = 2
@@ -104,13 +103,16 @@ def _pieces(text: str) -> Iterator[str]:
 def _units_of_piece(text: str) -> Units:
     tables = _tables()
     codes, kinds = _characters(text, tables)
+    bases = kinds
+    if (kinds == MARK).any():
+        codes, kinds, bases = _with_bases(codes, kinds)
     inside = kinds != SEPARATOR
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]
     alone = kinds == ALONE
     if alone.any():
         begins |= alone
-        begins[1:] |= alone[:-1] & ((kinds[1:] == LETTER) | (kinds[1:] == DIGIT))
+        begins[1:] |= (bases[:-1] == ALONE) & ((kinds[1:] == LETTER) | (kinds[1:] == DIGIT))
     bounds = np.append(np.flatnonzero(begins), len(codes))
     if len(bounds) == 1:
         return Units(codes, kinds, bounds, np.zeros(0, np.uint64))
@@ -118,6 +120,17 @@ def _units_of_piece(text: str) -> Units:
     places = np.arange(head, len(codes)) - np.repeat(starts, bounds[1:] - starts)
     values = tables.values.take(codes[head:]) * tables.multipliers.take(places, mode="clip")
     return Units(codes, kinds, bounds, mixed(np.add.reduceat(values, starts - head)))
+
+
+def _with_bases(codes: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return codes and kinds, marks that belong to nothing being separators, and the kinds of the bases.
+
+    The base of a mark is the last character before it that is none.
+    """
+    places = np.where(kinds == MARK, 0, np.arange(len(kinds)))
+    bases = kinds[np.maximum.accumulate(places)]
+    lost = (kinds == MARK) & ((bases == SEPARATOR) | (bases == MARK))  # MARK: at the beginning of the text
+    return np.where(lost, ord(" "), codes), np.where(lost, SEPARATOR, kinds), np.where(lost, SEPARATOR, bases)
 
 
 def windows(hashes: np.ndarray, length: int) -> np.ndarray:
@@ -184,10 +197,10 @@ def _kind(character: str) -> int:
     category = unicodedata.category(character)
     if category == "Nd":
         return DIGIT
-    if category == "Cf":
+    if is_format(character):
         return IGNORED
-    if category[0] == "M":
+    if is_mark(character):
         return MARK
-    if category[0] not in "LN":
+    if category[0] not in "LN" and character != "_":
         return SEPARATOR
-    return ALONE if category in ("Lo", "Lm", "Nl") and UNSPACED.match(character) else LETTER
+    return ALONE if UNSPACED.match(character) else LETTER

@@ -11,6 +11,7 @@ from typing import IO
 from ulmfit.corpus.cleaning import normalise, text_key
 from ulmfit.corpus.documents import Account, Document
 from ulmfit.corpus.sources.archives import is_tar, open_files
+from ulmfit.corpus.words import count_words
 from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.errors import InputError
 from ulmfit.files import PACKED_SUFFIXES, TABLE_SUFFIXES, packed_suffix, table_suffix
@@ -194,7 +195,7 @@ def _pieces(text: str, max_words: int | None) -> list[str]:
     pieces: list[list[str]] = []
     words = 0
     for paragraph in text.split("\n"):
-        count = len(paragraph.split())
+        count = count_words(paragraph)
         if not pieces or words + count > max_words:
             pieces.append([])
             words = 0

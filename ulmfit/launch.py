@@ -27,6 +27,7 @@ from typing import Any
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
+from ulmfit.printing import printable, show
 from ulmfit.progress import Progress
 from ulmfit.runner import Runner
 from ulmfit.stage import SCRATCH, Stage, Work
@@ -271,7 +272,7 @@ def _write_failure(path: Path, error: Exception) -> None:
     try:
         write_json(path, content)
     except OSError:
-        print(f"ulmfit: {type(error).__name__}: {lines[0]}", file=sys.stderr)
+        show(f"ulmfit: {type(error).__name__}: {printable(lines[0])}", sys.stderr)
 
 
 def is_lost_connection(error: BaseException) -> bool:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metric_text import shown_number
+from ulmfit.printing import printable
+from ulmfit.progress import say
 from ulmfit.recipe import Recipe, RecipeNotFound, check_recorded, load_recipe, validated
 from ulmfit.results import RECORD, configuration
 from ulmfit.runner import Runner, add_numbered
@@ -59,7 +61,7 @@ class Figure:
 
 
 def verify(
-    path: Path, runs: Path | None, mirror: Path | None, reference: str | None, say: Print = print
+    path: Path, runs: Path | None, mirror: Path | None, reference: str | None, say: Print = say
 ) -> list[Figure]:
     """Run what the record at `path` names again, and compare; `say` gets the lines for a reader.
 
@@ -321,7 +323,7 @@ def table(figures: Sequence[Figure]) -> list[str]:
     rows = [("", "recorded", "now", "verdict", "allowed")]
     for figure in figures:
         now = "-" if figure.now is None else f"{figure.now:.6f}"
-        rows.append((figure.name, f"{figure.recorded:.6f}", now, figure.verdict, figure.measure))
+        rows.append((printable(figure.name), f"{figure.recorded:.6f}", now, figure.verdict, figure.measure))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]) for row in rows

@@ -20,6 +20,7 @@ from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
@@ -51,8 +52,8 @@ NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)*"
 """What a recipe may be called: the name becomes folders, so that no part of it is empty, `.` or `..`."""
 MOST_NESTED = 50
 """Lists and objects inside each other in a value of `--set`; no setting has more than a few."""
-MOST_SEEDS, MOST_PLACES = 1_000, 100
-"""What a recipe may ask for: each seed, and each point of a curve, is a model to train."""
+MOST_PLACES = 100
+"""Of a curve: each place is a model to train for every seed."""
 
 _PACKAGE = Path(__file__).parent
 CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")

@@ -203,6 +203,8 @@ def clean(
     if not older.removesuffix("d").isdigit():
         raise InputError(f"--older {older}: expected a number of days, such as 30d")
     folders = driver.unused(runs, float(older.removesuffix("d")))
+    for folder in driver.linked(runs):
+        show(f"{folder} is a link or lies below one; it is left alone")
     for folder, size in folders:
         show(f"{size / 1e6:10.1f} MB  {folder}")
     if not folders:

@@ -11,7 +11,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evaluation"]
-SHARED = {"assets", "download", "errors", "files", "printing", "progress", "provenance", "settings", "stage"}
+SHARED = {
+    "assets",
+    "child_processes",
+    "download",
+    "errors",
+    "files",
+    "printing",
+    "progress",
+    "provenance",
+    "settings",
+    "stage",
+}
 SHARED |= {"training"}
 TOP = {"bench", "cli", "cli_errors", "cli_options", "driver", "error_report", "estimates", "experiment"}
 TOP |= {"launch", "pages", "presets", "rates", "recipe"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ulmfit.child_processes import import_safely
 from ulmfit.cli_errors import guarded
 from ulmfit.cli_options import (
     LabelNoiseOption,
@@ -383,6 +384,7 @@ def main() -> NoReturn:
 
 def _start(program: typer.Typer) -> NoReturn:
     wait_briefly()
+    import_safely()
     guarded(program)
 
 

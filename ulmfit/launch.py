@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ulmfit.child_processes import safe_children
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
@@ -173,7 +174,7 @@ def launch(stage: Stage, work: Work, processes: int, runner: Runner) -> None:
     )
     work.log(f"training in {processes} processes")
     stopped_by = None
-    with _own_signal_handlers(), _silent_launcher():
+    with _own_signal_handlers(), _silent_launcher(), safe_children():
         try:
             results = elastic_launch(config, _train)(
                 stage, runner.runs, runner.mirror, work.folder, os.getpid()

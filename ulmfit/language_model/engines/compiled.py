@@ -22,6 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ulmfit.child_processes import safe_environment
+
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
     # Compilers take half of an AVX-512 register unless told; the cell is arithmetic, and a quarter faster so.
@@ -260,7 +262,7 @@ def _run(command: list[str]) -> str:
             text=True,
             errors="replace",
             timeout=SECONDS_TO_COMPILE,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**safe_environment(), "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsUnavailable(f"the C++ compiler {command[0]} does not run: {error}") from error

@@ -344,3 +344,21 @@ def test_overrides_of_a_record_are_held_to_data(overrides: Any, message: str) ->
     changed = made_up_record().changed(configuration={"overrides": overrides})
     with pytest.raises(InputError, match=message):
         verify.recorded_recipe(changed, str(RECIPE))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": "\x1b]0;title\x07\u202etest/tiny"}, r"expected a name such as toy/sentiment"),
+        ({"seeds": list(range(1_000_000))}, "seeds: expected 1000 items or fewer"),
+        ({"configuration": {"overrides": ["seeds=" + "[" * 100_000]}}, "lists inside each other"),
+    ],
+    ids=["escapes", "seeds", "override"],
+)
+def test_a_hostile_record_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    content = {**made_up_record().model_dump(mode="json"), "recipe": "test/tiny", **change}
+    write_json(tmp_path / "record.json", content)
+    status, output, errors = ulmfit("verify", tmp_path / "record.json")
+    assert (status, output) == (2, "")
+    assert message in errors and errors.count("\n") == 1 and len(errors) < 1000
+    assert not set(errors) & set("\x1b\x07\u202e")

@@ -325,7 +325,7 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
             **value,
             name: _replaced(value[name], rest, text, override) if rest else json_or_text(text, override),
         }
-    if isinstance(value, tuple) and name.isdigit() and int(name) < len(value):
+    if isinstance(value, tuple) and name.isdecimal() and int(name) < len(value):
         index = int(name)
         item = _replaced(value[index], rest, text, override) if rest else json_or_text(text, override)
         return (*value[:index], item, *value[index + 1 :])

@@ -63,9 +63,9 @@ def parse_options(options: list[str]) -> dict[str, int | str]:
             )
         if key in parsed:
             raise InputError(f"--slurm {option}: {key} was given before, as {parsed[key]}")
-        if key in GENERIC and not (value.isdigit() and int(value)):
+        if key in GENERIC and not (value.isdecimal() and int(value)):
             raise InputError(f"--slurm {option}: expected a whole number above 0")
-        parsed[key] = int(value) if value.isdigit() else value
+        parsed[key] = int(value) if value.isdecimal() else value
     return parsed
 
 

@@ -79,3 +79,10 @@ def test_names_that_no_record_can_hold(name: str) -> None:
     with pytest.raises(ValueError, match="is not UTF-8 or has control characters: rename the file"):
         File(path=Path("folder") / name)
     assert File(path=Path("folder") / "Łąka\u202f\u200b\u00a0x.txt").label.startswith("Łąka")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "a\\b", "\x1b[2J", "a\nb"])
+def test_names_of_a_catalogue_are_those_of_files(name: str) -> None:
+    """They become places in the cache."""
+    with pytest.raises(ValueError, match=r"name|rename"):
+        FILE.changed(name=name)

@@ -17,7 +17,7 @@ from cli_for_tests import ENVIRONMENT, RECIPE, start, ulmfit
 from filelock import FileLock
 
 from ulmfit.cli_options import with_options
-from ulmfit.driver import run, unused
+from ulmfit.driver import remove, run, unused
 from ulmfit.files import read_json, write_json
 from ulmfit.recipe import load_recipe
 from ulmfit.training.precision import gpu_generations
@@ -139,6 +139,28 @@ def test_the_list_of_stages_is_that_of_the_latest_run(tmp_path: Path) -> None:
     assert [len(keys) for keys in corpora] == [1, 1] and corpora[0] != corpora[1]
     (folder,) = [folder.name for folder, _ in unused(tmp_path, 0)]
     assert [folder] == corpora[0]
+
+
+def test_clean_follows_no_link_out_of_the_runs_folder(tmp_path: Path) -> None:
+    """Neither a folder of a stage nor one of a kind of stages: what they lead to is somebody else's."""
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    (runs / "stages" / "tokens").mkdir(parents=True)
+    (elsewhere / "0123").mkdir(parents=True)
+    for path in (elsewhere / "manifest.json", elsewhere / "0123" / "manifest.json"):
+        path.write_text("{}")
+    (runs / "stages" / "tokens" / "abcd").symlink_to(elsewhere)
+    (runs / "stages" / "dump").symlink_to(elsewhere)
+    (runs / "stages" / "tokens" / "gone").symlink_to(tmp_path / "nowhere")
+    (runs / "stages" / "tokens" / "a-file").write_text("")
+    _, output, errors = ulmfit("clean", "--runs", runs, "--yes")
+    assert not errors
+    left = [line.partition(" is a link or lies below one")[0] for line in output.splitlines()[:-1]]
+    assert left == [str(runs / "stages" / "dump" / "0123"), str(runs / "stages" / "tokens" / "abcd")]
+    assert output.endswith("nothing to remove\n")
+    assert sorted(path.name for path in elsewhere.rglob("*")) == ["0123", "manifest.json", "manifest.json"]
+    # What becomes a link after it was listed is left alone as well.
+    assert remove([runs / "stages" / "tokens" / "abcd"]) == []
+    assert (elsewhere / "manifest.json").exists()
 
 
 def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_passing_errors_of_the_server(site: Site, tmp_path: Path) -> None:
         ({"sha256": "0" * 64}, "sha256 .* instead of 000"),
         ({"sha1": "0" * 40}, "sha1 .* instead of 000"),
         ({"md5": "0" * 32}, "md5 .* instead of 000"),
-        ({"size": 7}, "300000 bytes instead of 7"),
+        ({"size": 7}, "more than 7 bytes"),
     ],
 )
 def test_wrong_bytes_are_removed(site: Site, tmp_path: Path, checks: dict[str, Any], message: str) -> None:
@@ -108,7 +108,7 @@ def test_what_another_try_would_not_change(site: Site, tmp_path: Path) -> None:
     site.errors = [403]
     with pytest.raises(InputError, match=r"refuses it .HTTP 403"):
         download(f"{site.url}/f.bin", tmp_path / "f", sums={}, log=print)
-    for url in ("file:///etc/passwd", "no address", "http://"):
+    for url in ("file:///etc/passwd", "no address", "http://", "http://[::1", "http://a:b/", "ftp://a/b"):
         with pytest.raises(InputError, match="no address to download from"):
             download(url, tmp_path / "f", sums={}, log=print)
     assert len(site.requests) == 2
@@ -119,6 +119,68 @@ def test_a_server_that_stays_away(tmp_path: Path) -> None:
         pass
     with pytest.raises(StageFailed, match=f"after {ATTEMPTS} tries"):
         download(f"{site.url}/f.bin", tmp_path / "f", sums={}, log=lambda _: None, pause=0.001)
+
+
+@pytest.mark.parametrize("no_length", [True, False])
+@pytest.mark.parametrize("earlier", [b"", DATA[:1000]])
+def test_no_more_is_taken_than_was_said(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_length: bool, earlier: bytes
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 1000)
+    site.files["/f.bin"], site.no_length = bytes(50_000_000), no_length
+    taken: list[int] = []
+    too_long = module._too_long
+    monkeypatch.setattr(module, "_too_long", lambda *a: taken.append(a[0].stat().st_size) or too_long(*a))
+    if earlier:
+        (tmp_path / "f.bin.part").write_bytes(earlier)
+    with pytest.raises(InputError, match="more than 1,200 bytes; it was removed"):
+        download(f"{site.url}/f.bin", tmp_path / "f.bin", sums={"md5": MD5}, size=1200, log=print, pause=0)
+    assert max(taken) <= 1200 + 1000
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_unknown_size_has_a_bound(site: Site, tmp_path: Path) -> None:
+    site.no_length = True
+    url, sums = f"{site.url}/f.bin", {"sha1": SHA1}
+    with pytest.raises(InputError, match="more than 299,999 bytes, the most that is taken of a file whose"):
+        download(url, tmp_path / "f.bin", sums=sums, largest=299_999, log=print)
+    assert not list(tmp_path.iterdir())
+    download(url, tmp_path / "f.bin", sums=sums, largest=300_000, log=print)
+    assert (tmp_path / "f.bin").read_bytes() == DATA
+
+
+def test_a_text_has_a_bound_and_a_broken_one_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.files["/t"] = b"x" * 1000
+    monkeypatch.setattr(module, "LARGEST_TEXT", 1000)
+    site.break_after = [10]
+    assert fetch_text(f"{site.url}/t", log=print, pause=0) == "x" * 1000
+    for site.no_length in (True, False):
+        site.files["/t"] = b"x" * 1001
+        with pytest.raises(InputError, match="more than 1,000 bytes: no list of checksums"):
+            fetch_text(f"{site.url}/t", log=print)
+
+
+@pytest.mark.parametrize("address", ["ftp://localhost/f", "file:///etc/passwd", "http://[::1", "gopher://a/"])
+def test_a_server_leads_to_addresses_of_the_web_alone(site: Site, tmp_path: Path, address: str) -> None:
+    site.errors, site.headers = [302], {"Location": address}
+    with pytest.raises(InputError, match=r"no address to download from|refuses it .HTTP 302"):
+        download(f"{site.url}/f.bin", tmp_path / "f", sums={}, log=print, pause=0)
+    assert len(site.requests) == 1
+
+
+def test_a_server_may_lead_to_another_address(site: Site, tmp_path: Path) -> None:
+    site.files["/g.bin"] = DATA
+    site.errors, site.headers = [302], {"Location": f"{site.url}/g.bin"}
+    download(f"{site.url}/f.bin", tmp_path / "f.bin", sums={"md5": MD5}, log=print)
+    assert [path for path, _, _ in site.requests] == ["/f.bin", "/g.bin"]
+
+
+@pytest.mark.parametrize("number", ["\xb2", "-1", "9" * 5000, "1_0", ""])
+def test_numbers_of_a_server_that_are_none_say_nothing(number: str) -> None:
+    assert module._number(number) is None
+    assert module._number("12") == 12
 
 
 def test_text(site: Site) -> None:

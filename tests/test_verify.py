@@ -11,6 +11,7 @@ import pytest
 from cli_for_tests import RECIPE, TESTS, ulmfit
 from evaluation.samples import made_up_language_model, made_up_record
 
+from ulmfit import recipe as recipe_module
 from ulmfit import verify
 from ulmfit.assets import File
 from ulmfit.datasets.stages import LabelledFiles
@@ -298,10 +299,30 @@ def test_a_record_does_not_choose_the_code_that_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("print('ran')")
-    for name in ("evil.py", str(tmp_path / "evil"), f"../../../../..{tmp_path}/evil"):
+    names = ["evil.py", str(tmp_path / "evil"), f"../../../../..{tmp_path}/evil", "", ".", "toy/../../evil"]
+    names += [f"recipes/{tmp_path}/evil", f"recipes/{tmp_path}/evil.py", "toy//sentiment", "toy/sentiment\n"]
+    for name in names:
         with pytest.raises(InputError, match="expected a name such as toy/sentiment"):
             verify.recorded_recipe(made_up_record().changed(recipe=name))
     assert capsys.readouterr().out == ""
+
+
+def test_a_link_does_not_lead_out_of_the_folder_of_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evil.py").write_text("print('ran')")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "good.py").symlink_to(tmp_path / "evil.py")
+    monkeypatch.setattr(recipe_module, "CAME_ALONG", (tmp_path / "recipes",))
+    with pytest.raises(InputError, match="recipe good not found"):
+        verify.recorded_recipe(made_up_record().changed(recipe="good"))
+    assert capsys.readouterr().out == ""
+
+
+def test_only_a_commit_stands_in_the_command_to_check_one_out() -> None:
+    record = made_up_record().changed(recipe="test/tiny", commit="0123456; rm -rf ~")
+    with pytest.raises(InputError, match="the record names no commit to check out"):
+        verify.recorded_recipe(record, str(RECIPE))
 
 
 @pytest.mark.parametrize(
@@ -310,6 +331,11 @@ def test_a_record_does_not_choose_the_code_that_is_run(
         (5, "no list of FIELD=VALUE"),
         ("seeds=1", "no list of FIELD=VALUE"),
         ([5], "no list of FIELD=VALUE"),
+        (["seeds=[0]"] * 100_000, "100,000 overrides, more than"),
+        (["seeds=" + "[" * 100_000], "more than 50 lists inside each other"),
+        (["seeds=" + "[" * 100 + "]" * 100], "more than 50 lists inside each other"),
+        (['dataset={"script": {"path": "evil.py"}}'], "names a script to run"),
+        (['corpus.parts=[{"dataset": {"script": {"path": "evil.py"}}}]'], "names a script to run"),
         (['dataset.script={"path": "evil.py"}'], "names a script to run"),
         (["corpus.parts.1.dataset. script .path=evil.py", "dataset.script.url=x"], "names a script to run"),
     ],
@@ -318,3 +344,21 @@ def test_overrides_of_a_record_are_held_to_data(overrides: Any, message: str) ->
     changed = made_up_record().changed(configuration={"overrides": overrides})
     with pytest.raises(InputError, match=message):
         verify.recorded_recipe(changed, str(RECIPE))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": "\x1b]0;title\x07\u202etest/tiny"}, r"expected a name such as toy/sentiment"),
+        ({"seeds": list(range(1_000_000))}, "seeds: expected 1000 items or fewer"),
+        ({"configuration": {"overrides": ["seeds=" + "[" * 100_000]}}, "lists inside each other"),
+    ],
+    ids=["escapes", "seeds", "override"],
+)
+def test_a_hostile_record_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    content = {**made_up_record().model_dump(mode="json"), "recipe": "test/tiny", **change}
+    write_json(tmp_path / "record.json", content)
+    status, output, errors = ulmfit("verify", tmp_path / "record.json")
+    assert (status, output) == (2, "")
+    assert message in errors and errors.count("\n") == 1 and len(errors) < 1000
+    assert not set(errors) & set("\x1b\x07\u202e")

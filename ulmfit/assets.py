@@ -37,8 +37,10 @@ class File(Settings):
     def _either_local_or_catalogued(self) -> Self:
         if self.path is None and not (self.name and self.sha256):
             raise ValueError("a File needs a path, or a name and a sha256")
-        if self.path is not None and not has_textual_name(self.path):
-            raise ValueError(f"{self.path.name!r} is not UTF-8 or has control characters: rename the file")
+        if not has_textual_name(path := self.path or Path(self.name)):
+            raise ValueError(f"{path.name!r} is not UTF-8 or has control characters: rename the file")
+        if self.name in (".", ".."):
+            raise ValueError(f"name {self.name!r} is a folder's: expected that of a file")
         return self
 
     @field_serializer("path")

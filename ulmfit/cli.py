@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ulmfit.child_processes import import_safely
 from ulmfit.cli_errors import guarded
 from ulmfit.cli_options import (
     LabelNoiseOption,
@@ -26,6 +27,7 @@ from ulmfit.cli_options import (
     with_options,
 )
 from ulmfit.errors import InputError
+from ulmfit.printing import printable, show
 from ulmfit.training.openmp import wait_briefly
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def _print_results(folder: Path) -> None:
     from ulmfit.evaluation.text_table import terminal_width, text_table
     from ulmfit.results import RECORD, REPORT
 
-    print(f"\n{text_table(read_record(folder / RECORD), terminal_width())}\nreport: {folder / REPORT}")
+    show(f"\n{text_table(read_record(folder / RECORD), terminal_width())}\nreport: {folder / REPORT}")
 
 
 @app.command()
@@ -110,7 +112,7 @@ def plan(
         else:
             like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
             remark = f"would run{like}"
-        print(f"{state.title:<{width}} {state.key}  {remark}")
+        show(f"{state.title:<{width}} {state.key}  {remark}")
 
 
 @app.command()
@@ -130,7 +132,8 @@ def status(
     width = max(len(state.title) for state in states)
     for state in states:
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
-        print(f"{state.title:<{width}} {state.key}  {state.state:<8} {seconds:>10}  {state.last_line}")
+        last = printable(state.last_line)
+        show(f"{state.title:<{width}} {state.key}  {state.state:<8} {seconds:>10}  {last}")
 
 
 @app.command()
@@ -162,7 +165,7 @@ def report(
         _print_results(folder)
         if publish is not None:
             for path in pages.publish(one, Runner(runs), folder, publish):
-                print(f"wrote {path}")
+                show(f"wrote {path}")
     if len(chosen) > 1:
         _print_leaderboard([runs / one.run_name / results.RECORD for one in chosen], runs)
 
@@ -170,7 +173,7 @@ def report(
 def _print_leaderboard(records: list[Path], folder: Path) -> None:
     from ulmfit import pages
 
-    print(f"\n{pages.write_leaderboard(records, folder)}\nleaderboard: {folder / pages.BOARD_PAGE}")
+    show(f"\n{pages.write_leaderboard(records, folder)}\nleaderboard: {folder / pages.BOARD_PAGE}")
 
 
 @app.command("find-rate")
@@ -186,8 +189,8 @@ def find_rate(
     from ulmfit import rates
 
     found, plot = rates.find_rate(chosen_recipe(recipe, preset, overrides, None), stage, runs, mirror)
-    print(f"suggested learning rate: {found.valley:.2g} (valley), {found.steep:.2g} (steepest)")
-    print(f"to use it: --set {stage}.phases.0.learning_rate={found.valley:.2g}\nplot: {plot}")
+    show(f"suggested learning rate: {found.valley:.2g} (valley), {found.steep:.2g} (steepest)")
+    show(f"to use it: --set {stage}.phases.0.learning_rate={found.valley:.2g}\nplot: {plot}")
 
 
 @app.command()
@@ -202,13 +205,15 @@ def clean(
     if not older.removesuffix("d").isdigit():
         raise InputError(f"--older {older}: expected a number of days, such as 30d")
     folders = driver.unused(runs, float(older.removesuffix("d")))
+    for folder in driver.linked(runs):
+        show(f"{folder} is a link or lies below one; it is left alone")
     for folder, size in folders:
-        print(f"{size / 1e6:10.1f} MB  {folder}")
+        show(f"{size / 1e6:10.1f} MB  {folder}")
     if not folders:
-        print("nothing to remove")
+        show("nothing to remove")
     elif yes or typer.confirm(f"remove these {len(folders)} folders?"):
         for folder in driver.remove([folder for folder, _ in folders]):
-            print(f"{folder} is being built; it was left alone")
+            show(f"{folder} is being built; it was left alone")
 
 
 @app.command()
@@ -298,11 +303,11 @@ def bench(
         raise InputError("--preset and --set belong to a recipe: give --recipe as well, or leave them out")
     chosen = None if recipe is None else chosen_recipe(recipe, preset, overrides, None)
     options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
-    report = run_bench(name, options, lambda line: print(line, file=sys.stderr, flush=True))
+    report = run_bench(name, options, lambda line: show(line, sys.stderr))
     for case in report.cases if as_json else ():
-        print(json.dumps(case, ensure_ascii=False, allow_nan=False))
+        show(json.dumps(case, ensure_ascii=False, allow_nan=False))
     if not as_json:
-        print(report.table)
+        show(report.table)
 
 
 @app.command()
@@ -324,7 +329,7 @@ def pages(
     from ulmfit.pages import renew_pages
 
     for path in renew_pages(checkout):
-        print(f"wrote {path}")
+        show(f"wrote {path}")
 
 
 @app.command()
@@ -339,7 +344,7 @@ def verify(
     """Run what a record names again and compare every figure; exit status 1 when one is outside."""
     from ulmfit.verify import verify as verify_record
 
-    verify_record(record, runs, mirror, recipe, print)
+    verify_record(record, runs, mirror, recipe)
 
 
 @app.command()
@@ -356,7 +361,7 @@ def explain(
     from ulmfit.runner import Runner
 
     chosen = chosen_recipe(recipe, preset, overrides, seeds)
-    print("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
+    show("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
 
 
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:
@@ -395,6 +400,7 @@ def main() -> NoReturn:
 
 def _start(program: typer.Typer) -> NoReturn:
     wait_briefly()
+    import_safely()
     guarded(program)
 
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 import typer
 
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
+from ulmfit.printing import printable, show
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 """What torch says of a GPU's memory and of the machine's."""
@@ -30,8 +31,8 @@ def guarded(program: typer.Typer) -> NoReturn:
         program(arguments)
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        print(f"ulmfit: {describe(error)}", file=sys.stderr)
+            show(traceback.format_exc(), sys.stderr)
+        show(f"ulmfit: {printable(describe(error))}", sys.stderr)
         sys.exit(2 if isinstance(error, InputError) or is_of_users_path(error) else 1)
     sys.exit(0)
 

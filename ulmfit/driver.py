@@ -213,7 +213,8 @@ def _last_line(path: Path) -> str:
 def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
     """Return stage folders unchanged for some days, with their bytes, that nothing under `runs` is made from.
 
-    Left alone is what the latest run of a recipe asked for, and what its record was made from.
+    Left alone is what the latest run of a recipe asked for, what its record was made from, and what is no
+    folder here but a symbolic link to one elsewhere.
     """
     named = {tuple(pair) for path in _found(runs, STAGE_LIST) for pair in read_json(path)}
     named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
@@ -221,8 +222,21 @@ def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
     return [
         (folder, _size(folder))
         for folder in sorted((runs / "stages").glob("*/*"))
-        if (folder.parent.name, folder.name) not in named and _last_change(folder) <= oldest
+        if (folder.parent.name, folder.name) not in named
+        and is_own_folder(folder)
+        and _last_change(folder) <= oldest
     ]
+
+
+def linked(runs: Path) -> list[Path]:
+    """Return what stands in place of a stage folder and leads elsewhere: `clean` leaves it alone."""
+    found = sorted((runs / "stages").glob("*/*"))
+    return [path for path in found if path.is_dir() and not is_own_folder(path)]
+
+
+def is_own_folder(folder: Path) -> bool:
+    """Return whether a stage folder lies where its name says: neither it nor the folder above is a link."""
+    return folder.is_dir() and not folder.is_symlink() and not folder.parent.is_symlink()
 
 
 def _last_change(folder: Path) -> float:
@@ -239,7 +253,7 @@ def _found(runs: Path, name: str) -> Iterator[Path]:
 
 
 def remove(folders: list[Path]) -> list[Path]:
-    """Remove stage folders, except those that are being built, which are returned.
+    """Remove stage folders, except links, and those that are being built, which are returned.
 
     The manifest goes first, so that a killed removal leaves no half of a finished stage.
     """
@@ -250,8 +264,9 @@ def remove(folders: list[Path]) -> list[Path]:
         lock = FileLock(lock_path(folder))
         try:
             with lock.acquire(timeout=0):
-                (folder / MANIFEST).unlink(missing_ok=True)
-                shutil.rmtree(folder)
+                if is_own_folder(folder):  # what was listed may have become a link since
+                    (folder / MANIFEST).unlink(missing_ok=True)
+                    shutil.rmtree(folder)
         except Timeout:
             busy.append(folder)
     return busy

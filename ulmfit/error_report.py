@@ -8,6 +8,7 @@ from ulmfit.datasets.subsets import check_single_label
 from ulmfit.errors import InputError
 from ulmfit.experiment import Experiment
 from ulmfit.files import read_json
+from ulmfit.printing import printable
 from ulmfit.runner import Runner
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _lines(document: str, explanation: Explanation) -> list[str]:
         lines.append(f"{shown}  ({pieces})" if len(word.pieces) > 1 else shown)
     if explanation.cut:
         lines.append("the classifier reads no further")
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def load_all(experiment: Experiment, runner: Runner) -> list[LoadedClassifier]:

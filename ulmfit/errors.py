@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import re
+
+from ulmfit.printing import printable
 
 USERS_ERRORS = frozenset(
     {
@@ -19,7 +20,6 @@ USERS_ERRORS = frozenset(
 """Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
 
 LONGEST_BEGINNING, LONGEST_END = 600, 300
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _OneLineError(Exception):
@@ -41,7 +41,7 @@ class StageFailed(_OneLineError):
 
 
 def _one_line(message: str) -> str:
-    line = _UNPRINTABLE.sub("\ufffd", " ".join(message.split()))
+    line = printable(" ".join(message.split()))
     if len(line) <= LONGEST_BEGINNING + LONGEST_END:
         return line
     return f"{line[:LONGEST_BEGINNING]} … {line[-LONGEST_END:]}"

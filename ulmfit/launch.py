@@ -24,9 +24,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ulmfit.child_processes import safe_children
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
+from ulmfit.printing import printable, show
 from ulmfit.progress import Progress
 from ulmfit.runner import Runner
 from ulmfit.stage import SCRATCH, Stage, Work
@@ -172,7 +174,7 @@ def launch(stage: Stage, work: Work, processes: int, runner: Runner) -> None:
     )
     work.log(f"training in {processes} processes")
     stopped_by = None
-    with _own_signal_handlers(), _silent_launcher():
+    with _own_signal_handlers(), _silent_launcher(), safe_children():
         try:
             results = elastic_launch(config, _train)(
                 stage, runner.runs, runner.mirror, work.folder, os.getpid()
@@ -271,7 +273,7 @@ def _write_failure(path: Path, error: Exception) -> None:
     try:
         write_json(path, content)
     except OSError:
-        print(f"ulmfit: {type(error).__name__}: {lines[0]}", file=sys.stderr)
+        show(f"ulmfit: {type(error).__name__}: {printable(lines[0])}", sys.stderr)
 
 
 def is_lost_connection(error: BaseException) -> bool:

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from ulmfit.printing import printable
+
 LINE_EVERY_SECONDS = 30.0
 
 
 def say(message: str) -> None:
     """Print one line at once, so that logs of a killed run are complete."""
-    print(message, flush=True)
+    print(printable(message), flush=True)
 
 
 class Progress:
@@ -34,7 +36,12 @@ class Progress:
             return
         self._shown = now
         if self._bar:
-            print(f"\r\x1b[K{self.title}: {self.describe(note)}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[K{printable(self.title)}: {printable(self.describe(note))}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         else:
             self._log(self.describe(note))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
 from ulmfit.language_model.stages import Direction, ImportedModel
@@ -46,6 +48,13 @@ OPTION_NAMES = {
 }
 """The fields that options of a command change, beside the preset."""
 
+NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)*"
+"""What a recipe may be called: the name becomes folders, so that no part of it is empty, `.` or `..`."""
+MOST_NESTED = 50
+"""Lists and objects inside each other in a value of `--set`; no setting has more than a few."""
+MOST_PLACES = 100
+"""Of a curve: each place is a model to train for every seed."""
+
 _PACKAGE = Path(__file__).parent
 CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
 """Folders of the recipes that are found by name."""
@@ -57,9 +66,7 @@ class Recipe(Settings):
     The first preset is the default. Without a data set the recipe ends with the language model.
     """
 
-    name: str = Field(
-        pattern=r"^[\w.-]+(/[\w.-]+)*$", description="as under recipes/, such as de/germeval2018"
-    )
+    name: str = Field(pattern=f"^{NAME}$", description="as under recipes/, such as de/germeval2018")
     title: str = Field(description="one line for tables")
     language: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", description="language code")
     corpus: CorpusStage = Field(description="what the language model is pretrained on")
@@ -67,7 +74,10 @@ class Recipe(Settings):
     presets: dict[str, Preset] = Field(min_length=1, description="named settings; the first is the default")
     preset: str = Field("", description="name of the chosen preset; empty: the first")
     seeds: tuple[Seed, ...] = Field(
-        (0, 1, 2), min_length=1, description="seeds of fine-tuning and classifier"
+        (0, 1, 2),
+        min_length=1,
+        max_length=MOST_SEEDS,
+        description="seeds of fine-tuning and classifier",
     )
     deduplication: Literal["off", "exact", "minhash"] = Field(
         "off",
@@ -103,11 +113,13 @@ class Recipe(Settings):
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     train_sizes: tuple[TrainSize, ...] = Field(
         (),
+        max_length=MOST_PLACES,
         description="numbers of training texts, rising, for a learning curve (ULMFiT, figure 3), `all` last "
         "for all of them; every seed draws a subset of its own, a bigger one holds the smaller; (): no curve",
     )
     label_noise: tuple[NoiseShare, ...] = Field(
         (),
+        max_length=MOST_PLACES,
         description="shares of wrong training labels, rising, 0 to 0.5, for a curve over them; (): no curve",
     )
     curve_texts: Literal["all", "subset"] = Field(
@@ -306,13 +318,16 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
             listed = ("did you mean " + alike[0] + "? It has " if alike else "it has ") + ", ".join(known)
             raise InputError(f"--set {override}: {type(value).__name__} has no field {name!r}; {listed}")
         old = getattr(value, name)
-        new = _replaced(old, rest, text, override) if rest else _parsed(text)
+        new = _replaced(old, rest, text, override) if rest else json_or_text(text, override)
         return validated(lambda: value.changed(**{name: new}), f"--set {override}")
     if isinstance(value, dict) and name in value:
-        return {**value, name: _replaced(value[name], rest, text, override) if rest else _parsed(text)}
-    if isinstance(value, tuple) and name.isdigit() and int(name) < len(value):
+        return {
+            **value,
+            name: _replaced(value[name], rest, text, override) if rest else json_or_text(text, override),
+        }
+    if isinstance(value, tuple) and name.isdecimal() and int(name) < len(value):
         index = int(name)
-        item = _replaced(value[index], rest, text, override) if rest else _parsed(text)
+        item = _replaced(value[index], rest, text, override) if rest else json_or_text(text, override)
         return (*value[:index], item, *value[index + 1 :])
     if value is None:
         field = override.partition("=")[0].strip().removesuffix(".".join(names)).rstrip(".")
@@ -323,12 +338,27 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
     raise InputError(f"--set {override}: there is no {name!r} in a value of type {type(value).__name__}")
 
 
-def _parsed(text: str) -> Any:
+def json_or_text(text: str, override: str) -> Any:
     """Read JSON where it is JSON, else the text itself; the field's type has the last word."""
+    too_deep = InputError(f"--set {override}: more than {MOST_NESTED} lists inside each other")
     try:
-        return json.loads(text)
+        value = json.loads(text)
+    except RecursionError as error:
+        raise too_deep from error
     except ValueError:
         return text
+    if _nesting(value) > MOST_NESTED:
+        raise too_deep
+    return value
+
+
+def _nesting(value: Any) -> int:
+    """Return how many lists and objects of a JSON value lie inside each other at most."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, (list, dict))]:
+        depth += 1
+        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def validated(make: Callable[[], Made], where: str) -> Made:
@@ -339,29 +369,18 @@ def validated(make: Callable[[], Made], where: str) -> Made:
         raise InputError(f"{where}: {first_fault(error)}") from error
 
 
-def check_recorded(name: str, overrides: Any) -> None:
-    """Raise InputError where a record, which is data, would choose the code that is run.
-
-    Its recipe has to be a name, not a file, and its overrides may not name another data script.
-    """
-    if Path(name).is_absolute() or ".." in Path(name).parts or Path(name).is_file():
-        raise InputError(
-            f"the record's recipe is {name!r}: expected a name such as toy/sentiment; give the recipe's file "
-            "with --recipe if you trust it"
-        )
-    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
-        raise InputError("the record's overrides are no list of FIELD=VALUE: the record is damaged")
-    for override in overrides:
-        if "script" in override.partition("=")[0].strip().split("."):
-            raise InputError(
-                f"the record's override {override!r} names a script to run: run the recipe yourself with "
-                "--set if you trust it"
-            )
-
-
 def load_recipe(reference: str) -> Recipe:
     """Load a recipe from a file, or by name (`toy/sentiment`) from the ones that came with the package."""
-    path = _find(reference)
+    path = Path(reference)
+    return _load(path if path.is_file() else _named(reference))
+
+
+def load_named_recipe(name: str) -> Recipe:
+    """Load a recipe that came with the package; no other file is ever read."""
+    return _load(_named(name))
+
+
+def _load(path: Path) -> Recipe:
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
@@ -387,12 +406,11 @@ def load_recipe(reference: str) -> Recipe:
     return recipe.from_file(path)
 
 
-def _find(reference: str) -> Path:
-    path = Path(reference)
-    if path.is_file():
-        return path
-    for folder in CAME_ALONG:
-        candidate = folder / f"{reference.removesuffix('.py').removeprefix('recipes/')}.py"
-        if candidate.is_file():
-            return candidate
+def _named(reference: str) -> Path:
+    """Return the file of a recipe that came along; it lies below their folder, wherever a link leads."""
+    name = reference.removesuffix(".py").removeprefix("recipes/")
+    for folder in CAME_ALONG if re.fullmatch(NAME, name) else ():
+        candidate = (folder / f"{name}.py").resolve()
+        if candidate.is_file() and candidate.is_relative_to(folder.resolve()):
+            return folder / f"{name}.py"
     raise RecipeNotFound(f"recipe {reference} not found: expected a file, or a name such as toy/sentiment")

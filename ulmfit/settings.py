@@ -12,9 +12,9 @@ NOT_IN_KEY: Final = "not in key"
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses unknown fields; every experiment is made of these."""
+    """A frozen model that refuses unknown fields, NaN and infinity; every experiment is made of these."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, validated like a new one."""
@@ -57,7 +57,7 @@ def first_fault(error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # Of a field that takes several kinds of values, what came furthest is what was meant.
     faults = [fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
-    furthest = next(fault for fault in faults if len(fault["loc"]) == max(len(one["loc"]) for one in faults))
+    furthest = max(faults, key=lambda fault: len(fault["loc"]))
     place = _place(furthest)
     if furthest["type"] == "missing" and (unknown := _unknown_beside(furthest, error)):
         return f"{unknown}: there is no such field, and {furthest['loc'][-1]} is missing"

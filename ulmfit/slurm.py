@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ulmfit.child_processes import SAFE_PYTHON, safe_children
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.launch import FirstRunner, follow, trains_together, wanted_processes
@@ -61,9 +63,9 @@ def parse_options(options: list[str]) -> dict[str, int | str]:
             )
         if key in parsed:
             raise InputError(f"--slurm {option}: {key} was given before, as {parsed[key]}")
-        if key in GENERIC and not (value.isdigit() and int(value)):
+        if key in GENERIC and not (value.isdecimal() and int(value)):
             raise InputError(f"--slurm {option}: expected a whole number above 0")
-        parsed[key] = int(value) if value.isdigit() else value
+        parsed[key] = int(value) if value.isdecimal() else value
     return parsed
 
 
@@ -175,13 +177,15 @@ def _submit(stage: Stage, runner: Runner, cluster: Cluster, folder: Path) -> Any
         raise InputError(f"--slurm: {str(error).splitlines()[0]}") from error
     mirror = None if runner.mirror is None else runner.mirror.resolve()
     try:
-        return executor.submit(StageJob(stage, runner.runs.resolve(), mirror))
+        with safe_children():  # sbatch gives jobs the environment of who submits them
+            return executor.submit(StageJob(stage, runner.runs.resolve(), mirror))
     except need_submitit().core.utils.FailedJobError as error:
         raise StageFailed(f"{stage.stage_name}: the cluster refused the job: {error}") from error
 
 
 def _executor(cluster: Cluster, folder: Path) -> Any:
-    limits = {f"{cluster.name}_max_num_timeout": MOST_REQUEUES}
+    limits: dict[str, Any] = {f"{cluster.name}_max_num_timeout": MOST_REQUEUES}
+    limits[f"{cluster.name}_python"] = shlex.join(SAFE_PYTHON)
     try:
         return need_submitit().AutoExecutor(str(folder / "%j"), cluster=cluster.name, **limits)
     except RuntimeError as error:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, Self
 from ulmfit.assets import File
 from ulmfit.errors import InputError
 from ulmfit.files import packed_suffix, read_json, sha256_of, table_suffix, write_json
+from ulmfit.printing import printable
 from ulmfit.progress import Progress, say
 from ulmfit.settings import NOT_IN_KEY, Settings
 
@@ -194,7 +195,7 @@ class Work:
         line = f"{self._stage.title}: {message}"
         say(line)
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(message)}\n")
 
     def warn(self, message: str) -> None:
         """Log a warning, which the manifest keeps."""

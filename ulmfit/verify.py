@@ -12,6 +12,7 @@ run. Versions, hardware and commit may differ, which is said. Each figure is the
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metric_text import shown_number
-from ulmfit.recipe import Recipe, RecipeNotFound, check_recorded, load_recipe, validated
+from ulmfit.printing import printable
+from ulmfit.progress import say
+from ulmfit.recipe import (
+    NAME,
+    Recipe,
+    RecipeNotFound,
+    json_or_text,
+    load_named_recipe,
+    load_recipe,
+    validated,
+)
 from ulmfit.results import RECORD, configuration
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.settings import NOT_IN_KEY, Settings
@@ -42,6 +53,10 @@ WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 CHOSEN = ("train_sizes", "label_noise")
 """What options of the command set beside preset, seeds and overrides."""
 
+MOST_OVERRIDES = 1_000
+"""Of a record; reading one takes milliseconds."""
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
 Verdict = Literal["same", "inside", "outside"]
 Print = Callable[[str], None]
 
@@ -59,7 +74,7 @@ class Figure:
 
 
 def verify(
-    path: Path, runs: Path | None, mirror: Path | None, reference: str | None, say: Print = print
+    path: Path, runs: Path | None, mirror: Path | None, reference: str | None, say: Print = say
 ) -> list[Figure]:
     """Run what the record at `path` names again, and compare; `say` gets the lines for a reader.
 
@@ -101,7 +116,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none."""
     check_recorded(record.recipe, record.configuration.get("overrides", ()))
     try:
-        recipe = load_recipe(reference or record.recipe)
+        recipe = load_recipe(reference) if reference else load_named_recipe(record.recipe)
     except RecipeNotFound as error:
         advice = "" if reference else "; give the recipe's file with --recipe"
         raise InputError(f"{error}{advice}") from error
@@ -120,9 +135,42 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
         raise InputError(f"{error}; {advice}") from error
 
 
+def check_recorded(name: str, overrides: Any) -> None:
+    """Raise InputError where a record, which is data, would choose the code that is run.
+
+    Its recipe has to be a name, not a file, and its overrides may not name another data script.
+    """
+    if not re.fullmatch(NAME, name) or Path(name).is_file():
+        raise InputError(
+            f"the record's recipe is {name!r}: expected a name such as toy/sentiment; give the recipe's file "
+            "with --recipe if you trust it"
+        )
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
+        raise InputError("the record's overrides are no list of FIELD=VALUE: the record is damaged")
+    if len(overrides) > MOST_OVERRIDES:
+        raise InputError(
+            f"the record has {len(overrides):,} overrides, more than {MOST_OVERRIDES:,}: it is damaged"
+        )
+    for override in overrides:
+        field, _, text = override.partition("=")
+        names = {part.strip() for part in field.split(".")}
+        if "script" in names | _names_in(json_or_text(text.strip(), override)):
+            raise InputError(
+                f"the record's override {override!r} names a script to run: run the recipe yourself with "
+                "--set if you trust it"
+            )
+
+
+def _names_in(value: Any) -> set[str]:
+    """Return the names of all fields of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(_names_in, value.values()))
+    return set().union(*map(_names_in, value)) if isinstance(value, list) else set()
+
+
 def _advice(record: Record) -> str:
     commit = record.commit.removesuffix("+changes")
-    if not commit:
+    if not COMMIT.fullmatch(commit):  # it stands in a command to copy
         return "the record names no commit to check out"
     changed = ", though it was made with changes that no commit holds" if record.commit != commit else ""
     return f"to repeat the record check out its commit: git checkout {commit}{changed}"
@@ -321,7 +369,7 @@ def table(figures: Sequence[Figure]) -> list[str]:
     rows = [("", "recorded", "now", "verdict", "allowed")]
     for figure in figures:
         now = "-" if figure.now is None else f"{figure.now:.6f}"
-        rows.append((figure.name, f"{figure.recorded:.6f}", now, figure.verdict, figure.measure))
+        rows.append((printable(figure.name), f"{figure.recorded:.6f}", now, figure.verdict, figure.measure))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]) for row in rows

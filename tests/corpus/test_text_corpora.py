@@ -7,8 +7,10 @@ import gzip
 import io
 import json
 import lzma
+import os
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ from pydantic import ValidationError
 
 from corpus.making import account, left_out, rows, texts
 from ulmfit.assets import File
+from ulmfit.corpus.sources import archives
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.errors import InputError
 from ulmfit.runner import Runner
@@ -246,6 +249,59 @@ def test_a_member_that_claims_more_than_the_archive_holds(tmp_path: Path) -> Non
         archive.addfile(large)
     with pytest.raises(InputError, match=r"n\.tar is damaged or no tar archive: .* longer than the archive"):
         build(tmp_path, TextFiles(files=File(path=tmp_path / "n.tar")))
+
+
+def packed(path: Path, members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> File:
+    with tarfile.open(path, f"w:{path.suffix[1:]}") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return File(path=path)
+
+
+@pytest.mark.parametrize("suffix", ["xz", "gz", "bz2"])
+@pytest.mark.parametrize("name", ["a.txt", "not-wanted.png"])
+def test_an_archive_that_unpacks_to_more_than_text_does_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, name: str
+) -> None:
+    monkeypatch.setattr(archives, "FREE_BYTES", 100_000)
+    bomb = [(tarfile.TarInfo("b.txt"), b"text"), (tarfile.TarInfo(name), bytes(10_000_000))]
+    file = packed(tmp_path / f"n.tar.{suffix}", bomb)
+    with pytest.raises(InputError, match=r"unpacks to more than [\d,]+ bytes, 200 times its own"):
+        build(tmp_path, TextFiles(files=file))
+
+
+def test_a_real_archive_of_much_text_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "FREE_BYTES", 0)
+    text = " ".join(f"word{n}" for n in range(20_000)).encode()
+    file = packed(tmp_path / "n.tar.xz", [(tarfile.TarInfo("a.txt"), text)])
+    assert list(texts(build(tmp_path, TextFiles(files=file)))) == ["n.tar.xz/a.txt"]
+
+
+def test_long_remarks_before_a_file_are_refused(tmp_path: Path) -> None:
+    remark = tarfile.TarInfo("x")
+    remark.type = tarfile.XHDTYPE
+    file = packed(tmp_path / "n.tar.xz", [(remark, bytes(2_000_000)), (tarfile.TarInfo("a.txt"), b"text")])
+    with pytest.raises(InputError, match=r"the remarks before a file in it have 2,000,000 bytes"):
+        build(tmp_path, TextFiles(files=file))
+
+
+@pytest.mark.parametrize("second", ["a.txt", "./a.txt"])
+def test_two_files_of_one_name_in_an_archive_are_refused(tmp_path: Path, second: str) -> None:
+    file = packed(
+        tmp_path / "n.tar.gz", [(tarfile.TarInfo("a.txt"), b"one"), (tarfile.TarInfo(second), b"two")]
+    )
+    with pytest.raises(InputError, match=r"n\.tar\.gz has two files called a\.txt: rename one"):
+        build(tmp_path, TextFiles(files=file))
+
+
+def test_two_files_of_a_folder_whose_names_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in (b"\xfe.txt", b"\xff.txt"):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_text("text")
+    with pytest.raises(InputError, match=r"two files called \?\.txt"):
+        list(archives.open_files(folder, lambda name: True))
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:

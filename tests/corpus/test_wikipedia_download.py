@@ -72,6 +72,28 @@ def site() -> Iterator[Site]:
         yield running
 
 
+def test_a_server_that_sends_without_end_is_left(site: Site, tmp_path: Path) -> None:
+    """Sizes of dumps are not published: a setting bounds them, and a constant the list of sums."""
+    offer(site, "xxwiki", "20240101", {"pages-articles.xml.bz2": dump(1)})
+    site.no_length = True
+    wikipedia = Wikipedia(language="xx", date="20240101", base_url=site.url, largest_file=100)
+    with pytest.raises(InputError, match="more than 100 bytes, the most that is taken"):
+        Runner(tmp_path / "runs").build(wikipedia)
+    Runner(tmp_path / "runs").build(wikipedia.changed(largest_file=len(dump(1))))
+    site.files["/xxwiki/20240101/xxwiki-20240101-sha1sums.txt"] = bytes(20_000_000)
+    with pytest.raises(InputError, match="more than 16,000,000 bytes: no list of checksums"):
+        download_dump("xx", "20240101", site.url, tmp_path, quiet)
+
+
+def test_names_of_a_list_of_sums_lead_nowhere_else(site: Site, tmp_path: Path) -> None:
+    names = ["../evil.xml.bz2", "/tmp/evil.xml.bz2", "xxwiki-20240101-pages-articles/../../evil.xml.bz2"]
+    names += ["xxwiki-20240101-pages-articles1.xml-p1p2/../../evil.bz2"]
+    listing = "".join(f"{'0' * 40}  {name}\n" for name in names)
+    site.files["/xxwiki/20240101/xxwiki-20240101-sha1sums.txt"] = listing.encode()
+    with pytest.raises(InputError, match="names no whole pages-articles dump"):
+        download_dump("xx", "20240101", site.url, tmp_path, quiet)
+
+
 def test_the_single_file_is_preferred_to_its_parts(site: Site, tmp_path: Path) -> None:
     files = {f"pages-articles{n}.xml-p{n}p9.bz2": dump(n) for n in (1, 2)}
     offer(site, "xxwiki", "20240101", {**files, "pages-articles.xml.bz2": dump(3), "stub.xml.gz": b"x"})

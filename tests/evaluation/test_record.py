@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from evaluation.samples import (
     made_up_language_model,
     made_up_leaks,
     made_up_predictions,
+    made_up_record,
     made_up_tokenizer_card,
 )
 from ulmfit.classifier.metrics import score
@@ -39,6 +42,7 @@ from ulmfit.evaluation.record import (
 )
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.evaluation.text_table import text_table
+from ulmfit.files import read_json
 
 
 def test_round_trip(tmp_path, record):
@@ -335,3 +339,57 @@ def test_published_values_are_what_their_metric_allows(metric, fitting, message)
 def test_published_metric_that_nobody_knows():
     with pytest.raises(ValidationError, match="metric 'acc': expected one of accuracy, macro_f1"):
         PublishedResult(name="it", metric="acc", value=0.5, source="S")
+
+
+def altered(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Write a record and change its JSON content in place."""
+    write_record(path, made_up_record())
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def with_values(content: dict[str, Any], value: float) -> None:
+    metric = content["rows"][0]["metrics"]["accuracy"]
+    metric["values"] = [value] * len(metric["values"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["dataset"]["rows"].update(test=-3), "dataset.rows.test: expected 0 or more"),
+        (lambda content: content.update(seeds=list(range(1_000_000))), "seeds: expected 1000 items or fewer"),
+        (
+            lambda content: with_values(content, 1e308),
+            "rows.0.metrics.accuracy.values.0: expected 1e.?100 or",
+        ),
+        (
+            lambda content: with_values(content, -1e308),
+            "rows.0.metrics.accuracy.values.0: expected -1e.?100 or",
+        ),
+        (lambda content: content["dataset"]["rows"].update(test=10**400), "whole number above 2"),
+        (lambda content: content["language_models"][0].update(tokens=10**400), "cannot be used: "),
+        (lambda content: content["language_models"][0].update(training_tokens=-1), "expected 0 or more"),
+        (lambda content: content.update(configuration={"seeds": 10**30}), "whole number above 2"),
+        (
+            lambda content: content.update(inputs={str(n): "x" for n in range(30_000)}),
+            "inputs.0: expected text",
+        ),
+        (lambda content: content.update(title="x" * 64_000_000), "more than the 64,000,000 of any record"),
+    ],
+    ids=range(10),
+)
+def test_numbers_and_sizes_of_no_run_are_one_line(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read_record(altered(tmp_path / "record.json", change))
+
+
+def test_a_record_of_lists_inside_each_other_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("[" * 1_000_000)
+    with pytest.raises(InputError, match=r"record\.json cannot be used"):
+        read_record(tmp_path / "record.json")
+    with pytest.raises(ValueError, match="too deep inside each other"):
+        read_json(tmp_path / "record.json")

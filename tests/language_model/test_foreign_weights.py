@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import pickletools
+import tarfile
 import zipfile
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +215,14 @@ def test_weights_that_hold_a_command_are_refused(tmp_path: Path, legacy: bool, p
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path, legacy: bool) -> None:
     state = changed(**{"1__decoder__bias": torch.ones(1).expand(10**12)})
-    with pytest.raises(InputError, match=r"shape \(1000000000000,\), but fewer numbers"):
+    with pytest.raises(InputError, match=r"claim sizes of [\d,]+ in [\d,]+ bytes"):
+        read_foreign_weights(saved(tmp_path, state, legacy=legacy))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_small_tensor_that_claims_more_than_it_holds_is_refused(tmp_path: Path, legacy: bool) -> None:
+    state = changed(**{"1__decoder__bias": torch.ones(1).expand(10**4)})
+    with pytest.raises(InputError, match=r"shape \(10000,\), but fewer numbers"):
         read_foreign_weights(saved(tmp_path, state, legacy=legacy))
 
 
@@ -227,6 +237,90 @@ class Reserving:
 def test_a_few_bytes_cannot_ask_for_memory(tmp_path: Path, legacy: bool) -> None:
     with pytest.raises(InputError, match=r"\(\w+\.bytearray\), and nothing in them was run"):
         read_foreign_weights(saved(tmp_path, {"0.x": Reserving()}, legacy=legacy))
+
+
+BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."
+"""Asks for 2 GB; a pickle of two dozen bytes."""
+
+
+def legacy_pickles(path: Path) -> list[bytes]:
+    """Return the five pickles of a legacy file, and what follows."""
+    content = path.read_bytes()
+    ends = [0]
+    for _ in range(5):
+        *_, (_, _, place) = pickletools.genops(content[ends[-1] :])
+        ends.append(ends[-1] + place + 1)
+    return [*(content[begin:end] for begin, end in pairwise(ends)), content[ends[-1] :]]
+
+
+HOSTILE = {
+    "memory": (BYTEARRAY, "hold more than tensors"),
+    "a command": (b"cos\nsystem\n(S'false'\ntR.", "hold more than tensors"),
+    "an extension": (b"\x80\x02\x82\x01.", "hold more than tensors"),
+    "a class on the stack": (
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        "hold more than tensors|cannot be read",
+    ),
+    "a long text": (b"\x80\x02X" + (5000).to_bytes(4, "little") + b"x" * 5000 + b".", "no name is as long"),
+    "many instructions": (b"\x80\x02" + b"N" * 600_000 + b".", "more instructions than any model needs"),
+    "tuples inside each other": (b"\x80\x02)" + b"\x85" * 40_000 + b".", "more instructions than any model"),
+    "damage": (b"\x80\x02X\xff\xff\xff\x7f", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_none_of_the_five_pickles_of_a_legacy_file_asks_for_anything(
+    tmp_path: Path, place: int, hostile: str
+) -> None:
+    path = saved(tmp_path, dict(fastai_model().state_dict()), legacy=True)
+    parts = legacy_pickles(path)
+    parts[place], message = HOSTILE[hostile]
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(InputError, match=message):
+        read_foreign_weights(path)
+
+
+@pytest.mark.parametrize("hostile", [name for name in HOSTILE if "class" not in name])
+def test_no_pickle_of_an_archive_asks_for_anything(tmp_path: Path, hostile: str) -> None:
+    content, message = HOSTILE[hostile]
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("x/data.pkl", content)
+    with pytest.raises(InputError, match=message):
+        read_foreign_weights(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("keep", [False, True])
+def test_storages_that_claim_memory_are_refused_before_they_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool, keep: bool
+) -> None:
+    """One storage of 2 GB, or a size that is written once and used for each of many."""
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    size = b"J\x10\x27\x00\x00q\x01" if keep else b"J\xff\xff\xff\x1f"
+    content = b"\x80\x02" + storage + size + (b"NtQ." if legacy else b"tQ.")
+    path = saved(tmp_path, dict(fastai_model().state_dict()), legacy=True)
+    if legacy:
+        parts = legacy_pickles(path)
+        path.write_bytes(b"".join([*parts[:3], content, *parts[4:]]))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", content)
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(InputError, match="keep a number to use it again" if keep else "claim sizes of"):
+        read_foreign_weights(path)
+
+
+def test_archives_with_two_files_of_one_name_and_tar_archives_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        for name in ("x/data.pkl", "x/DATA.pkl"):
+            archive.writestr(name, b"\x80\x02N.")
+    with pytest.raises(InputError, match="an archive of 2 files with 1 names"):
+        read_foreign_weights(tmp_path / "x.pth")
+    with tarfile.open(tmp_path / "y.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+    with pytest.raises(InputError, match="are a tar archive"):
+        read_foreign_weights(tmp_path / "y.pth")
 
 
 def test_many_names_of_the_same_numbers_are_refused(tmp_path: Path) -> None:

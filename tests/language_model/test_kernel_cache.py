@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.language_model.engines.compiled import COMPILERS
+from ulmfit.language_model.engines import compiled
+from ulmfit.language_model.engines.compiled import COMPILERS, KernelsUnavailable
 
 PROGRAM = """
 import torch
@@ -119,3 +120,117 @@ def test_a_cache_that_others_may_write_is_not_used(tmp_path: Path) -> None:
     library.write_bytes(b"no library")
     assert chosen(tmp_path) == "fast 0"
     assert library.read_bytes() == b"no library", "neither read nor replaced"
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder; in place of the kernels a library is compiled that takes no time."""
+    source = tmp_path / "small.cpp"
+    source.write_text('extern "C" int answer() { return 42; }')
+    monkeypatch.setattr(compiled, "SOURCES", (source,))
+    monkeypatch.setattr(compiled, "HEADERS", ())
+    folder = tmp_path / "above" / "cache"
+    assert compiled._load(folder).answer() == 42
+    return folder
+
+
+def compilations(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Path]:
+    """Load from a cache folder; return where something was compiled."""
+    places: list[Path] = []
+    compile_into = compiled._compiled
+
+    def counted(command: list[str], place: Path, key: str) -> Path:
+        places.append(place)
+        return compile_into(command, place, key)
+
+    monkeypatch.setattr(compiled, "_compiled", counted)
+    assert compiled._load(folder).answer() == 42
+    return places
+
+
+@needs_compiler
+def test_a_cache_of_this_user_alone_is_used_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compilations(monkeypatch, made) == []
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o707])
+@pytest.mark.parametrize("which", ["folder", "above"])
+def test_no_folder_on_the_way_may_be_written_by_others(
+    made: Path, monkeypatch: pytest.MonkeyPatch, mode: int, which: str
+) -> None:
+    (made if which == "folder" else made.parent).chmod(mode)
+    (place,) = compilations(monkeypatch, made)
+    assert not place.is_relative_to(made.parent)
+
+
+@needs_compiler
+def test_others_may_write_where_they_cannot_rename(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.parent.chmod(0o1777)
+    assert compilations(monkeypatch, made) == []
+    made.chmod(0o1777)
+    assert compilations(monkeypatch, made) != [made], "but never in the folder itself"
+
+
+@needs_compiler
+def test_a_folder_of_another_user_above_is_not_trusted(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = Path.lstat
+
+    def another_users(path: Path) -> os.stat_result:
+        found = status(path)
+        return os.stat_result([*found[:4], 54321, *found[5:]]) if path == made.parent else status(path)
+
+    monkeypatch.setattr(Path, "lstat", another_users)
+    (place,) = compilations(monkeypatch, made)
+    assert not place.is_relative_to(made.parent)
+
+
+@needs_compiler
+@pytest.mark.parametrize("change", ["link", "mode", "content", "folder"])
+def test_a_library_that_others_could_have_put_there_is_compiled_again(
+    made: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    (library,) = made.glob("*.so")
+    if change == "link":
+        library.symlink_to(library.rename(made.parent / "elsewhere.so"))
+    elif change == "mode":
+        library.chmod(0o777)
+    elif change == "content":
+        library.write_bytes(library.read_bytes() + b"x")
+    else:
+        library.unlink()
+        library.mkdir()
+        with pytest.raises(KernelsUnavailable, match="cannot be written"):
+            compiled._load(made)
+        return
+    assert compilations(monkeypatch, made) == [made]
+    assert not library.is_symlink() and not library.stat().st_mode & 0o022
+
+
+@needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors have names on Linux alone")
+def test_what_is_loaded_is_what_was_checked(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name leads to another file by the time that the library is loaded."""
+    load = compiled._opened
+
+    def swapped(path: Path):
+        for library in made.glob("*.so"):
+            library.unlink()
+            library.write_bytes(b"another library")
+        return load(path)
+
+    monkeypatch.setattr(compiled, "_opened", swapped)
+    assert compiled._load(made).answer() == 42
+
+
+@needs_compiler
+def test_without_a_safe_temporary_folder_there_are_no_kernels(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unsafe = tmp_path / "unsafe"
+    unsafe.mkdir()
+    unsafe.chmod(0o777)
+    monkeypatch.setattr(compiled.tempfile, "tempdir", str(unsafe))
+    with pytest.raises(KernelsUnavailable, match="others may write to the folders above"):
+        compiled._load(None)
+    assert not list(unsafe.iterdir())

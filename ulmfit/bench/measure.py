@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ulmfit.child_processes import safe_environment
 from ulmfit.errors import StageFailed
 from ulmfit.training.openmp import without_brief_waits
 
@@ -118,7 +119,7 @@ def _started(
             stderr=errors,
             text=True,
             start_new_session=True,
-            env=without_brief_waits(os.environ),
+            env=without_brief_waits(safe_environment()),
         )
     try:
         yield process

@@ -114,7 +114,7 @@ def _evaluated(
 
 def wikiextractor_command(dump: Path, out: Path) -> tuple[str, ...]:
     """Return how a user starts wikiextractor on a dump."""
-    return (sys.executable, "-m", "wikiextractor.WikiExtractor", str(dump), "-o", str(out), "--json")
+    return (sys.executable, "-P", "-m", "wikiextractor.WikiExtractor", str(dump), "-o", str(out), "--json")
 
 
 def _raw_texts(dump: Path, folder: Path) -> Texts:

@@ -14,7 +14,7 @@ from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.training.settings import TrainingSettings
 
-ClassWeight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ClassWeight = Annotated[float, Field(gt=0)]
 
 
 class ClassifierSettings(TrainingSettings):
@@ -61,7 +61,6 @@ class ClassifierSettings(TrainingSettings):
     focal_gamma: float = Field(
         0.0,
         ge=0,
-        allow_inf_nan=False,
         description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
         "are classified well weigh less; 0: off",
     )

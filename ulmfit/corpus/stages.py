@@ -83,12 +83,17 @@ class Wikipedia(DumpStage):
     base_url: Annotated[str, NOT_IN_KEY] = Field(
         "https://dumps.wikimedia.org", description="server of the dumps, or a mirror with the same layout"
     )
+    largest_file: Annotated[int, NOT_IN_KEY] = Field(
+        100_000_000_000, ge=1, description="bytes that are downloaded of a file at most: no size is published"
+    )
 
     def build(self, work: Work) -> None:
         """Download what is missing, unless the mirror has it."""
         from ulmfit.corpus.dumps.download import download_dump
 
-        download_dump(self.language, self.date, self.base_url, work.folder, work.log, work.mirror)
+        download_dump(
+            self.language, self.date, self.base_url, work.folder, work.log, work.mirror, self.largest_file
+        )
 
 
 class WikipediaCorpus(CorpusStage):

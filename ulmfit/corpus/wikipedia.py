@@ -160,7 +160,7 @@ def site_language(dbname: str) -> str:
 
 
 def _natural(path: Path) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 LEFT_BY_WIKIEXTRACTOR = (

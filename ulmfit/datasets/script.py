@@ -17,6 +17,8 @@ from ulmfit.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.printing import show
+from ulmfit.progress import say
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
 CATALOGUE = "assets.toml"
@@ -96,7 +98,7 @@ def main(
         splits = _run_on_assets(convert, script.name, files, chosen, options)
         _write(chosen.out, splits, _description(script.stem, language, files, task))
     except (InputError, StageFailed) as error:
-        print(f"{script.name}: {error}", file=sys.stderr)
+        show(f"{script.name}: {error}", sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
 
 
@@ -116,7 +118,7 @@ def _run_on_assets(
 ) -> Mapping[str, pd.DataFrame]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     cache = chosen.out / "downloads"
-    paths = {key: fetch(file, cache, chosen.mirror, print) for key, file in files.items()}
+    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in files.items()}
     return run_convert(convert, name, paths, options)
 
 
@@ -136,5 +138,5 @@ def _write(out: Path, splits: Mapping[str, pd.DataFrame], description: Descripti
     tables = check_splits(splits, VALID_FRACTION, warnings.append, task=description.task)
     rows = write_tables(out, tables, replace(description, warnings=tuple(warnings)))
     for warning in warnings:
-        print(f"warning: {warning}")
-    print(", ".join(f"{split} {count:,}" for split, count in rows.items()))
+        say(f"warning: {warning}")
+    say(", ".join(f"{split} {count:,}" for split, count in rows.items()))

@@ -47,10 +47,12 @@ class LanguageModelResult(RecordPart):
     token_perplexity: float | None = Field(ge=1, description="exp(loss); None when it is beyond a float")
     word_perplexity: float | None = Field(ge=1, description="exp(loss x tokens / words); None as above")
     bits_per_character: float = Field(description="loss x tokens / characters / ln 2")
-    parameters: int | None = Field(None, description="trainable numbers of the model; None if unknown")
-    training_tokens: int | None = Field(None, description="tokens trained on, all epochs; None if unknown")
-    seconds: float | None = Field(None, description="training time in seconds; None if unknown")
-    tokens_per_second: float | None = Field(None, description="training speed; None if unknown")
+    parameters: int | None = Field(None, ge=0, description="trainable numbers of the model; None if unknown")
+    training_tokens: int | None = Field(
+        None, ge=0, description="tokens trained on, all epochs; None if unknown"
+    )
+    seconds: float | None = Field(None, ge=0, description="training time in seconds; None if unknown")
+    tokens_per_second: float | None = Field(None, ge=0, description="training speed; None if unknown")
     scoring_precision: Precision | None = Field(
         None, description="precision of the evaluation; None if unknown"
     )

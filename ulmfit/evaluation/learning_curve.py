@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.evaluation.record_part import Figure, RecordPart
 
 CurveAxis = Literal["train size", "label noise"]
 
@@ -17,7 +17,7 @@ CurveAxis = Literal["train size", "label noise"]
 class CurvePoint(RecordPart):
     """One system at one place of the axis."""
 
-    values: tuple[float, ...] = Field(
+    values: tuple[Figure, ...] = Field(
         min_length=1, description="the metric on the test split, one value a run, 0 to 1"
     )
 
@@ -44,7 +44,7 @@ class LearningCurve(RecordPart):
 
     axis: CurveAxis = Field(description="what changes from place to place")
     metric: str = Field(description="name of the metric that is drawn")
-    places: tuple[float, ...] = Field(
+    places: tuple[Figure, ...] = Field(
         min_length=1, description="training texts, or shares of wrong labels (0 to 0.5); rising"
     )
     train_texts: int = Field(ge=1, description="texts of the whole training split")

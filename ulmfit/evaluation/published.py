@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ulmfit.evaluation.metric_text import BOUNDS, METRIC_TITLES
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.evaluation.record_part import Figure, RecordPart
 
 
 class PublishedResult(RecordPart):
@@ -16,7 +16,7 @@ class PublishedResult(RecordPart):
 
     name: str = Field(min_length=1, description="the system, such as 'fastText' or 'best of the shared task'")
     metric: str = Field(min_length=1, description="a metric's name in this project, such as macro_f1")
-    value: float = Field(description="as published; shares from 0 to 1, not in percent")
+    value: Figure = Field(description="as published; shares from 0 to 1, not in percent")
     source: str = Field(min_length=1, description="paper, page or table where it stands")
     verified: bool = Field(
         False, description="whether somebody has read the number in its source; False: shown as unverified"

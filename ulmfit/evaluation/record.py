@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from ulmfit.classifier.metrics import MainMetric
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
@@ -16,7 +16,7 @@ from ulmfit.evaluation.data_checks import DataCheckSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
 from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.evaluation.record_part import RecordPart, first_fault, part_of
+from ulmfit.evaluation.record_part import MOST_SEEDS, RecordPart, first_fault, part_of
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.files import write_json
@@ -37,6 +37,9 @@ __all__ = [
     "write_record",
 ]
 
+LARGEST_RECORD = 64_000_000
+"""Bytes; a run of 1,000 seeds has a tenth of it."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -56,7 +59,7 @@ class DatasetSummary(RecordPart):
     name: str
     source: str = Field(description="where it comes from, in words")
     licence: str
-    rows: dict[str, int] = Field(description="rows of each split")
+    rows: dict[str, NonNegativeInt] = Field(description="rows of each split")
     labels: tuple[str, ...] = Field(
         description="label names, in the order of the confusion matrices; (): numbers in their place"
     )
@@ -82,7 +85,7 @@ class CorpusAccount(RecordPart):
     source: str = Field(description="the dump or files, in words")
     pages_read: int = Field(ge=0)
     documents_written: int = Field(ge=0)
-    left_out: dict[str, int] = Field(description="reason -> number of pages")
+    left_out: dict[str, NonNegativeInt] = Field(description="reason -> number of pages")
     figures: CorpusFigures | None = Field(None, description="what the documents are; None: not measured")
 
     @model_validator(mode="after")
@@ -113,7 +116,7 @@ class Record(RecordPart):
     published: tuple[PublishedResult, ...] = Field((), description="what others reported; not of this run")
     language_models: tuple[LanguageModelResult, ...] = ()
     poleval: tuple[PolEvalResult, ...] = Field((), description="PolEval-2018 perplexities, if asked for")
-    seeds: tuple[int, ...] = Field(description="seeds of fine-tuning and classifier")
+    seeds: tuple[int, ...] = Field(max_length=MOST_SEEDS, description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")
     curves: tuple[LearningCurve, ...] = Field((), description="over train sizes or label noise; (): none")
@@ -198,8 +201,12 @@ def write_record(path: Path, record: Record) -> None:
 def read_record(path: Path) -> Record:
     """Read `record.json`; raises InputError for a missing or malformed file and for unknown fields."""
     try:
+        if (size := path.stat().st_size) > LARGEST_RECORD:
+            raise InputError(
+                f"record {path} has {size:,} bytes, more than the {LARGEST_RECORD:,} of any record"
+            )
         return Record.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"record {path} does not exist: expected a record.json") from error
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, ArithmeticError) as error:
         raise InputError(f"record {path} cannot be used: {first_fault(error)}") from error

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ulmfit import settings
 from ulmfit.errors import InputError
 
 Split = Literal["train", "valid", "test"]
+MOST_SEEDS = 1_000
+"""Of a run: each is a classifier to train."""
+LARGEST_COUNT, LARGEST_FIGURE = 2**63, 1e100
+Figure = Annotated[float, Field(ge=-LARGEST_FIGURE, le=LARGEST_FIGURE)]
+"""A number whose sums and squares are still floats."""
 
 
 class RecordPart(settings.Settings):
-    """A part of a record: frozen, closed to unknown fields, and free of NaN and infinity."""
+    """A part of a record: frozen, closed to unknown fields, with numbers that can be computed with."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    @model_validator(mode="after")
+    def _counts_are_of_this_world(self) -> Self:
+        for name in type(self).model_fields:
+            if any(abs(number) > LARGEST_COUNT for number in _whole_numbers(getattr(self, name))):
+                raise ValueError(f"{name} holds a whole number above 2**63")
+        return self
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(item)
 
 
 Part = TypeVar("Part", bound=RecordPart)
@@ -25,7 +44,7 @@ def part_of(model: type[Part], content: Any, what: str) -> Part:
     """Check the content of a file; raises InputError, which begins with `what`, when it is malformed."""
     try:
         return model.model_validate(content)
-    except ValidationError as error:
+    except (ValidationError, ArithmeticError) as error:
         raise InputError(f"{what}: {first_fault(error)}") from error
 
 

@@ -15,7 +15,7 @@ from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.evaluation.record_part import Figure, RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ Kind = Literal["model", "ensemble", "baseline", "comparison"]
 class MetricValues(RecordPart):
     """One metric of one row of the table."""
 
-    values: tuple[float, ...] = Field(
+    values: tuple[Figure, ...] = Field(
         description="one value a seed, in the order of the row's seeds; 0 to 1, correlations -1 to 1"
     )
-    mean: float = Field(description="arithmetic mean of the values")
-    sd: float | None = Field(description="sample standard deviation (n - 1); None for a single seed")
-    interval: tuple[float, float] | None = Field(
+    mean: Figure = Field(description="arithmetic mean of the values")
+    sd: Figure | None = Field(description="sample standard deviation (n - 1); None for a single seed")
+    interval: tuple[Figure, Figure] | None = Field(
         None,
         description="95 % percentile bootstrap interval of the mean over seeds, documents resampled and "
         "seeds held fixed; None: not computed",

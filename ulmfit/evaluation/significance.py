@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ulmfit.evaluation.bootstrap import LEVEL, SEED
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.evaluation.record_part import Figure, RecordPart
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ulmfit.evaluation.outcomes import Outcomes
 
-Interval = tuple[float, float]
+Interval = tuple[Figure, Figure]
 
 PERMUTATIONS = 10_000
 PERMUTATIONS_ONE_BY_ONE = 1_000
@@ -38,7 +38,7 @@ class Comparison(RecordPart):
     row: str = Field(description="name of the row")
     reference: str = Field(description="name of the row that it is compared with")
     metric: str = Field(description="the metric compared")
-    difference: float = Field(description="row minus reference, means over the seeds; 0.01: one point")
+    difference: Figure = Field(description="row minus reference, means over the seeds; 0.01: one point")
     interval: Interval = Field(
         description="95 % paired bootstrap interval of the difference, over documents, seeds held fixed"
     )
@@ -49,7 +49,7 @@ class Comparison(RecordPart):
     p_adjusted: float = Field(
         gt=0, le=1, description="p_permutation after Holm's correction for all comparisons of the record"
     )
-    seed_margin: float | None = Field(
+    seed_margin: Figure | None = Field(
         None,
         ge=0,
         description="half width of Welch's 95 % interval of the difference of the seeds' means; "

@@ -25,6 +25,7 @@ from ulmfit.evaluation.metric_text import (
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.printing import printable
 
 SHOWN: dict[Task, tuple[str, ...]] = {
     "single_label": ("accuracy", "macro_f1", "binary_f1", "binary_precision", "binary_recall"),
@@ -330,5 +331,5 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Show `text` as it is: no markup, no HTML, no new line."""
-    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", " ".join(text.split()))
+    """Show `text` as it is: no markup, no HTML, no new line, no control character."""
+    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", printable(" ".join(text.split())))

@@ -24,6 +24,7 @@ from ulmfit.evaluation.table import (
     result_table,
     shown_metrics,
 )
+from ulmfit.printing import printable, printable_lines
 
 WIDTH, LEAST_WIDTH = 100, 60
 """Characters a line where no terminal says how wide it is, and what is never gone below."""
@@ -56,7 +57,7 @@ def text_table(record: Record, width: int | None = None) -> str:
         blocks.append(fitted(language_model_table(record), width, spare=COUNTS))
     if listed := remarks(record):
         blocks.append("\n".join(_wrapped(remark, width) for remark in listed))
-    return "\n".join(_printable(line) for line in "\n\n".join(blocks).split("\n")) + "\n"
+    return printable_lines("\n\n".join(blocks)) + "\n"
 
 
 def _spare_columns(record: Record) -> list[int]:
@@ -165,8 +166,4 @@ def _decimals_aligned(column: Sequence[str]) -> list[str]:
 
 
 def _flat(row: Sequence[str]) -> list[str]:
-    return [_printable(cell) for cell in row]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return [printable(cell) for cell in row]

@@ -39,13 +39,11 @@ class TransformerSettings(Settings):
         4, ge=1, description="passes over the training texts; 2 to 4, or 20 for a few thousand texts and less"
     )
     batch_size: int = Field(16, ge=1, description="texts a step; 16 or 32")
-    learning_rate: float = Field(2e-5, gt=0, allow_inf_nan=False, description="peak; 2e-5 to 5e-5")
+    learning_rate: float = Field(2e-5, gt=0, description="peak; 2e-5 to 5e-5")
     warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises; 0: off")
-    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False, description="decoupled; 0: off")
-    epsilon: float = Field(1e-6, gt=0, allow_inf_nan=False, description="what Adam adds to its denominator")
-    gradient_clip: float = Field(
-        1.0, ge=0, allow_inf_nan=False, description="largest norm of the gradient; 0: off"
-    )
+    weight_decay: float = Field(0.01, ge=0, description="decoupled; 0: off")
+    epsilon: float = Field(1e-6, gt=0, description="what Adam adds to its denominator")
+    gradient_clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: off")
     maximum_tokens: int = Field(
         256, ge=3, description="pieces of a text that are read, special ones included; the rest is cut"
     )

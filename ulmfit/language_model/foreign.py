@@ -22,13 +22,10 @@ one's. `qrnn.WeightDropQRNN` keeps all of that, so rows and columns stay where t
 
 from __future__ import annotations
 
-import pickle
-import pickletools
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +33,12 @@ from torch import Tensor
 from ulmfit.errors import InputError
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
+from ulmfit.language_model.torch_file import (
+    IN_OPTIMIZER_STATES,
+    check_torch_file,
+    more_than_tensors,
+    unreadable,
+)
 from ulmfit.training.weights import load_weights, read_weights
 
 EMBEDDING, BIAS = "0.encoder.weight", "1.decoder.bias"
@@ -45,28 +48,6 @@ LSTM_RAW, QRNN_RAW = "0.rnns.{}.weight_hh_l0_raw", "0.rnns.{}.layers.0.linear.we
 _LSTM = re.compile(r"0\.rnns\.(\d+)\.(?:module\.)?(weight_ih_l0|bias_ih_l0|bias_hh_l0|weight_hh_l0(?:_raw)?)")
 _QRNN = re.compile(r"0\.rnns\.(\d+)\.(?:layers\.0\.)?linear\.(?:module\.)?(weight_raw|weight|bias)")
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
-
-IN_OPTIMIZER_STATES = (
-    "fastcore.foundation.L",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-)
-"""What fastai v2's `learn.save` writes beside the weights; each is read as an `_Ignored`."""
-STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-NAMED_IN_PICKLES = frozenset(
-    {
-        "collections OrderedDict",
-        "torch._utils _rebuild_tensor_v2",
-        "torch._utils _rebuild_parameter",
-        "_codecs encode",
-        *(f"torch {kind}Storage" for kind in STORAGES),
-        *(" ".join(name.rsplit(".", 1)) for name in IN_OPTIMIZER_STATES),
-    }
-)
-"""What a file may name. torch's own list is longer: with `bytearray` a few bytes ask for any memory."""
-LEGACY_PICKLES = 4
-"""A legacy file begins with a magic number, a version, the machine and then the object, each a pickle."""
 
 MOST_TENSORS = 1_000
 LARGEST_GROWTH = 16
@@ -142,63 +123,14 @@ def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture, sou
 
 
 def _load_torch_file(path: Path) -> Any:
-    is_zip = zipfile.is_zipfile(path)
-    if is_zip:
-        _check_archive(path)
-    else:
-        with path.open("rb") as stream:
-            _check_pickles(stream, LEGACY_PICKLES, path)
+    is_zip = check_torch_file(path)
     ignored: list[Any] = [(_Ignored, name) for name in IN_OPTIMIZER_STATES]
     try:
         with torch.serialization.safe_globals(ignored):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # whatever a damaged or hostile file brings about is the file's fault
         named = _GLOBAL.search(str(error))
-        if named:
-            raise InputError(
-                f"weights {path} hold more than tensors ({named[1]}), and nothing in them was run: "
-                f"save the model's state alone, with learn.save(..., with_opt=False)"
-            ) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"weights {path} cannot be read: damaged, or not from torch.save ({reason[:200]})"
-        ) from error
-
-
-def _check_archive(path: Path) -> None:
-    """Raise InputError for an archive that is not torch.save's: what is compressed could be of any size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compressed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-            for name in archive.namelist():
-                if not compressed and name.endswith(".pkl"):
-                    with archive.open(name) as stream:
-                        _check_pickles(stream, 1, path)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"weights {path} cannot be read: a damaged archive ({error})") from error
-    if compressed:
-        raise InputError(f"weights {path} are a compressed archive: unpack it, and name the .pth file in it")
-
-
-def _check_pickles(stream: IO[bytes], count: int, path: Path) -> None:
-    """Raise InputError when one of the next `count` pickles names what no saved weights do; runs nothing."""
-    try:
-        for _ in range(count):
-            for instruction, argument, _ in pickletools.genops(stream):
-                named = instruction.name in ("GLOBAL", "INST", "STACK_GLOBAL")
-                if named and argument not in NAMED_IN_PICKLES:
-                    what = str(argument).replace(" ", ".") if argument else "a class"
-                    raise InputError(
-                        f"weights {path} hold more than tensors ({what}), and nothing in them was run: "
-                        f"save the model's state alone, with learn.save(..., with_opt=False)"
-                    )
-    except InputError:
-        raise
-    except (ValueError, EOFError, UnicodeError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"weights {path} cannot be read: damaged, or not from torch.save ({reason[:200]})"
-        ) from error
+        raise (more_than_tensors(path, named[1]) if named else unreadable(path, error)) from error
 
 
 def _check_tensor(name: str, tensor: Tensor, path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulmfit.assets import in_mirror
-from ulmfit.download import NotFound, difference, download, fetch_text
+from ulmfit.download import LARGEST_DOWNLOAD, LARGEST_TEXT, NotFound, difference, download, fetch_text
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path
 
@@ -49,13 +49,19 @@ class _Published:
 
 
 def download_dump(
-    language: str, date: str, base_url: str, folder: Path, log: Log, mirror: Path | None = None
+    language: str,
+    date: str,
+    base_url: str,
+    folder: Path,
+    log: Log,
+    mirror: Path | None = None,
+    largest: int = LARGEST_DOWNLOAD,
 ) -> list[Path]:
     """Bring the article dump of `language` and `date` into `folder`; return its parts in their order.
 
-    `mirror` is searched first, for the list of sums as well as for the files. Raises InputError when a file
-    differs from its published sum, and when the server no longer offers the date; the message lists the
-    dates that it offers.
+    `mirror` is searched first, for the list of sums as well as for the files. No more than `largest` bytes
+    are taken of a file: the sums are published without sizes. Raises InputError when a file differs from its
+    published sum, and when the server no longer offers the date; the message lists the dates that it offers.
     """
     wiki = language.replace("-", "_") + "wiki"
     published = mirror and _mirrored_sums(f"{wiki}-{date}", mirror, log)
@@ -79,7 +85,9 @@ def download_dump(
                 shutil.copyfile(copy, temporary)
         else:
             log(f"downloading {name}")
-            download(f"{base_url.rstrip('/')}/{wiki}/{date}/{name}", target, sums=sums, log=log)
+            download(
+                f"{base_url.rstrip('/')}/{wiki}/{date}/{name}", target, sums=sums, largest=largest, log=log
+            )
     return [folder / _local_name(name) for name in names]
 
 
@@ -101,7 +109,8 @@ def _remove_others(folder: Path, wiki: str, names: set[str]) -> None:
 def _mirrored_sums(prefix: str, mirror: Path, log: Log) -> _Published | None:
     for kind in _SUM_DIGITS:
         for path in in_mirror(mirror, f"{prefix}-{kind}sums.txt"):
-            return _read_sums(path.read_text(encoding="utf-8", errors="replace"), prefix, kind)
+            with path.open(encoding="utf-8", errors="replace") as listing:
+                return _read_sums(listing.read(LARGEST_TEXT), prefix, kind)
     log(f"the mirror has no {prefix}-sha1sums.txt; asking the server for it")
     return None
 

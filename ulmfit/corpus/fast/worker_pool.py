@@ -5,14 +5,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from ulmfit.child_processes import SAFE_PYTHON, safe_environment, safe_path
 from ulmfit.corpus.fast.worker import OUT_OF_TIME, Job
 from ulmfit.errors import StageFailed
 
@@ -112,12 +111,12 @@ class _Worker:
     def __init__(self, limits: dict[str, float]) -> None:
         # A session of its own: Ctrl-C at a terminal is for this process, which then ends its workers.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", START_WORKER, json.dumps(sys.path), json.dumps(limits)],
+            [*SAFE_PYTHON, "-c", START_WORKER, json.dumps(safe_path()), json.dumps(limits)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            env={**safe_environment(), "PYTHONHASHSEED": "0"},
         )
 
     def do(self, job: Job) -> list[str]:

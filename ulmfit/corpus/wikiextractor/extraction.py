@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ulmfit.child_processes import safe_environment
 from ulmfit.corpus.cleaning import tidied
 from ulmfit.corpus.wikiextractor import supervisor
 from ulmfit.corpus.wikiextractor.page_store import MIB, Article, Store, page_element
@@ -226,7 +227,7 @@ class Extraction:
         with self._lock:
             if self._stopped:
                 raise StageFailed("the extraction was stopped")
-            environment = {**os.environ, "PYTHONHASHSEED": "0"}
+            environment = {**safe_environment(), "PYTHONHASHSEED": "0"}
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

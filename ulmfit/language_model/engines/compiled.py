@@ -1,18 +1,22 @@
 """The kernels of the C++ files beside this one: compiled on first use, called through ctypes.
 
 The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; where
-that cannot be written, or others may write to it, every process compiles it anew. It uses no header of torch,
-so that it compiles in seconds, and the OpenMP runtime that torch has loaded.
+that cannot be written, or others may write to it or to a folder above it, every process compiles it anew.
+What is loaded is the file that was opened and checked, wherever its name leads by then (on Linux; elsewhere
+it is loaded by its name, from a folder that nobody else can change). It uses no header of torch, so that it
+compiles in seconds, and the OpenMP runtime that torch has loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +25,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ulmfit.child_processes import safe_environment
 
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
@@ -31,6 +37,7 @@ LIBRARY_FLAGS = ("-fPIC", "-shared")
 COMPILERS = ("g++", "clang++", "c++")
 HUGE_PAGE, MADV_HUGEPAGE = 2 << 20, 14  # Linux's
 SECONDS_TO_COMPILE = 120
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 SOURCES = tuple(
     Path(__file__).with_name(name) for name in ("kernels.cpp", "amx_steps.cpp", "amx_gradients.cpp")
@@ -171,24 +178,69 @@ def _load(folder: Path | None) -> ctypes.CDLL:
     """Load the library from the cache, or compile it: into the cache where that can be used."""
     command = _compiler()
     key = _key(command)
-    if folder is None or not _is_private(folder):
+    private = None if folder is None else _private(folder)
+    if private is None:
         with tempfile.TemporaryDirectory(prefix="ulmfit-kernels-") as scratch:
-            return _opened(_compiled(command, Path(scratch) / "kernels", key))
-    for path in sorted(folder.glob(f"{key}-*.so")):
-        if path.stem == f"{key}-{_digest(path)}":
-            return _opened(path)
-    return _opened(_compiled(command, folder, key))
+            if (private := _private(Path(scratch))) is None:
+                raise KernelsUnavailable(
+                    f"others may write to the folders above {scratch}: set TMPDIR to one of your own"
+                )
+            return _checked(_compiled(command, private, key), key)
+    for path in sorted(private.glob(f"{key}-*.so")):
+        with contextlib.suppress(_Altered):
+            return _checked(path, key)
+    return _checked(_compiled(command, private, key), key)
 
 
-def _is_private(folder: Path) -> bool:
-    """Return whether this user can make files in the folder, and no other user could have put any there."""
+def _private(folder: Path) -> Path | None:
+    """Return a folder without links in its path that nobody else can change; None where it is not like that.
+
+    It is made where it is missing. Every folder above it belongs to this user or root, and others cannot
+    write to it, or, as in /tmp, not remove or rename what they do not own.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-    except OSError:
-        return False
-    foreign = hasattr(os, "getuid") and (found.st_uid != os.getuid() or bool(found.st_mode & 0o022))
-    return not foreign and os.access(folder, os.W_OK)
+        folder = folder.resolve(strict=True)
+        if not (is_safe_folder(folder, own=True) and os.access(folder, os.W_OK)):
+            return None
+        return folder if all(map(is_safe_folder, folder.parents)) else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def is_safe_folder(folder: Path, own: bool = False) -> bool:
+    """Return whether no other user but root can put something else in the place of what lies in a folder.
+
+    `own`: it belongs to this user, and nobody else can add anything either.
+    """
+    found = folder.lstat()
+    mine = (os.getuid(),) if own else (os.getuid(), 0)
+    sealed = not found.st_mode & OTHERS_WRITE or (not own and bool(found.st_mode & stat.S_ISVTX))
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in mine and sealed
+
+
+class _Altered(KernelsUnavailable):
+    """A file is not what was compiled under its name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the compiled kernels were altered: {path}")
+
+
+def _checked(path: Path, key: str) -> ctypes.CDLL:
+    """Load a library whose name holds its content's hash; _Altered where it is not this user's or another.
+
+    The descriptor stays open: the system knows a loaded library by its name, which no other may get.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _Altered(path) from error
+    found = os.fstat(descriptor)
+    own = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & OTHERS_WRITE
+    if not own or path.stem != f"{key}-{_digest(descriptor)}":
+        os.close(descriptor)
+        raise _Altered(path)
+    return _opened(Path(f"/proc/self/fd/{descriptor}") if sys.platform == "linux" else path)
 
 
 def _opened(path: Path) -> ctypes.CDLL:
@@ -198,11 +250,10 @@ def _opened(path: Path) -> ctypes.CDLL:
         raise KernelsUnavailable(f"the compiled kernels cannot be loaded: {error}") from error
 
 
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    except OSError:
-        return "unreadable"
+def _digest(path: Path | int) -> str:
+    """Return the hash of a file's content, given by its name or an open descriptor, which stays open."""
+    with open(path, "rb", closefd=not isinstance(path, int)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _cache_folder() -> Path | None:
@@ -242,11 +293,11 @@ def _processor() -> str:
 def _compiled(command: list[str], folder: Path, key: str) -> Path:
     """Compile into a folder; the file appears whole, under a name that holds its content's hash."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             built = Path(scratch) / "kernels.so"
             _run([*command, *FLAGS, *LIBRARY_FLAGS, *map(str, SOURCES), "-o", str(built)])
             path = folder / f"{key}-{_digest(built)}.so"
+            built.chmod(0o700)  # whatever the user's mask leaves to others
             return built.replace(path)
     except OSError as error:
         raise KernelsUnavailable(f"compiled kernels cannot be written to {folder}: {error}") from error
@@ -260,7 +311,7 @@ def _run(command: list[str]) -> str:
             text=True,
             errors="replace",
             timeout=SECONDS_TO_COMPILE,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**safe_environment(), "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise KernelsUnavailable(f"the C++ compiler {command[0]} does not run: {error}") from error

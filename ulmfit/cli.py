@@ -26,6 +26,7 @@ from ulmfit.cli_options import (
     with_options,
 )
 from ulmfit.errors import InputError
+from ulmfit.files import is_whole_number
 from ulmfit.training.openmp import wait_briefly
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def clean(
     """List, then remove, stage folders that no recipe's latest run or record is made from."""
     from ulmfit import driver
 
-    if not older.removesuffix("d").isdigit():
+    if not is_whole_number(older.removesuffix("d")):
         raise InputError(f"--older {older}: expected a number of days, such as 30d")
     folders = driver.unused(runs, float(older.removesuffix("d")))
     for folder, size in folders:

@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 
 from ulmfit import __version__
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.files import is_whole_number
 from ulmfit.progress import Progress
 
 USER_AGENT = f"ulmfit/{__version__} (research software; Python urllib)"
@@ -128,7 +129,7 @@ def _raise_refusal(url: str, error: urllib.error.HTTPError) -> None:
 
 def _retry_after(error: urllib.error.HTTPError) -> float:
     value = error.headers.get("Retry-After", "") if error.headers else ""
-    return min(float(value), LONGEST_PAUSE) if value and value.isdigit() else 0.0
+    return min(float(value), LONGEST_PAUSE) if value and is_whole_number(value) else 0.0
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
@@ -192,7 +193,7 @@ def _copy(
 def _end(answer: http.client.HTTPResponse, start: int) -> int | None:
     """Return the bytes of a file to which the body of `answer` is added at `start`; None: it does not say."""
     length = answer.headers.get("Content-Length")
-    return start + int(length) if length and length.isdigit() else None
+    return start + int(length) if length and is_whole_number(length) else None
 
 
 def difference(path: Path, sums: Mapping[str, str], size: int | None = None) -> str:

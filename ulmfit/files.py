@@ -21,6 +21,20 @@ def has_textual_name(path: Path) -> bool:
     return not _NO_TEXT.search(path.name)
 
 
+def is_text(name: str) -> bool:
+    """Return whether a path or argument is UTF-8; Python marks bytes that are not by lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_whole_number(text: str) -> bool:
+    """Return whether `int` reads a text that is digits alone: `²` and 5,000 digits are none to it."""
+    return text.isascii() and text.isdecimal() and len(text) <= 300
+
+
 BEGINNINGS = {
     b"PK\x03\x04": "a zip archive (as .xlsx and .docx are)",
     b"PK\x05\x06": "an empty zip archive",
@@ -107,8 +121,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file; raises ValueError for what is none, or is nested too deeply."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _flush(path: Path) -> None:

@@ -27,6 +27,12 @@ from typing import Any
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
+from ulmfit.process import (
+    STOP_SIGNALS,
+    accept_any_text,
+    ignore_stop_signals,
+    ignore_stop_signals_at_exit,
+)
 from ulmfit.progress import Progress
 from ulmfit.runner import Runner
 from ulmfit.stage import SCRATCH, Stage, Work
@@ -195,22 +201,27 @@ def _train(stage: Stage, runs: Path, mirror: Path | None, folder: Path, parent: 
     end_with(parent)
     # Ctrl-C goes to the process that started this one, which passes it on: once, not twice.
     os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    accept_any_text()
+    for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     rank = int(os.environ["RANK"])
     try:
         work = work_of_rank(rank, ReadingRunner(runs, mirror), stage, folder)
         stage.build(work)
     except Exception as error:
+        ignore_stop_signals()  # the launcher sends SIGTERM to those that are left
         _write_failure(folder / SCRATCH / f"failure-{rank}.json", error)
         sys.exit(1)
     from ulmfit.training.distribution import leave_group
 
     leave_group()
+    # Not yet: this process waits until its result is read, and has to end when another one fails before.
+    ignore_stop_signals_at_exit()
     return {"warnings": work.warnings, "measures": work.measures, "machine": work.machine}
 
 
 def _leave(number: int, frame: object) -> None:
+    ignore_stop_signals()
     sys.exit(128 + number)
 
 

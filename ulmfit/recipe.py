@@ -21,6 +21,7 @@ from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
+from ulmfit.files import is_whole_number
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings, first_fault
@@ -310,7 +311,7 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
         return validated(lambda: value.changed(**{name: new}), f"--set {override}")
     if isinstance(value, dict) and name in value:
         return {**value, name: _replaced(value[name], rest, text, override) if rest else _parsed(text)}
-    if isinstance(value, tuple) and name.isdigit() and int(name) < len(value):
+    if isinstance(value, tuple) and is_whole_number(name) and int(name) < len(value):
         index = int(name)
         item = _replaced(value[index], rest, text, override) if rest else _parsed(text)
         return (*value[:index], item, *value[index + 1 :])

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.errors import InputError, StageFailed
-from ulmfit.files import read_json, write_json
+from ulmfit.files import is_whole_number, read_json, write_json
 from ulmfit.launch import FirstRunner, follow, trains_together, wanted_processes
+from ulmfit.process import accept_any_text, ignore_stop_signals
 from ulmfit.progress import say
 from ulmfit.runner import Runner
 from ulmfit.stage import Stage
@@ -61,9 +62,10 @@ def parse_options(options: list[str]) -> dict[str, int | str]:
             )
         if key in parsed:
             raise InputError(f"--slurm {option}: {key} was given before, as {parsed[key]}")
-        if key in GENERIC and not (value.isdigit() and int(value)):
+        is_number = is_whole_number(value)
+        if key in GENERIC and not (is_number and int(value)):
             raise InputError(f"--slurm {option}: expected a whole number above 0")
-        parsed[key] = int(value) if value.isdigit() else value
+        parsed[key] = int(value) if is_number else value
     return parsed
 
 
@@ -244,6 +246,7 @@ class StageJob:
 
     def __call__(self) -> None:
         """Build the stage, alone or together with the job's other tasks."""
+        accept_any_text()
         _enter_group()
         requeue = _StopForRequeue()
         try:
@@ -252,6 +255,8 @@ class StageJob:
             # The checkpoint is written: submitit may put the job in the queue again.
             requeue.go_on()
             raise
+        finally:
+            ignore_stop_signals()
 
     def _build(self) -> None:
         if not is_rank():

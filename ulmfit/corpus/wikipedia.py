@@ -126,7 +126,7 @@ def site_language(dbname: str) -> str:
 
 
 def _natural(path: Path) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _extract_with_wikiextractor(run: _Run, language: str | None, out: Path, scratch: Path) -> int:

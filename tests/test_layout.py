@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulmfit"
 STEPS = ["datasets", "corpus", "tokens", "language_model", "classifier", "evaluation"]
 SHARED = {"assets", "download", "errors", "files", "progress", "provenance", "settings", "stage", "training"}
-SHARED |= {"process"}
+SHARED |= {"manifest", "process"}
 TOP = {"bench", "cli", "cli_errors", "cli_options", "driver", "error_report", "estimates", "experiment"}
 TOP |= {"launch", "pages", "presets", "rates", "recipe"}
 TOP |= {"results", "rows", "runner", "scoring", "slurm", "verify"}

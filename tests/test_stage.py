@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ulmfit.assets import File
 from ulmfit.errors import InputError
 from ulmfit.files import atomic_path, read_json, write_json, write_text
+from ulmfit.manifest import describe_file, outputs_hash, read_manifest, write_manifest
 from ulmfit.runner import Runner, first_difference
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.stage import Stage, Work
@@ -109,11 +110,19 @@ def test_version_changes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert key(Numbers(), tmp_path) != before
 
 
+def begin_as(folder: Path, **fields: object) -> None:
+    """Make a finished folder one that was begun with other fields: what an earlier version wrote."""
+    manifest, config = read_manifest(folder), read_json(folder / "config.json")
+    assert manifest is not None
+    kept = {name: value for name, value in {**config, **fields}.items() if value is not None}
+    write_json(folder / "config.json", kept)
+    manifest["files"]["config.json"] = describe_file(folder / "config.json")
+    write_manifest(folder, {**manifest, "outputs": outputs_hash(manifest["files"])})
+
+
 def test_a_changed_default_is_an_error_that_names_the_field(tmp_path: Path) -> None:
     folder = Runner(tmp_path).build(Numbers())
-    config = read_json(folder / "config.json")
-    config["options"]["depth"] = 7
-    write_json(folder / "config.json", config)
+    begin_as(folder, options={"kind": "Options", "depth": 7, "rates": [0.1, 0.2]})
     with pytest.raises(InputError, match=r"options\.depth = 7 \(now 1\)"):
         Runner(tmp_path).build(Numbers())
 
@@ -273,9 +282,7 @@ def test_a_changed_default_does_not_go_on_with_a_half_finished_folder(tmp_path: 
 
 def test_a_field_that_came_later_disturbs_nothing(tmp_path: Path) -> None:
     folder = Runner(tmp_path).build(Numbers())
-    config = read_json(folder / "config.json")
-    del config["options"]
-    write_json(folder / "config.json", config)
+    begin_as(folder, options=None)
     assert Runner(tmp_path).manifest(Numbers()) is not None
 
 

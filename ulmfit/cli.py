@@ -108,8 +108,9 @@ def plan(
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
         else:
+            again = f" again, {state.last_line}" if state.state == "altered" else ""
             like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
-            remark = f"would run{like}"
+            remark = f"would run{again}{like}"
         print(f"{state.title:<{width}} {state.key}  {remark}")
 
 
@@ -149,7 +150,7 @@ def report(
 ) -> None:
     """Write a recipe's table and page again from its finished stages; of several, a leaderboard as well."""
     from ulmfit import pages, results
-    from ulmfit.runner import Runner
+    from ulmfit.runner import FinishedRunner
 
     if publish is not None and len(recipes) > 1:
         raise InputError(
@@ -158,10 +159,10 @@ def report(
     chosen = [chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
     for one in chosen:
         folder = runs / one.run_name
-        results.rewrite(one, Runner(runs), folder, errors)
+        results.rewrite(one, FinishedRunner(runs), folder, errors)
         _print_results(folder)
         if publish is not None:
-            for path in pages.publish(one, Runner(runs), folder, publish):
+            for path in pages.publish(one, FinishedRunner(runs), folder, publish):
                 print(f"wrote {path}")
     if len(chosen) > 1:
         _print_leaderboard([runs / one.run_name / results.RECORD for one in chosen], runs)
@@ -338,10 +339,10 @@ def explain(
 ) -> None:
     """Show what each word of a text did for the label that the finished classifiers predict."""
     from ulmfit import error_report
-    from ulmfit.runner import Runner
+    from ulmfit.runner import FinishedRunner
 
     chosen = chosen_recipe(recipe, preset, overrides, seeds)
-    print("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
+    print("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))
 
 
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:

@@ -44,18 +44,28 @@ def _status(program: typer.Typer) -> int:
         # Not standalone: it would print errors in boxes of its own, and end the process.
         status = program(arguments, standalone_mode=False)
         flush_output()
+    except SystemExit as ended:
+        # This is what typer makes of an output that nobody reads.
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return _tell(ended.__context__)
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
             return 2
         if debug:
             traceback.print_exc()
-        with contextlib.suppress(OSError):  # nobody may read the errors either
-            print(f"ulmfit: {describe(error)}", file=sys.stderr)
-        if isinstance(error, OSError):
-            give_up_output(error)
-        return 2 if is_users(error) else 1
+        return _tell(error)
     return status if isinstance(status, int) else 0
+
+
+def _tell(error: BaseException) -> int:
+    """Say an error in one line; return the exit status that it means."""
+    with contextlib.suppress(OSError):  # nobody may read the errors either
+        print(f"ulmfit: {describe(error)}", file=sys.stderr)
+    if isinstance(error, OSError):
+        give_up_output(error)
+    return 2 if is_users(error) else 1
 
 
 def _check_text(arguments: list[str]) -> None:
@@ -89,7 +99,7 @@ def describe(error: BaseException) -> str:
         reason = os.strerror(error.errno).lower()
         return f"{error.filename or 'a file'} cannot be used: {reason}"
     if isinstance(error, BrokenPipeError):
-        return "nobody reads the output any more; the same command goes on from the last checkpoint"
+        return "the output was closed before its end: nobody reads it any more"
     if isinstance(error, typer.Abort):
         return "not confirmed, nothing was done"
     if is_usage_error(error):

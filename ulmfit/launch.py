@@ -24,6 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
@@ -268,10 +271,24 @@ def end_with(parent: int) -> None:
 # -- failures
 
 
+class Failure(TypedDict):
+    """What a process leaves that has failed."""
+
+    type: str
+    message: str
+    errno: int | None
+    file: str | None
+    lost: bool
+    traceback: str
+
+
+_FAILURE = TypeAdapter(Failure)
+
+
 def _write_failure(path: Path, error: Exception) -> None:
     """Tell the process that started this one why it ends."""
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
-    content = {
+    content: Failure = {
         "type": type(error).__name__,
         "message": lines[0],
         "errno": getattr(error, "errno", None),
@@ -293,10 +310,10 @@ def is_lost_connection(error: BaseException) -> bool:
 
 def _root_cause(scratch: Path, failures: dict[int, Any]) -> Exception:
     """Return the error to raise: a message that a process left, or that one was killed."""
-    told: list[dict[str, Any]] = []
+    told: list[Failure] = []
     for path in sorted(scratch.glob("failure-*.json")):
         try:
-            told.append(read_json(path))
+            told.append(_FAILURE.validate_python(read_json(path)))
         except (OSError, ValueError):
             continue
     for content in told:
@@ -314,7 +331,7 @@ def _root_cause(scratch: Path, failures: dict[int, Any]) -> Exception:
     )
 
 
-def _rebuilt(content: dict[str, Any]) -> Exception:
+def _rebuilt(content: Failure) -> Exception:
     """Return an error like the one that a process raised, for the command line to describe."""
     message = content["message"]
     error: Exception

@@ -20,6 +20,7 @@ from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.manifest import Manifest, stages_of_outputs
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.scoring import scored_curves, scored_rows
@@ -45,8 +46,8 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int
     experiment = recipe.stages()
     record = make_record(experiment, runner)
     write_text(folder / TABLE, markdown_table(record))
-    samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
-    pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
+    samples = read_json(runner.verified(experiment.corpus_card) / SAMPLES)
+    pieces = read_json(runner.verified(experiment.tokenizer_card) / PIECES)
     errors = gather_errors(experiment, runner, most=most_errors)
     page = render_html(
         record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
@@ -70,10 +71,12 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
 def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
     """Return name and key of the stages that a record was made from, which is written beside it."""
     try:
-        outputs = dict(read_json(fingerprint)["outputs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{fingerprint}: expected the stages that a record was made from") from error
-    return [(name, key) for name, _, key in (stage.rpartition("/") for stage in outputs)]
+        return stages_of_outputs(read_json(fingerprint))
+    except ValueError as error:
+        raise InputError(
+            f"{fingerprint}: expected the stages that a record was made from: run the recipe again, or "
+            f"remove the file if its stages may be removed too"
+        ) from error
 
 
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
@@ -85,10 +88,12 @@ def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[st
 def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write the results again; InputError when a stage is not finished."""
     for stage in runner.order(*recipe.stages().all()):
-        if not runner.is_done(stage):
+        fault = runner.fault(stage)
+        if fault is not None:
+            reason = f" ({fault})" if fault else ""
             raise InputError(
-                f"{recipe.run_name}: stage {stage.title} is not finished; run the recipe first, or give "
-                "the options that it was run with"
+                f"{recipe.run_name}: stage {stage.title} is not finished{reason}; run the recipe first, or "
+                "give the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
     return write_results(recipe, runner, folder, most_errors)
@@ -113,9 +118,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels.append(recipe.settings.note)
     if recipe.overrides:
         labels.append(f"changed: {', '.join(recipe.overrides)}")
-    corpus_card = read_json(runner.folder(experiment.corpus_card) / CORPUS_CARD)
-    tokenizer_card = read_json(runner.folder(experiment.tokenizer_card) / TOKENIZER_CARD)
-    leaks = leak_summary(runner.folder(experiment.leaks)) if experiment.leaks else None
+    corpus_card = read_json(runner.verified(experiment.corpus_card) / CORPUS_CARD)
+    tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
+    leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
     dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
     return Record(
         recipe=recipe.name,
@@ -172,7 +177,7 @@ def configuration(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _manifest(stage: Stage, runner: Runner) -> dict[str, Any]:
+def _manifest(stage: Stage, runner: Runner) -> Manifest:
     manifest = runner.manifest(stage)
     if manifest is None:
         raise InputError(f"stage {stage.title} is not finished; run the recipe first")
@@ -227,7 +232,7 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
 
     if recipe.dataset is None:
         return None
-    described = read_json(runner.folder(recipe.dataset) / "dataset.json")
+    described = read_json(runner.verified(recipe.dataset) / "dataset.json")
     fields = {name: described[name] for name in ("name", "source", "licence", "rows", "labels", "metric")}
     return DatasetSummary(**fields, task=task_of(described), positive_label=recipe.dataset.positive_label)
 
@@ -238,8 +243,8 @@ def _data_checks(experiment: Experiment, runner: Runner):
     if experiment.data_checks is None:
         return None
     dataset = experiment.recipe.dataset
-    cleaned = runner.folder(dataset) if isinstance(dataset, CleanedDataset) else None
-    return checked_data(data_check_summary(runner.folder(experiment.data_checks), cleaned))
+    cleaned = runner.verified(dataset) if isinstance(dataset, CleanedDataset) else None
+    return checked_data(data_check_summary(runner.verified(experiment.data_checks), cleaned))
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
@@ -270,7 +275,7 @@ def _language_model(
 ) -> list[LanguageModelResult]:
     from ulmfit.evaluation.language_models import LanguageModelResult
 
-    metrics = read_json(runner.folder(stage) / "metrics.json")
+    metrics = read_json(runner.verified(stage) / "metrics.json")
     measures = _manifest(stage, runner)["measures"]
     trained = _trained_model(stage, metrics, runner)
     return [
@@ -294,7 +299,7 @@ def _language_model(
 def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
     from ulmfit.evaluation.language_models import TrainedModel
 
-    description = read_json(runner.folder(stage) / "model.json")
+    description = read_json(runner.verified(stage) / "model.json")
     architecture = description["architecture"]
     manifest = _manifest(stage, runner)
     machine = manifest.get("machine", {})
@@ -316,7 +321,7 @@ def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
     from ulmfit.evaluation.language_models import PolEvalResult
 
     return [
-        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.folder(stage) / POLEVAL))
+        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.verified(stage) / POLEVAL))
         for direction, stage in experiment.poleval.items()
     ]
 
@@ -341,4 +346,4 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
         named.append((name, experiment.without_finetuning[first]))
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
-    return [History(name, read_json(runner.folder(stage) / "history.json")) for name, stage in named]
+    return [History(name, read_json(runner.verified(stage) / "history.json")) for name, stage in named]

@@ -23,6 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import is_whole_number, read_json, write_json
 from ulmfit.launch import FirstRunner, follow, trains_together, wanted_processes
@@ -190,16 +193,26 @@ def _executor(cluster: Cluster, folder: Path) -> Any:
         raise InputError(f"--launcher slurm: {error}") from error
 
 
+class Note(TypedDict):
+    """What is written down of a job that was submitted."""
+
+    job: str
+    tasks: list[int]
+    folder: str
+
+
+_NOTE = TypeAdapter(Note)
+
+
 def _noted_job(note: Path, cluster: Cluster) -> Any:
     """Return the job that was written down, whatever has become of it; None where there is none."""
     try:
-        content = read_json(note)
-        job_id, tasks, folder = content["job"], content["tasks"], content["folder"]
-    except (OSError, ValueError, KeyError):
+        content = _NOTE.validate_python(read_json(note))
+    except (OSError, ValueError):
         return None
     submitit = need_submitit()
     job_class = submitit.SlurmJob if cluster.name == "slurm" else submitit.LocalJob
-    return job_class(folder, job_id, tasks)
+    return job_class(content["folder"], content["job"], content["tasks"])
 
 
 def _is_over(job: Any) -> bool:

@@ -16,11 +16,14 @@ from typing import Any, ClassVar, Protocol, Self
 
 from ulmfit.assets import File
 from ulmfit.errors import InputError
-from ulmfit.files import read_json, sha256_of, write_json
+from ulmfit.files import is_text, read_json, sha256_of, write_json
+from ulmfit.manifest import CONFIG as CONFIG
+from ulmfit.manifest import MANIFEST as MANIFEST
+from ulmfit.manifest import cache_entry, hashes_in_cache
 from ulmfit.progress import Progress, say
 from ulmfit.settings import NOT_IN_KEY, Settings
 
-MANIFEST, CONFIG, LOG, FAILURE, SCRATCH = "manifest.json", "config.json", "log.txt", "failed.txt", "scratch"
+LOG, FAILURE, SCRATCH = "log.txt", "failed.txt", "scratch"
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 
 
@@ -112,12 +115,14 @@ class Keys:
         return self._local_hash(file.path)
 
     def _local_hash(self, path: Path) -> str:
-        status = path.stat()
+        status, name = path.stat(), str(path.resolve())
+        if not is_text(name):
+            raise InputError(f"input file {name}: its path is not UTF-8, expected one that is: rename it")
         stamp = [status.st_size, status.st_mtime_ns]
-        known = self._hashes.get(str(path.resolve()))
+        known = self._hashes.get(name)
         if known is None or known[:2] != stamp:
-            known = [*stamp, sha256_of(path)]
-            self._hashes[str(path.resolve())] = known
+            known = cache_entry(name, stamp, sha256_of(path))
+            self._hashes[name] = known
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, self._hashes)
         return known[2]
@@ -191,7 +196,7 @@ class Work:
         """Write one line to the terminal and to the stage's log."""
         line = f"{self._stage.title}: {message}"
         say(line)
-        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+        with (self.folder / LOG).open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def warn(self, message: str) -> None:
@@ -221,6 +226,6 @@ class Work:
 def _read_cache(path: Path) -> dict[str, list]:
     """Read a file that is only a cache; a damaged one is an empty one."""
     try:
-        return read_json(path)
+        return hashes_in_cache(read_json(path))
     except (OSError, ValueError):
         return {}

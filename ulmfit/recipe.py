@@ -228,6 +228,11 @@ class Recipe(Settings):
         return f"{name}-changed-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
+    def file(self) -> Path | None:
+        """The recipe's file; None: it was made by a program."""
+        return self._file
+
+    @property
     def reference(self) -> str:
         """What names this recipe to a command: its place in `recipes/`, or elsewhere the path of its file.
 

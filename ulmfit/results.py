@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit import provenance
+from ulmfit import __version__, provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.checks.wording import data_check_summary
@@ -27,11 +27,12 @@ from ulmfit.scoring import scored_curves, scored_rows
 from ulmfit.stage import Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
 from ulmfit.tokens.card import PIECES
+from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
     from ulmfit.evaluation.curves import History
     from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
-    from ulmfit.evaluation.record import Record
+    from ulmfit.evaluation.record import Record, StageTime
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
@@ -122,13 +123,15 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
     leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
     dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
+    times, threads = tuple(_stage_time(stage, runner) for stage in stages), _threads(stages, runner)
     return Record(
         recipe=recipe.name,
         title=recipe.title,
         language=recipe.language,
         preset=recipe.preset_name,
         labels=(*labels, *recipe.notes),
-        command=_command(recipe),
+        command=_command(recipe, threads),
+        repeat_notes=tuple(_repeat_notes(recipe, times, threads)),
         dataset=dataset,
         rows=tuple(row.result for row in rows),
         comparisons=compare_rows(rows, dataset.metric) if dataset else (),
@@ -137,7 +140,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
-        stages=tuple(_stage_time(stage, runner) for stage in stages),
+        stages=times,
         corpora=(measured_corpus(corpus_card),),
         leaks=checked_leaks(leaks) if leaks else None,
         tokenizers=measured_tokenizers(tokenizer_card),
@@ -159,14 +162,41 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
     return labels
 
 
-def _command(recipe: Recipe) -> str:
-    words = ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
+def _command(recipe: Recipe, threads: list[int]) -> str:
+    words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
+    words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)
+
+
+def _threads(stages: list[Stage], runner: Runner) -> list[int]:
+    """Return the numbers of threads that models were trained with, those before a resume too."""
+    machines = [_manifest(stage, runner).get("machine", {}) for stage in stages]
+    machines += [earlier for machine in machines for earlier in machine.get("earlier", ())]
+    return sorted({machine["threads"] for machine in machines if "threads" in machine})
+
+
+def _repeat_notes(recipe: Recipe, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
+    """Yield what somebody has to know who repeats the run, and what neither command nor commit says."""
+    commit = provenance.commit()
+    if recipe.file is None:
+        yield "the recipe was made by a program and has no file of its own: the command does not find it"
+    elif commit and not provenance.is_committed(recipe.file):
+        yield f"no commit holds the recipe as it was: the command needs the file {recipe.reference}"
+    if not commit:
+        yield f"the code was not run from a checkout, so no commit names it; its version is {__version__}"
+    elif commit.endswith("+changes"):
+        yield "code or recipes had changes that no commit holds"
+    if others := sorted({stage.commit or "no commit" for stage in stages} - {commit or "no commit"}):
+        count = sum(stage.commit != commit for stage in stages)
+        yield f"{count} of {len(stages)} stages were built by other code: {', '.join(others)}"
+    if len(threads) > 1:
+        numbers = ", ".join(map(str, threads))
+        yield f"models were trained with different numbers of threads ({numbers}), which changes last digits"
 
 
 def configuration(recipe: Recipe) -> dict[str, Any]:

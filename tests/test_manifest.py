@@ -100,19 +100,25 @@ def test_no_altered_file_ends_a_command_in_a_traceback(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    files = sorted(finished.rglob("*.json"))
+    files, (record,) = sorted(finished.rglob("*.json")), finished.rglob("record.json")
+    same: tuple[Any, ...] = (RECIPE, *OPTIONS, "--runs", finished)
+    commands = (
+        ("plan", *same),
+        ("status", *same),
+        ("leaderboard", record, "--out", finished),
+        ("report", *same, "--errors", 0),
+        ("clean", "--runs", finished),
+    )
     for seed in range(first, first + count):
         chance = random.Random(seed)
         path = chance.choice(files)
         original, status = path.read_bytes(), path.stat()
         path.write_bytes(altered(original, chance))
         try:
-            for command in ("plan", "status", "report", "clean"):
-                options = () if command == "clean" else (RECIPE, *OPTIONS)
-                options += ("--errors", 0) if command == "report" else ()
-                code = run(monkeypatch, command, *options, "--runs", finished)
+            for command in commands:
+                code = run(monkeypatch, *command)
                 errors = capsys.readouterr().err
-                where = f"seed {seed}, {path.relative_to(finished)}, {command}: {code} {errors}"
+                where = f"seed {seed}, {path.relative_to(finished)}, {command[0]}: {code} {errors}"
                 assert code in (0, 2), where
                 assert len(errors.strip().splitlines()) == (code == 2), where
         finally:

@@ -7,6 +7,7 @@ nothing of text or models.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -123,8 +124,9 @@ class Keys:
         if known is None or known[:2] != stamp:
             known = cache_entry(name, stamp, sha256_of(path))
             self._hashes[name] = known
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._path, self._hashes)
+            with contextlib.suppress(OSError):  # another user's results may be looked at: it is only a cache
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._path, self._hashes)
         return known[2]
 
     def _canonical(self, value: Any, *, full: bool, inside: bool = False) -> Any:

@@ -17,6 +17,7 @@ from ulmfit.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.process import accept_any_text
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
 CATALOGUE = "assets.toml"
@@ -89,6 +90,7 @@ def main(
     )
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="options")
     chosen = parser.parse_args(arguments)
+    accept_any_text()
     try:
         options = dict(_option(text) for text in chosen.options)
         catalogue = Catalogue(script.with_name(CATALOGUE))

@@ -82,7 +82,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["clean", "--older", "soon"], "expected a number of days"),
         (["clean", "--older", "²d"], "--older ²d: expected a number of days, such as 30d"),
         (["run", RECIPE, "--speed", "fast"], "No such option: --speed"),
-        (["run"], "see ulmfit run --help"),
+        (["run"], "Missing argument"),
         (["bench", "lm", "--repetitions", "0"], "Invalid value for '--repetitions'"),
         (["plan", "a\udcff.py"], "is not UTF-8: rename the file or folder that it names"),
         (["run", RECIPE, "--set", "seeds.²=1"], "there is no '²' in a value of type tuple"),

@@ -187,8 +187,9 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
     assert (finished / "test" / "tiny" / "record.json").read_bytes() == plain
     record = read_json(folder / "record.json")
     path = load_recipe(str(RECIPE)).reference
-    assert record["command"] == f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
-    repeat = ["run", RECIPE, *shlex.split(record["command"])[3:]]
+    same = f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
+    assert record["command"] == f"OMP_NUM_THREADS=1 {same}"
+    repeat = ["run", RECIPE, *shlex.split(record["command"])[4:]]
     status, output, errors = ulmfit(*repeat, "--runs", finished)
     assert status == 0 and f"test/{folder.name}: nothing to do" in output, errors
     status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)

@@ -82,6 +82,12 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["run", RECIPE, "--until", "tokens", *EXACT], "cannot carry vocab_size 9000: set it to"),
         (["extract", "nowhere.bz2", "out"], "nowhere.bz2 does not exist"),
         (["clean", "--older", "soon"], "expected a number of days"),
+        (["clean", "--older", "²d"], "--older ²d: expected a number of days, such as 30d"),
+        (["run", RECIPE, "--speed", "fast"], "No such option: --speed"),
+        (["run"], "Missing argument"),
+        (["bench", "lm", "--repetitions", "0"], "Invalid value for '--repetitions'"),
+        (["plan", "a\udcff.py"], "is not UTF-8: rename the file or folder that it names"),
+        (["run", RECIPE, "--set", "seeds.²=1"], "there is no '²' in a value of type tuple"),
         (["report", RECIPE], "is not finished; run the recipe first"),
         (["explain", RECIPE, "--document", "test-1"], "the classifiers are not finished"),
     ],
@@ -174,8 +180,10 @@ def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
     assert len(errors.strip().splitlines()) == 1
 
 
-def test_unknown_option_is_exit_status_2() -> None:
-    assert ulmfit("run", RECIPE, "--speed", "fast")[0] == 2
+def test_without_arguments_the_help_is_shown() -> None:
+    status, output, errors = ulmfit()
+    assert status == 2 and "Usage" in output + errors and "verify" in output + errors
+    assert ulmfit("run", "--help")[0] == 0
 
 
 @pytest.fixture

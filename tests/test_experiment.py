@@ -22,6 +22,7 @@ from ulmfit.errors import InputError
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.settings import PretrainSettings
+from ulmfit.manifest import read_manifest, write_manifest
 from ulmfit.presets import (
     MULTIFIT,
     MULTIFIT_FP16,
@@ -250,8 +251,9 @@ def test_hardware_is_that_of_all_stages(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     stages = [InventedDataset(rows=rows) for rows in (10, 20, 30)]
     for stage, machine in zip(stages, machines, strict=True):
-        runner.folder(stage).mkdir(parents=True)
-        write_json(runner.folder(stage) / "manifest.json", machine)
+        manifest = read_manifest(runner.build(stage))
+        assert manifest is not None
+        write_manifest(runner.folder(stage), {**manifest, **machine})  # type: ignore[typeddict-item]
     assert _hardware(stages, runner) == {
         "processor": "A, B",
         "cores": 2,

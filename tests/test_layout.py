@@ -23,7 +23,7 @@ SHARED = {
     "settings",
     "stage",
 }
-SHARED |= {"streams", "training", "white_space"}
+SHARED |= {"manifest", "process", "streams", "training", "white_space"}
 TOP = {"bench", "cli", "cli_errors", "cli_options", "driver", "error_report", "estimates", "experiment"}
 TOP |= {"launch", "pages", "presets", "rates", "recipe"}
 TOP |= {"results", "rows", "runner", "scoring", "slurm", "verify"}

@@ -50,7 +50,7 @@ def test_options_are_checked_for_form() -> None:
     for wrong in ("partition", "partition=", "=gpu", "Partition=gpu", "a b=1", "partition= gpu"):
         with pytest.raises(InputError, match="expected KEY=VALUE"):
             parse_options([wrong])
-    for wrong in ("timeout_min=long", "timeout_min=0", "mem_gb=-1"):
+    for wrong in ("timeout_min=long", "timeout_min=0", "mem_gb=-1", "timeout_min=²"):
         with pytest.raises(InputError, match="expected a whole number above 0"):
             parse_options([wrong])
     with pytest.raises(InputError, match=r"set it for a stage, such as --set pretrain\.nodes=2"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from ulmfit.assets import File
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, StageFailed
 from ulmfit.files import atomic_path, read_json, write_json, write_text
-from ulmfit.runner import Runner, first_difference
+from ulmfit.manifest import describe_file, outputs_hash, read_manifest, write_manifest
+from ulmfit.runner import Runner, first_difference, is_locked, lock_path
 from ulmfit.settings import NOT_IN_KEY, Settings
 from ulmfit.stage import Stage, Work
 
@@ -109,11 +111,19 @@ def test_version_changes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert key(Numbers(), tmp_path) != before
 
 
+def begin_as(folder: Path, **fields: object) -> None:
+    """Make a finished folder one that was begun with other fields: what an earlier version wrote."""
+    manifest, config = read_manifest(folder), read_json(folder / "config.json")
+    assert manifest is not None
+    kept = {name: value for name, value in {**config, **fields}.items() if value is not None}
+    write_json(folder / "config.json", kept)
+    manifest["files"]["config.json"] = describe_file(folder / "config.json")
+    write_manifest(folder, {**manifest, "outputs": outputs_hash(manifest["files"])})
+
+
 def test_a_changed_default_is_an_error_that_names_the_field(tmp_path: Path) -> None:
     folder = Runner(tmp_path).build(Numbers())
-    config = read_json(folder / "config.json")
-    config["options"]["depth"] = 7
-    write_json(folder / "config.json", config)
+    begin_as(folder, options={"kind": "Options", "depth": 7, "rates": [0.1, 0.2]})
     with pytest.raises(InputError, match=r"options\.depth = 7 \(now 1\)"):
         Runner(tmp_path).build(Numbers())
 
@@ -201,6 +211,56 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     assert builds(tmp_path) == 2
 
 
+def test_an_upstream_that_is_removed_at_the_end_of_a_build_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, stage = Runner(tmp_path), Doubled(numbers=Numbers())
+    read = Doubled.build
+
+    def removes(self: Doubled, work: Work) -> None:
+        read(self, work)
+        shutil.rmtree(work.input(self.numbers))
+
+    monkeypatch.setattr(Doubled, "build", removes)
+    folder = runner.build(stage)
+    monkeypatch.setattr(Doubled, "build", read)
+    made = (folder / "manifest.json").stat().st_mtime_ns
+    assert Runner(tmp_path).build(stage) == folder
+    assert (folder / "manifest.json").stat().st_mtime_ns == made
+
+
+def test_an_upstream_that_is_removed_while_it_is_needed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, stage = Runner(tmp_path), Doubled(numbers=Numbers())
+    read = Doubled.build
+
+    def removes(self: Doubled, work: Work) -> None:
+        shutil.rmtree(work.input(self.numbers))
+        read(self, work)
+
+    monkeypatch.setattr(Doubled, "build", removes)
+    message = (
+        "^doubled: the folder of numbers was removed while it was needed; the same command builds what is "
+    )
+    with pytest.raises(StageFailed, match=message):
+        runner.build(stage)
+    monkeypatch.setattr(Doubled, "build", read)
+    assert (Runner(tmp_path).build(stage) / "doubled.txt").read_text() == "6\n"
+
+
+def test_whether_a_stage_is_locked_is_seen_without_writing(tmp_path: Path) -> None:
+    """So that `status` works where runs and locks are another user's."""
+    runner = Runner(tmp_path)
+    folder = runner.folder(Numbers())
+    assert not is_locked(folder) and not (tmp_path / "locks").exists()
+    with runner.lock(Numbers()):
+        path = lock_path(folder)
+        path.chmod(0o444)
+        assert is_locked(folder)
+    assert not is_locked(folder)
+
+
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(ValidationError, match="batchsize"):
         Numbers(batchsize=3)
@@ -273,9 +333,7 @@ def test_a_changed_default_does_not_go_on_with_a_half_finished_folder(tmp_path: 
 
 def test_a_field_that_came_later_disturbs_nothing(tmp_path: Path) -> None:
     folder = Runner(tmp_path).build(Numbers())
-    config = read_json(folder / "config.json")
-    del config["options"]
-    write_json(folder / "config.json", config)
+    begin_as(folder, options=None)
     assert Runner(tmp_path).manifest(Numbers()) is not None
 
 

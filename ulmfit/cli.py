@@ -27,6 +27,7 @@ from ulmfit.cli_options import (
     with_options,
 )
 from ulmfit.errors import InputError
+from ulmfit.files import is_whole_number
 from ulmfit.printing import printable, show
 from ulmfit.training.openmp import wait_briefly
 
@@ -110,8 +111,9 @@ def plan(
         if state.state == "done":
             remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
         else:
+            again = f" again, {state.last_line}" if state.state == "altered" else ""
             like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
-            remark = f"would run{like}"
+            remark = f"would run{again}{like}"
         show(f"{state.title:<{width}} {state.key}  {remark}")
 
 
@@ -152,7 +154,7 @@ def report(
 ) -> None:
     """Write a recipe's table and page again from its finished stages; of several, a leaderboard as well."""
     from ulmfit import pages, results
-    from ulmfit.runner import Runner
+    from ulmfit.runner import FinishedRunner
 
     if publish is not None and len(recipes) > 1:
         raise InputError(
@@ -161,10 +163,10 @@ def report(
     chosen = [chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
     for one in chosen:
         folder = runs / one.run_name
-        results.rewrite(one, Runner(runs), folder, errors)
+        results.rewrite(one, FinishedRunner(runs), folder, errors)
         _print_results(folder)
         if publish is not None:
-            for path in pages.publish(one, Runner(runs), folder, publish):
+            for path in pages.publish(one, FinishedRunner(runs), folder, publish):
                 show(f"wrote {path}")
     if len(chosen) > 1:
         _print_leaderboard([runs / one.run_name / results.RECORD for one in chosen], runs)
@@ -202,7 +204,7 @@ def clean(
     """List, then remove, stage folders that no recipe's latest run or record is made from."""
     from ulmfit import driver
 
-    if not older.removesuffix("d").isdigit():
+    if not is_whole_number(older.removesuffix("d")):
         raise InputError(f"--older {older}: expected a number of days, such as 30d")
     folders = driver.unused(runs, float(older.removesuffix("d")))
     for folder in driver.linked(runs):
@@ -358,10 +360,10 @@ def explain(
 ) -> None:
     """Show what each word of a text did for the label that the finished classifiers predict."""
     from ulmfit import error_report
-    from ulmfit.runner import Runner
+    from ulmfit.runner import FinishedRunner
 
     chosen = chosen_recipe(recipe, preset, overrides, seeds)
-    show("\n".join(error_report.explain_document(chosen, Runner(runs), document)))
+    show("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))
 
 
 def run_recipe_as_program(recipe: Recipe) -> NoReturn:

@@ -14,12 +14,13 @@ from ulmfit import launch, slurm
 from ulmfit.errors import InputError
 from ulmfit.estimates import estimated_seconds
 from ulmfit.files import read_json, write_json
+from ulmfit.manifest import MANIFEST, stages_in_list
 from ulmfit.progress import say
 from ulmfit.recipe import OPTION_NAMES, Recipe
 from ulmfit.results import FINGERPRINT, is_recorded, recorded_stages, write_results
-from ulmfit.runner import Runner, lock_path
+from ulmfit.runner import Runner, is_locked, lock_path
 from ulmfit.slurm import Cluster
-from ulmfit.stage import FAILURE, LOG, MANIFEST, Stage
+from ulmfit.stage import FAILURE, LOG, Stage
 from ulmfit.training.precision import gpu_generations
 from ulmfit.training.ranks import is_first_rank, is_rank
 
@@ -33,7 +34,7 @@ class StageState:
 
     title: str
     key: str
-    state: Literal["done", "running", "failed", "missing"]
+    state: Literal["done", "running", "failed", "altered", "missing"]
     seconds: float | None
     bytes: int
     last_line: str
@@ -131,7 +132,7 @@ def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
         return
     for stage in runner.order(dataset):
         runner.ensure(stage)
-    settings.check_labels(read_json(runner.folder(dataset) / "dataset.json")["labels"])
+    settings.check_labels(read_json(runner.verified(dataset) / "dataset.json")["labels"])
 
 
 def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
@@ -162,35 +163,26 @@ def states(
 
 def _state(runner: Runner, stage: Stage, estimate: float | None) -> StageState:
     folder = runner.folder(stage)
-    manifest = runner.manifest(stage) if runner.is_done(stage) else None
-    state: Literal["done", "running", "failed", "missing"] = "missing"
+    fault = runner.fault(stage)
+    manifest = runner.manifest(stage) if fault is None else None
+    state: Literal["done", "running", "failed", "altered", "missing"] = "missing"
     if manifest:
         state = "done"
-    elif folder.exists():
-        state = (
-            "running" if _is_locked(runner, stage) else "failed" if (folder / FAILURE).exists() else "missing"
-        )
+    elif folder.exists() and is_locked(folder):
+        state = "running"
+    elif fault:
+        state = "altered"
+    elif (folder / FAILURE).exists():
+        state = "failed"
     return StageState(
         title=stage.title,
         key=folder.name,
         state=state,
         seconds=manifest["seconds"] if manifest else None,
         bytes=_size(folder),
-        last_line=_last_line(folder / LOG),
+        last_line=fault if fault and state == "altered" else _last_line(folder / LOG),
         estimate=estimate,
     )
-
-
-def _is_locked(runner: Runner, stage: Stage) -> bool:
-    from filelock import Timeout
-
-    lock = runner.lock(stage)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def _size(folder: Path) -> int:
@@ -204,7 +196,7 @@ def _size(folder: Path) -> int:
 
 def _last_line(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     return lines[-1] if lines else ""
@@ -216,7 +208,7 @@ def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
     Left alone is what the latest run of a recipe asked for, what its record was made from, and what is no
     folder here but a symbolic link to one elsewhere.
     """
-    named = {tuple(pair) for path in _found(runs, STAGE_LIST) for pair in read_json(path)}
+    named = {pair for path in _found(runs, STAGE_LIST) for pair in listed_stages(path)}
     named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
     oldest = time.time() - older_than_days * 86_400
     return [
@@ -237,6 +229,17 @@ def linked(runs: Path) -> list[Path]:
 def is_own_folder(folder: Path) -> bool:
     """Return whether a stage folder lies where its name says: neither it nor the folder above is a link."""
     return folder.is_dir() and not folder.is_symlink() and not folder.parent.is_symlink()
+
+
+def listed_stages(path: Path) -> list[tuple[str, str]]:
+    """Return name and key of the stages in a recipe's list; InputError when it is damaged."""
+    try:
+        return stages_in_list(read_json(path))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: expected the list of a recipe's stages: run the recipe again, or remove the file if "
+            f"its stages may be removed too"
+        ) from error
 
 
 def _last_change(folder: Path) -> float:

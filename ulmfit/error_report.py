@@ -41,15 +41,15 @@ def gather_errors(
     stages = list(experiment.classifiers.values())
     if not stages:
         return None
-    dataset = runner.folder(stages[0].dataset)
+    dataset = runner.verified(stages[0].dataset)
     description = read_json(dataset / "dataset.json")
     if description.get("task", "single_label") != "single_label":
         return None
     labels = description["labels"]
     predictions = average(
-        [read_predictions(runner.folder(stage) / "predictions-test.parquet", labels) for stage in stages]
+        [read_predictions(runner.verified(stage) / "predictions-test.parquet", labels) for stage in stages]
     )
-    tokenizer = load_tokenizer(runner.folder(experiment.tokenizer))
+    tokenizer = load_tokenizer(runner.verified(experiment.tokenizer))
     texts = read_texts(runner, stages[0], "test")
     chosen = [texts[name] for name in predictions.ids]
     directions = sorted({stage.direction for stage in stages}, reverse=True)
@@ -140,9 +140,9 @@ def load_all(experiment: Experiment, runner: Runner) -> list[LoadedClassifier]:
     """Load the finished ULMFiT classifiers of an experiment: every direction and seed."""
     from ulmfit.classifier.folder import load_classifier
 
-    tokenizer = runner.folder(experiment.tokenizer)
+    tokenizer = runner.verified(experiment.tokenizer)
     return [
-        load_classifier(runner.folder(stage), tokenizer, log=lambda line: None)
+        load_classifier(runner.verified(stage), tokenizer, log=lambda line: None)
         for stage in experiment.classifiers.values()
     ]
 
@@ -151,7 +151,7 @@ def read_texts(runner: Runner, stage: TrainClassifier, split: str) -> dict[str, 
     """Return the texts of a split of a classifier's data set, by id."""
     import pyarrow.parquet
 
-    path = runner.folder(stage.dataset) / f"{split}.parquet"
+    path = runner.verified(stage.dataset) / f"{split}.parquet"
     table = pyarrow.parquet.read_table(path, columns=["id", "text"])
     names = map(str, table["id"].to_pylist())
     return dict(zip(names, table["text"].to_pylist(), strict=True))

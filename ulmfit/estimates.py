@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ulmfit.files import read_json
+from ulmfit.manifest import MANIFEST, read_config, read_manifest
 from ulmfit.runner import Runner
-from ulmfit.stage import CONFIG, MANIFEST, Stage
+from ulmfit.stage import Stage
 
 Name = tuple[str, str]
 """A stage's name and its key."""
@@ -25,12 +25,12 @@ def estimated_seconds(stages: list[Stage], runner: Runner) -> dict[Name, float]:
     wanted = list(configs)
     seconds: dict[Name, float] = {}
     for path in (runner.runs / "stages").glob(f"*/*/{MANIFEST}"):
-        try:
-            name, manifest = _name(path.parent), read_json(path)
-            configs.setdefault(name, read_json(path.with_name(CONFIG)))
-            seconds[name] = float(manifest["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        folder = path.parent
+        manifest = read_manifest(folder)
+        config = manifest and read_config(folder, manifest)
+        if manifest and config:
+            configs.setdefault(_name(folder), config)
+            seconds[_name(folder)] = manifest["seconds"]
     form = _forms(configs)
     took: dict[str, list[float]] = {}
     for name, one in seconds.items():

@@ -38,6 +38,20 @@ def table_suffix(name: str) -> str:
     return next((suffix for suffix in TABLE_SUFFIXES if plain.endswith(suffix)), "")
 
 
+def is_text(name: str) -> bool:
+    """Return whether a path or argument is UTF-8; Python marks bytes that are not by lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_whole_number(text: str) -> bool:
+    """Return whether `int` reads a text that is digits alone: `²` and 5,000 digits are none to it."""
+    return text.isascii() and text.isdecimal() and len(text) <= 300
+
+
 BEGINNINGS = {
     b"PK\x03\x04": "a zip archive (as .xlsx and .docx are)",
     b"PK\x05\x06": "an empty zip archive",

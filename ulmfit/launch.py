@@ -24,11 +24,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from ulmfit.child_processes import safe_children
 from ulmfit.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import LanguageModelStage
 from ulmfit.printing import printable, show
+from ulmfit.process import (
+    STOP_SIGNALS,
+    accept_any_text,
+    ignore_stop_signals,
+    ignore_stop_signals_at_exit,
+)
 from ulmfit.progress import Progress
 from ulmfit.runner import Runner
 from ulmfit.stage import SCRATCH, Stage, Work
@@ -197,22 +206,27 @@ def _train(stage: Stage, runs: Path, mirror: Path | None, folder: Path, parent: 
     end_with(parent)
     # Ctrl-C goes to the process that started this one, which passes it on: once, not twice.
     os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    accept_any_text()
+    for number in STOP_SIGNALS:
         signal.signal(number, _leave)
     rank = int(os.environ["RANK"])
     try:
         work = work_of_rank(rank, ReadingRunner(runs, mirror), stage, folder)
         stage.build(work)
     except Exception as error:
+        ignore_stop_signals()  # the launcher sends SIGTERM to those that are left
         _write_failure(folder / SCRATCH / f"failure-{rank}.json", error)
         sys.exit(1)
     from ulmfit.training.distribution import leave_group
 
     leave_group()
+    # Not yet: this process waits until its result is read, and has to end when another one fails before.
+    ignore_stop_signals_at_exit()
     return {"warnings": work.warnings, "measures": work.measures, "machine": work.machine}
 
 
 def _leave(number: int, frame: object) -> None:
+    ignore_stop_signals()
     sys.exit(128 + number)
 
 
@@ -259,10 +273,24 @@ def end_with(parent: int) -> None:
 # -- failures
 
 
+class Failure(TypedDict):
+    """What a process leaves that has failed."""
+
+    type: str
+    message: str
+    errno: int | None
+    file: str | None
+    lost: bool
+    traceback: str
+
+
+_FAILURE = TypeAdapter(Failure)
+
+
 def _write_failure(path: Path, error: Exception) -> None:
     """Tell the process that started this one why it ends."""
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
-    content = {
+    content: Failure = {
         "type": type(error).__name__,
         "message": lines[0],
         "errno": getattr(error, "errno", None),
@@ -284,10 +312,10 @@ def is_lost_connection(error: BaseException) -> bool:
 
 def _root_cause(scratch: Path, failures: dict[int, Any]) -> Exception:
     """Return the error to raise: a message that a process left, or that one was killed."""
-    told: list[dict[str, Any]] = []
+    told: list[Failure] = []
     for path in sorted(scratch.glob("failure-*.json")):
         try:
-            told.append(read_json(path))
+            told.append(_FAILURE.validate_python(read_json(path)))
         except (OSError, ValueError):
             continue
     for content in told:
@@ -305,7 +333,7 @@ def _root_cause(scratch: Path, failures: dict[int, Any]) -> Exception:
     )
 
 
-def _rebuilt(content: dict[str, Any]) -> Exception:
+def _rebuilt(content: Failure) -> Exception:
     """Return an error like the one that a process raised, for the command line to describe."""
     message = content["message"]
     error: Exception

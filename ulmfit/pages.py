@@ -60,7 +60,9 @@ def _joined_logs(recipe: Recipe, runner: Runner) -> str:
     parts = []
     for stage in runner.order(*recipe.stages().all()):
         path = runner.folder(stage) / LOG
-        parts.append(f"== {stage.stage_name} {path.parent.name}\n{path.read_text(encoding='utf-8')}")
+        parts.append(
+            f"== {stage.stage_name} {path.parent.name}\n{path.read_text(encoding='utf-8', errors='replace')}"
+        )
     return "\n".join(parts)
 
 

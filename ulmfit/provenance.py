@@ -42,6 +42,15 @@ def commit() -> str:
     return f"{head}+changes" if changed else head
 
 
+def is_committed(path: Path) -> bool:
+    """Return whether the checkout's commit holds a file as it is now; False outside of the checkout."""
+    root, path = Path(__file__).parent.parent, path.resolve()
+    if not (root / ".git").exists() or not path.is_relative_to(root):
+        return False
+    name = str(path.relative_to(root))
+    return bool(_git(root, "ls-files", "--", name)) and not _git(root, "status", "--porcelain", "--", name)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}

@@ -23,6 +23,7 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiment import Experiment
+from ulmfit.files import is_whole_number
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.presets import Preset
 from ulmfit.settings import Settings, first_fault
@@ -239,6 +240,11 @@ class Recipe(Settings):
         return f"{name}-changed-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
+    def file(self) -> Path | None:
+        """The recipe's file; None: it was made by a program."""
+        return self._file
+
+    @property
     def reference(self) -> str:
         """What names this recipe to a command: its place in `recipes/`, or elsewhere the path of its file.
 
@@ -325,7 +331,7 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
             **value,
             name: _replaced(value[name], rest, text, override) if rest else json_or_text(text, override),
         }
-    if isinstance(value, tuple) and name.isdecimal() and int(name) < len(value):
+    if isinstance(value, tuple) and is_whole_number(name) and int(name) < len(value):
         index = int(name)
         item = _replaced(value[index], rest, text, override) if rest else json_or_text(text, override)
         return (*value[:index], item, *value[index + 1 :])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit import provenance
+from ulmfit import __version__, provenance
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.checks.wording import data_check_summary
@@ -20,17 +20,19 @@ from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json, write_text
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.manifest import Manifest, stages_of_outputs
 from ulmfit.recipe import Experiment, Recipe
 from ulmfit.runner import Runner, add_numbered
 from ulmfit.scoring import scored_curves, scored_rows
 from ulmfit.stage import Stage
 from ulmfit.tokens.card import CARD as TOKENIZER_CARD
 from ulmfit.tokens.card import PIECES
+from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
     from ulmfit.evaluation.curves import History
     from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
-    from ulmfit.evaluation.record import Record
+    from ulmfit.evaluation.record import Record, StageTime
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
@@ -45,8 +47,8 @@ def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int
     experiment = recipe.stages()
     record = make_record(experiment, runner)
     write_text(folder / TABLE, markdown_table(record))
-    samples = read_json(runner.folder(experiment.corpus_card) / SAMPLES)
-    pieces = read_json(runner.folder(experiment.tokenizer_card) / PIECES)
+    samples = read_json(runner.verified(experiment.corpus_card) / SAMPLES)
+    pieces = read_json(runner.verified(experiment.tokenizer_card) / PIECES)
     errors = gather_errors(experiment, runner, most=most_errors)
     page = render_html(
         record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
@@ -70,10 +72,12 @@ def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Pat
 def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
     """Return name and key of the stages that a record was made from, which is written beside it."""
     try:
-        outputs = dict(read_json(fingerprint)["outputs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{fingerprint}: expected the stages that a record was made from") from error
-    return [(name, key) for name, _, key in (stage.rpartition("/") for stage in outputs)]
+        return stages_of_outputs(read_json(fingerprint))
+    except ValueError as error:
+        raise InputError(
+            f"{fingerprint}: expected the stages that a record was made from: run the recipe again, or "
+            f"remove the file if its stages may be removed too"
+        ) from error
 
 
 def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
@@ -85,10 +89,12 @@ def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[st
 def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write the results again; InputError when a stage is not finished."""
     for stage in runner.order(*recipe.stages().all()):
-        if not runner.is_done(stage):
+        fault = runner.fault(stage)
+        if fault is not None:
+            reason = f" ({fault})" if fault else ""
             raise InputError(
-                f"{recipe.run_name}: stage {stage.title} is not finished; run the recipe first, or give "
-                "the options that it was run with"
+                f"{recipe.run_name}: stage {stage.title} is not finished{reason}; run the recipe first, or "
+                "give the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
     return write_results(recipe, runner, folder, most_errors)
@@ -113,17 +119,19 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels.append(recipe.settings.note)
     if recipe.overrides:
         labels.append(f"changed: {', '.join(recipe.overrides)}")
-    corpus_card = read_json(runner.folder(experiment.corpus_card) / CORPUS_CARD)
-    tokenizer_card = read_json(runner.folder(experiment.tokenizer_card) / TOKENIZER_CARD)
-    leaks = leak_summary(runner.folder(experiment.leaks)) if experiment.leaks else None
+    corpus_card = read_json(runner.verified(experiment.corpus_card) / CORPUS_CARD)
+    tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
+    leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
     dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
+    times, threads = tuple(_stage_time(stage, runner) for stage in stages), _threads(stages, runner)
     return Record(
         recipe=recipe.name,
         title=recipe.title,
         language=recipe.language,
         preset=recipe.preset_name,
         labels=(*labels, *recipe.notes),
-        command=_command(recipe),
+        command=_command(recipe, threads),
+        repeat_notes=tuple(_repeat_notes(recipe, times, threads)),
         dataset=dataset,
         rows=tuple(row.result for row in rows),
         comparisons=compare_rows(rows, dataset.metric) if dataset else (),
@@ -132,7 +140,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
-        stages=tuple(_stage_time(stage, runner) for stage in stages),
+        stages=times,
         corpora=(measured_corpus(corpus_card),),
         leaks=checked_leaks(leaks) if leaks else None,
         tokenizers=measured_tokenizers(tokenizer_card),
@@ -154,14 +162,41 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
     return labels
 
 
-def _command(recipe: Recipe) -> str:
-    words = ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
+def _command(recipe: Recipe, threads: list[int]) -> str:
+    words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
+    words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)
+
+
+def _threads(stages: list[Stage], runner: Runner) -> list[int]:
+    """Return the numbers of threads that models were trained with, those before a resume too."""
+    machines = [_manifest(stage, runner).get("machine", {}) for stage in stages]
+    machines += [earlier for machine in machines for earlier in machine.get("earlier", ())]
+    return sorted({machine["threads"] for machine in machines if "threads" in machine})
+
+
+def _repeat_notes(recipe: Recipe, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
+    """Yield what somebody has to know who repeats the run, and what neither command nor commit says."""
+    commit = provenance.commit()
+    if recipe.file is None:
+        yield "the recipe was made by a program and has no file of its own: the command does not find it"
+    elif commit and not provenance.is_committed(recipe.file):
+        yield f"no commit holds the recipe as it was: the command needs the file {recipe.reference}"
+    if not commit:
+        yield f"the code was not run from a checkout, so no commit names it; its version is {__version__}"
+    elif commit.endswith("+changes"):
+        yield "code or recipes had changes that no commit holds"
+    if others := sorted({stage.commit or "no commit" for stage in stages} - {commit or "no commit"}):
+        count = sum(stage.commit != commit for stage in stages)
+        yield f"{count} of {len(stages)} stages were built by other code: {', '.join(others)}"
+    if len(threads) > 1:
+        numbers = ", ".join(map(str, threads))
+        yield f"models were trained with different numbers of threads ({numbers}), which changes last digits"
 
 
 def configuration(recipe: Recipe) -> dict[str, Any]:
@@ -172,7 +207,7 @@ def configuration(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _manifest(stage: Stage, runner: Runner) -> dict[str, Any]:
+def _manifest(stage: Stage, runner: Runner) -> Manifest:
     manifest = runner.manifest(stage)
     if manifest is None:
         raise InputError(f"stage {stage.title} is not finished; run the recipe first")
@@ -227,7 +262,7 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
 
     if recipe.dataset is None:
         return None
-    described = read_json(runner.folder(recipe.dataset) / "dataset.json")
+    described = read_json(runner.verified(recipe.dataset) / "dataset.json")
     names = ("name", "source", "licence", "rows", "labels", "metric", "warnings")
     fields = {name: described[name] for name in names}
     return DatasetSummary(**fields, task=task_of(described), positive_label=recipe.dataset.positive_label)
@@ -239,8 +274,8 @@ def _data_checks(experiment: Experiment, runner: Runner):
     if experiment.data_checks is None:
         return None
     dataset = experiment.recipe.dataset
-    cleaned = runner.folder(dataset) if isinstance(dataset, CleanedDataset) else None
-    return checked_data(data_check_summary(runner.folder(experiment.data_checks), cleaned))
+    cleaned = runner.verified(dataset) if isinstance(dataset, CleanedDataset) else None
+    return checked_data(data_check_summary(runner.verified(experiment.data_checks), cleaned))
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
@@ -271,7 +306,7 @@ def _language_model(
 ) -> list[LanguageModelResult]:
     from ulmfit.evaluation.language_models import LanguageModelResult
 
-    metrics = read_json(runner.folder(stage) / "metrics.json")
+    metrics = read_json(runner.verified(stage) / "metrics.json")
     measures = _manifest(stage, runner)["measures"]
     trained = _trained_model(stage, metrics, runner)
     return [
@@ -295,7 +330,7 @@ def _language_model(
 def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
     from ulmfit.evaluation.language_models import TrainedModel
 
-    description = read_json(runner.folder(stage) / "model.json")
+    description = read_json(runner.verified(stage) / "model.json")
     architecture = description["architecture"]
     manifest = _manifest(stage, runner)
     machine = manifest.get("machine", {})
@@ -317,7 +352,7 @@ def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
     from ulmfit.evaluation.language_models import PolEvalResult
 
     return [
-        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.folder(stage) / POLEVAL))
+        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.verified(stage) / POLEVAL))
         for direction, stage in experiment.poleval.items()
     ]
 
@@ -342,4 +377,4 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
         named.append((name, experiment.without_finetuning[first]))
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
-    return [History(name, read_json(runner.folder(stage) / "history.json")) for name, stage in named]
+    return [History(name, read_json(runner.verified(stage) / "history.json")) for name, stage in named]

@@ -6,8 +6,7 @@ content before they are used.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -17,9 +16,21 @@ from typing import Any
 from ulmfit import provenance
 from ulmfit.assets import File, check_mirror, fetch
 from ulmfit.errors import InputError, StageFailed
-from ulmfit.files import read_json, remove_temporaries, sha256_of, write_json, write_text
+from ulmfit.files import read_json, remove_temporaries, write_json, write_text
+from ulmfit.manifest import (
+    CONFIG,
+    MANIFEST,
+    Manifest,
+    describe_file,
+    has_content,
+    is_unchanged,
+    outputs_hash,
+    read_config,
+    read_manifest,
+    write_manifest,
+)
 from ulmfit.progress import say
-from ulmfit.stage import CONFIG, FAILURE, LOG, MANIFEST, SCRATCH, Keys, Stage, Work
+from ulmfit.stage import FAILURE, LOG, SCRATCH, Keys, Stage, Work
 
 ORIGIN = "origin.json"
 """In the scratch folder: the results of the upstreams that it was begun with."""
@@ -81,8 +92,11 @@ class Runner:
             say(f"{stage.title}: another process is building {self.folder(stage).name}; waiting for it")
             lock.acquire()
         try:
-            if self.is_done(stage):
+            fault = self.fault(stage)
+            if fault is None:
                 return False
+            if fault:
+                say(f"{stage.title}: {fault}; building it again")
             for upstream in stage.upstream():
                 self.verify(upstream)
             self._build(stage, place)
@@ -96,52 +110,68 @@ class Runner:
 
         return FileLock(lock_path(self.folder(stage)))
 
-    def manifest(self, stage: Stage) -> dict[str, Any] | None:
-        """Return the manifest of a finished stage, or None; InputError when a default changed under it."""
-        folder = self.folder(stage)
-        self._check_defaults(stage, folder)
-        try:
-            return read_json(folder / MANIFEST)
-        except (OSError, ValueError):
-            return None
+    def manifest(self, stage: Stage) -> Manifest | None:
+        """Return the manifest of a finished stage; None where there is none, or it or the config is altered.
 
-    def _check_defaults(self, stage: Stage, folder: Path) -> None:
-        """Raise InputError when a finished or half-finished folder was begun under other defaults."""
-        try:
-            stored = read_json(folder / CONFIG)
-        except (OSError, ValueError):
-            return
+        Raises InputError when a default has changed under a finished or half-finished stage.
+        """
+        folder = self.folder(stage)
+        manifest = read_manifest(folder)
+        stored = read_config(folder, manifest)
+        if stored is None:
+            return None
         if difference := first_difference(stored, self.keys.config(stage)):
+            altered = "" if manifest else f", or {CONFIG} was altered"
             raise InputError(
-                f"{folder} was begun with {difference}, which is a default that has changed since: "
+                f"{folder} was begun with {difference}, which is a default that has changed since{altered}: "
                 f"set the field in the recipe, or remove the folder"
             )
+        return manifest
 
     def is_done(self, stage: Stage) -> bool:
         """Return whether the files of `stage` are there, unchanged, and made from today's upstreams."""
+        return self.fault(stage) is None
+
+    def fault(self, stage: Stage) -> str | None:
+        """Return what was altered in the folder of `stage`; empty: it was not finished; None: it is done."""
+        folder = self.folder(stage)
         manifest = self.manifest(stage)
         if manifest is None:
-            return False
+            return f"{MANIFEST} or {CONFIG} was altered" if (folder / MANIFEST).exists() else ""
         for upstream in stage.upstream():
             above = self.manifest(upstream)
             if above is None or manifest["upstream"].get(_name(self, upstream)) != above["outputs"]:
-                return False
-        folder = self.folder(stage)
-        return all(_is_unchanged(folder / name, entry) for name, entry in manifest["files"].items())
+                return ""
+        files = manifest["files"].items()
+        name = next((name for name, entry in files if not is_unchanged(folder / name, entry)), None)
+        return None if name is None else f"{name} was altered"
 
     def verify(self, stage: Stage) -> None:
         """Check the contents of a finished stage before they are used; rebuild it when they are altered."""
         folder = self.folder(stage)
         if folder in self._verified:
             return
-        manifest = self.manifest(stage)
-        files = manifest["files"] if manifest else {}
-        altered = [name for name, entry in files.items() if not _has_content(folder / name, entry)]
-        if altered or manifest is None:
-            say(f"{stage.title}: {', '.join(altered) or MANIFEST} was altered; building it again")
-            (folder / MANIFEST).unlink(missing_ok=True)
-            self.build(stage)
+        if altered := self._altered(stage):
+            self._mend(stage, altered)
         self._verified.add(folder)
+
+    def verified(self, stage: Stage) -> Path:
+        """Return the folder of a finished stage, whose contents are checked."""
+        self.verify(stage)
+        return self.folder(stage)
+
+    def _altered(self, stage: Stage) -> str:
+        """Return the names of the files of a finished stage that have other contents, or an empty string."""
+        manifest, folder = self.manifest(stage), self.folder(stage)
+        if manifest is None:
+            return MANIFEST
+        files = manifest["files"].items()
+        return ", ".join(name for name, entry in files if not has_content(folder / name, entry))
+
+    def _mend(self, stage: Stage, altered: str) -> None:
+        say(f"{stage.title}: {altered} was altered; building it again")
+        (self.folder(stage) / MANIFEST).unlink(missing_ok=True)
+        self.build(stage)
 
     def _build(self, stage: Stage, place: str) -> None:
         folder = self.folder(stage)
@@ -149,28 +179,41 @@ class Runner:
         (folder / MANIFEST).unlink(missing_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         remove_temporaries(folder)
-        self._drop_stale_scratch(stage, folder)
+        above = self._upstream_outputs(stage)
+        self._drop_stale_scratch(folder, above)
         write_json(folder / CONFIG, self.keys.config(stage))
         work = Work(self, stage, folder)
         work.log(f"started ({folder.name})" + (f", {place}" if place else ""))
         started = time.monotonic()
         try:
             self.execute(stage.resolved(), work)
+        except Exception as error:
+            _note_failure(folder, error)
+            if removed := self._removed(stage):
+                raise StageFailed(
+                    f"{stage.title}: {removed} was removed while it was needed; the same command builds what "
+                    f"is missing again and goes on ({type(error).__name__}: {error})"
+                ) from error
+            raise
         except BaseException as error:
             _note_failure(folder, error)
             raise
         seconds = time.monotonic() - started
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         work.log(f"done in {seconds:.1f} s")
-        self._write_manifest(stage, work, seconds)
+        self._write_manifest(stage, work, seconds, above)
 
     def execute(self, stage: Stage, work: Work) -> None:
         """Build a stage whose folder is ready, in this process; `launch` knows other ways."""
         stage.build(work)
 
-    def _drop_stale_scratch(self, stage: Stage, folder: Path) -> None:
+    def _removed(self, stage: Stage) -> str:
+        """Return which folder that a build needs is gone, or an empty string."""
+        needed = self.order(stage)
+        return next((f"the folder of {one.title}" for one in needed if not self.folder(one).exists()), "")
+
+    def _drop_stale_scratch(self, folder: Path, origin: dict[str, str]) -> None:
         """Keep a killed build's partial results only when the upstreams' results are still the same."""
-        origin = self._upstream_outputs(stage)
         try:
             if read_json(folder / SCRATCH / ORIGIN) == origin:
                 return
@@ -186,34 +229,48 @@ class Runner:
         for above in stage.upstream():
             manifest = self.manifest(above)
             if manifest is None:
-                raise StageFailed(f"{above.stage_name} was removed while {stage.stage_name} needed it")
+                raise StageFailed(
+                    f"{above.title} was removed while {stage.title} needed it: run the same command again"
+                )
             outputs[_name(self, above)] = manifest["outputs"]
         return outputs
 
-    def _write_manifest(self, stage: Stage, work: Work, seconds: float) -> None:
+    def _write_manifest(self, stage: Stage, work: Work, seconds: float, above: dict[str, str]) -> None:
         folder = self.folder(stage)
         names = sorted(path.name for path in folder.iterdir() if path.name not in (LOG, FAILURE))
-        files = {name: _describe(folder / name) for name in names}
-        content = json.dumps([(name, entry["sha256"]) for name, entry in files.items()])
+        files = {name: describe_file(folder / name) for name in names}
         inputs: dict[str, str] = {}
         for file in stage.input_files():
             add_numbered(inputs, file.label, self.keys.file_hash(file))
-        manifest = {
+        manifest: Manifest = {
             "stage": stage.stage_name,
             "key": folder.name,
-            "outputs": hashlib.sha256(content.encode()).hexdigest(),
+            "outputs": outputs_hash(files),
             "files": files,
-            "upstream": self._upstream_outputs(stage),
+            # As they were when this was begun: they may have been removed meanwhile.
+            "upstream": above,
             "inputs": inputs,
             "warnings": work.warnings,
             # A resumed training counts the time before it was killed as well.
             "seconds": round(max(seconds, work.measures.get("training_seconds", 0)), 3),
             "measures": work.measures,
             "machine": work.machine,
-            **provenance.describe(),
+            "commit": provenance.describe()["commit"],
+            "versions": provenance.describe()["versions"],
+            "hardware": provenance.describe()["hardware"],
         }
-        write_json(folder / MANIFEST, manifest)
+        write_manifest(folder, manifest)
         self._verified.add(folder)
+
+
+class FinishedRunner(Runner):
+    """What commands read finished stages with that build nothing, such as `ulmfit report`."""
+
+    def _mend(self, stage: Stage, altered: str) -> None:
+        raise InputError(
+            f"{self.folder(stage)}: {altered} was altered since it was made: remove this folder and run the "
+            f"recipe again, which builds it anew"
+        )
 
 
 def add_numbered(entries: dict[str, str], name: str, value: str) -> None:
@@ -226,33 +283,36 @@ def add_numbered(entries: dict[str, str], name: str, value: str) -> None:
 
 def lock_path(folder: Path) -> Path:
     """Return the lock file of a stage's folder; it lies outside, so that the folder can be removed."""
-    locks = folder.parents[2] / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return locks / f"{folder.parent.name}-{folder.name}.lock"
+    path = _lock_path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.parents[2] / "locks" / f"{folder.parent.name}-{folder.name}.lock"
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process is building a stage; writes nothing, as the folder may be another user's."""
+    import fcntl
+
+    try:
+        descriptor = os.open(_lock_path(folder), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True  # nobody else can tell
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _name(runner: Runner, stage: Stage) -> str:
     return f"{stage.stage_name}/{runner.keys.key(stage)}"
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    status = path.stat()
-    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256_of(path)}
-
-
-def _is_unchanged(path: Path, entry: dict[str, Any]) -> bool:
-    """Compare size and time of change; where only the time differs (a copied folder), the content decides."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    if status.st_size != entry["bytes"]:
-        return False
-    return status.st_mtime_ns == entry["mtime_ns"] or sha256_of(path) == entry["sha256"]
-
-
-def _has_content(path: Path, entry: dict[str, Any]) -> bool:
-    return path.is_file() and sha256_of(path) == entry["sha256"]
 
 
 def _note_failure(folder: Path, error: BaseException) -> None:

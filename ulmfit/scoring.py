@@ -47,7 +47,7 @@ def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]
     plans, dataset = experiment.curves(), experiment.recipe.dataset
     if not plans or dataset is None:
         return []
-    described = read_json(runner.folder(dataset) / "dataset.json")
+    described = read_json(runner.verified(dataset) / "dataset.json")
     metric = described["metric"]
     read = _predictions(experiment, runner)
 
@@ -78,11 +78,12 @@ def _predictions(
     from ulmfit.classifier.task_predictions import average_any, read_any
 
     dataset = experiment.recipe.dataset
-    description = read_json(runner.folder(dataset) / "dataset.json") if dataset else {}
+    description = read_json(runner.verified(dataset) / "dataset.json") if dataset else {}
 
     def read(stages: Sequence[Stage]) -> tuple[TaskPredictions, TaskPredictions]:
+        folders = [runner.verified(stage) for stage in stages]
         valid, test = (
-            [read_any(runner.folder(stage) / f"predictions-{split}.parquet", description) for stage in stages]
+            [read_any(folder / f"predictions-{split}.parquet", description) for folder in folders]
             for split in ("valid", "test")
         )
         return (valid[0], test[0]) if len(stages) == 1 else average_any(valid, test)

@@ -24,10 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from ulmfit.child_processes import SAFE_PYTHON, safe_children
 from ulmfit.errors import InputError, StageFailed
-from ulmfit.files import read_json, write_json
+from ulmfit.files import is_whole_number, read_json, write_json
 from ulmfit.launch import FirstRunner, follow, trains_together, wanted_processes
+from ulmfit.process import accept_any_text, ignore_stop_signals
 from ulmfit.progress import say
 from ulmfit.runner import Runner
 from ulmfit.stage import Stage
@@ -63,9 +67,10 @@ def parse_options(options: list[str]) -> dict[str, int | str]:
             )
         if key in parsed:
             raise InputError(f"--slurm {option}: {key} was given before, as {parsed[key]}")
-        if key in GENERIC and not (value.isdecimal() and int(value)):
+        is_number = is_whole_number(value)
+        if key in GENERIC and not (is_number and int(value)):
             raise InputError(f"--slurm {option}: expected a whole number above 0")
-        parsed[key] = int(value) if value.isdecimal() else value
+        parsed[key] = int(value) if is_number else value
     return parsed
 
 
@@ -192,16 +197,26 @@ def _executor(cluster: Cluster, folder: Path) -> Any:
         raise InputError(f"--launcher slurm: {error}") from error
 
 
+class Note(TypedDict):
+    """What is written down of a job that was submitted."""
+
+    job: str
+    tasks: list[int]
+    folder: str
+
+
+_NOTE = TypeAdapter(Note)
+
+
 def _noted_job(note: Path, cluster: Cluster) -> Any:
     """Return the job that was written down, whatever has become of it; None where there is none."""
     try:
-        content = read_json(note)
-        job_id, tasks, folder = content["job"], content["tasks"], content["folder"]
-    except (OSError, ValueError, KeyError):
+        content = _NOTE.validate_python(read_json(note))
+    except (OSError, ValueError):
         return None
     submitit = need_submitit()
     job_class = submitit.SlurmJob if cluster.name == "slurm" else submitit.LocalJob
-    return job_class(folder, job_id, tasks)
+    return job_class(content["folder"], content["job"], content["tasks"])
 
 
 def _is_over(job: Any) -> bool:
@@ -248,6 +263,7 @@ class StageJob:
 
     def __call__(self) -> None:
         """Build the stage, alone or together with the job's other tasks."""
+        accept_any_text()
         _enter_group()
         requeue = _StopForRequeue()
         try:
@@ -256,6 +272,8 @@ class StageJob:
             # The checkpoint is written: submitit may put the job in the queue again.
             requeue.go_on()
             raise
+        finally:
+            ignore_stop_signals()
 
     def _build(self) -> None:
         if not is_rank():

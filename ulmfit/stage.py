@@ -7,6 +7,7 @@ nothing of text or models.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -16,12 +17,15 @@ from typing import Any, ClassVar, Protocol, Self
 
 from ulmfit.assets import File
 from ulmfit.errors import InputError
-from ulmfit.files import packed_suffix, read_json, sha256_of, table_suffix, write_json
+from ulmfit.files import is_text, packed_suffix, read_json, sha256_of, table_suffix, write_json
+from ulmfit.manifest import CONFIG as CONFIG
+from ulmfit.manifest import MANIFEST as MANIFEST
+from ulmfit.manifest import cache_entry, hashes_in_cache
 from ulmfit.printing import printable
 from ulmfit.progress import Progress, say
 from ulmfit.settings import NOT_IN_KEY, Settings
 
-MANIFEST, CONFIG, LOG, FAILURE, SCRATCH = "manifest.json", "config.json", "log.txt", "failed.txt", "scratch"
+LOG, FAILURE, SCRATCH = "log.txt", "failed.txt", "scratch"
 
 
 class Stage(Settings):
@@ -115,14 +119,17 @@ class Keys:
         return self._local_hash(file.path)
 
     def _local_hash(self, path: Path) -> str:
-        status = path.stat()
+        status, name = path.stat(), str(path.resolve())
+        if not is_text(name):
+            raise InputError(f"input file {name}: its path is not UTF-8, expected one that is: rename it")
         stamp = [status.st_size, status.st_mtime_ns]
-        known = self._hashes.get(str(path.resolve()))
+        known = self._hashes.get(name)
         if known is None or known[:2] != stamp:
-            known = [*stamp, sha256_of(path)]
-            self._hashes[str(path.resolve())] = known
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._path, self._hashes)
+            known = cache_entry(name, stamp, sha256_of(path))
+            self._hashes[name] = known
+            with contextlib.suppress(OSError):  # another user's results may be looked at: it is only a cache
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._path, self._hashes)
         return known[2]
 
     def _canonical(self, value: Any, *, full: bool, inside: bool = False) -> Any:
@@ -194,7 +201,7 @@ class Work:
         """Write one line to the terminal and to the stage's log."""
         line = f"{self._stage.title}: {message}"
         say(line)
-        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+        with (self.folder / LOG).open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(message)}\n")
 
     def warn(self, message: str) -> None:
@@ -224,6 +231,6 @@ class Work:
 def _read_cache(path: Path) -> dict[str, list]:
     """Read a file that is only a cache; a damaged one is an empty one."""
     try:
-        return read_json(path)
+        return hashes_in_cache(read_json(path))
     except (OSError, ValueError):
         return {}

@@ -83,6 +83,25 @@ def test_verdicts(tmp_path: Path, program: str, verdict: str) -> None:
     assert not list(processes_naming(str(tmp_path)))
 
 
+LIMITED = """
+import resource, sys
+from ulmfit.corpus.wikiextractor.supervisor import limit_resource
+kind = getattr(resource, sys.argv[1])
+resource.setrlimit(kind, (int(sys.argv[2]), int(sys.argv[2])))
+limit_resource(kind, int(sys.argv[3]))
+print(resource.getrlimit(kind))
+"""
+
+
+@pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_CPU"])
+@pytest.mark.parametrize(("hard", "wanted", "expected"), [(8, 2, 2), (2, 8, 2)])
+def test_a_limit_is_never_above_the_systems(kind: str, hard: int, wanted: int, expected: int) -> None:
+    unit = 1 << 28 if kind == "RLIMIT_AS" else 100
+    command = [sys.executable, "-c", LIMITED, kind, str(hard * unit), str(wanted * unit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == f"({expected * unit}, {expected * unit})\n", done.stderr
+
+
 def test_growing_output_is_progress(tmp_path: Path) -> None:
     program = "import time\nfor n in range(12):\n  print(n, flush=True)\n  time.sleep(.1)"
     process = start(tmp_path, program, idle_seconds=0.6)

@@ -284,6 +284,14 @@ def test_changed_tree_is_told(record):
     assert "may not give the same numbers" in html
 
 
+def test_what_the_command_does_not_say_is_told_beside_it(record):
+    notes = ("no commit holds the recipe <b>as it was</b>", "code or recipes had changes")
+    html = render_html(record.changed(commit="abc+changes", repeat_notes=notes))
+    assert '<p class="warning">No commit holds the recipe &lt;b&gt;as it was&lt;/b&gt;.</p>' in html
+    assert '<p class="warning">Code or recipes had changes.</p>' in html
+    assert "may not give the same numbers" not in html
+
+
 @pytest.mark.parametrize(
     "data",
     [{}, {"steps": [{"step": 1}], "epochs": []}, {"steps": 3, "epochs": []}, {"steps": ["x"], "epochs": []}],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import provenance
 from ulmfit.bench.compare import aligned
 from ulmfit.bench.run import Options, Report
-from ulmfit.driver import STAGE_LIST
+from ulmfit.driver import STAGE_LIST, listed_stages
 from ulmfit.errors import InputError
 from ulmfit.files import read_json, write_json
 from ulmfit.language_model.stages import Pretrain
@@ -99,8 +99,8 @@ def _keep(runner: Runner, stages: Sequence[Stage], folder: Path) -> None:
     """Add stages to a list as recipes have them: `ulmfit clean` leaves alone what it names."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / STAGE_LIST
-    known = read_json(path) if path.exists() else []
-    keys = [[stage.stage_name, runner.keys.key(stage)] for stage in stages]
+    known = listed_stages(path) if path.exists() else []
+    keys = [(stage.stage_name, runner.keys.key(stage)) for stage in stages]
     write_json(path, [*known, *(pair for pair in keys if pair not in known)])
 
 

@@ -18,6 +18,7 @@ from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.printing import show
+from ulmfit.process import accept_any_text
 from ulmfit.progress import say
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
@@ -91,6 +92,7 @@ def main(
     )
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", dest="options")
     chosen = parser.parse_args(arguments)
+    accept_any_text()
     try:
         options = dict(_option(text) for text in chosen.options)
         catalogue = Catalogue(script.with_name(CATALOGUE))

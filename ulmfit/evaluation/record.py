@@ -110,6 +110,10 @@ class Record(RecordPart):
     preset: str
     labels: tuple[str, ...] = Field((), description="such as 'transductive', 'small', 'invented language'")
     command: str = Field("", description="the command that repeats the run; empty if unknown")
+    repeat_notes: tuple[str, ...] = Field(
+        (),
+        description="what neither command nor commit says of how to repeat the run; (): nothing",
+    )
     dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]
     comparisons: tuple[Comparison, ...] = Field((), description="each row against the reference row")

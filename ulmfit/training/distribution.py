@@ -20,13 +20,12 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ulmfit.errors import InputError, StageFailed
+from ulmfit.training.openmp import THREADS_VARIABLE
 from ulmfit.training.ranks import is_rank, timeout_seconds
 from ulmfit.training.settings import TrainingSettings
 
 LONGEST_WAIT = timedelta(days=30)
 """For what one process builds alone; a process that has ended is noticed at once all the same."""
-
-THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 JsonContent = Any
 Tensors = dict[str, Tensor]

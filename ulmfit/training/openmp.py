@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 SPINS_VARIABLE, POLICY_VARIABLE = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 SPINS = "1000"
 """Some microseconds; GNU's OpenMP has 300,000 by default, and 100 where threads are more than cores."""

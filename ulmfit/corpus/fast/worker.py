@@ -39,6 +39,7 @@ from ulmfit.corpus.dumps.reader import (
 from ulmfit.corpus.fast.shards import DAMAGED_PAGE, EMPTY_AFTER, EXTRACTION_FAILED, ShardWriter
 from ulmfit.corpus.fast.text import LinkNames, article_text
 from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, CountedIn, salted_hash
+from ulmfit.corpus.wikiextractor.supervisor import limit_resource
 
 PR_SET_PDEATHSIG = 1
 TIMER = signal.ITIMER_PROF
@@ -82,8 +83,8 @@ class Job:
 def main(argument: str) -> None:
     """Work until the end of standard input."""
     limits = json.loads(argument)
-    resource.setrlimit(resource.RLIMIT_AS, (limits["memory_bytes"],) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_resource(resource.RLIMIT_AS, limits["memory_bytes"])
+    limit_resource(resource.RLIMIT_CORE, 0)
     if sys.platform == "linux":  # where the end of standard input may have to wait for a long call into C
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()

@@ -57,7 +57,7 @@ def extractor_version() -> str:
         version = importlib.metadata.version("wikiextractor")
     except importlib.metadata.PackageNotFoundError as error:
         raise StageFailed("wikiextractor is not installed: pip install 'wikiextractor>=3.1'") from error
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if numbers < (3, 1):
         raise StageFailed(f"wikiextractor {version} is too old: pip install 'wikiextractor>=3.1'")
     return version

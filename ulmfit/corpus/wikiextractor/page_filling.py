@@ -131,7 +131,11 @@ class _Filling:
     def resume(self) -> None:
         """Go to where an earlier reading was ended."""
         while content := _json_in(self._mark_path()):
-            self._take_in(_Progress(**{**content, "site": site_of(content["site"])}))
+            try:
+                progress = _Progress(**{**content, "site": site_of(content["site"])})
+            except (ValueError, KeyError, TypeError, AttributeError):
+                break  # altered: the shard is read again
+            self._take_in(progress)
         if self._progress.shards:
             self._log(f"{self._progress.shards} shards of the dump were read before")
 
@@ -288,6 +292,7 @@ class _Shard:
 
 def _json_in(path: Path) -> dict[str, Any] | None:
     try:
-        return read_json(path)
+        content = read_json(path)
     except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None

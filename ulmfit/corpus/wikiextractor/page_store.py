@@ -111,12 +111,12 @@ def open_store(folder: Path, identity: dict[str, Any]) -> Store | None:
     """Return the finished store in `folder` when it was made from the same input, else None."""
     try:
         content = read_json(folder / STORE)
-    except (OSError, ValueError):
-        return None
-    if content.pop("identity", None) != {"format": FORMAT, **identity}:
-        return None
-    account = Account(**content.pop("account"))
-    return Store(folder=folder, site=site_of(content.pop("site")), account=account, **content)
+        if content.pop("identity", None) != {"format": FORMAT, **identity}:
+            return None
+        account = Account(**content.pop("account"))
+        return Store(folder=folder, site=site_of(content.pop("site")), account=account, **content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # altered: it is made again
 
 
 def write_store(store: Store, identity: dict[str, Any]) -> None:

@@ -100,14 +100,21 @@ class Watch:
         return "idle" if now - self.active > self.idle_seconds else ""
 
 
+def limit_resource(kind: int, wanted: int) -> None:
+    """Limit what this process may use: to `wanted`, or to the system's hard limit where that is lower."""
+    _, hard = resource.getrlimit(kind)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (limit, limit))
+
+
 def limits(memory_bytes: int):
     """Return a function for the child, between fork and exec: limits, and death with the supervisor."""
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def apply() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_HOURS * 3600, CPU_HOURS * 3600))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limit_resource(resource.RLIMIT_AS, memory_bytes)
+        limit_resource(resource.RLIMIT_CPU, CPU_HOURS * 3600)
+        limit_resource(resource.RLIMIT_CORE, 0)
         if libc:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -178,6 +185,7 @@ def main(argument: str) -> None:
         watcher = Watch(child.pid, spec["page_seconds"], spec["idle_seconds"], spec["start_seconds"])
         verdict = watch(child, output, watcher)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end_group(child.pid)
     with contextlib.suppress(BrokenPipeError):  # nobody is left to read it
         os.write(sys.stdout.fileno(), f"{verdict}\n".encode())

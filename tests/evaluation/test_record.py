@@ -39,6 +39,7 @@ from ulmfit.evaluation.record import (
 )
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.evaluation.text_table import text_table
+from ulmfit.files import write_json
 
 
 def test_round_trip(tmp_path, record):
@@ -49,6 +50,14 @@ def test_round_trip(tmp_path, record):
     write_record(tmp_path / "record.json", again)
     assert (tmp_path / "record.json").read_bytes() == first
     assert json.loads(first)["format_version"] == 1
+
+
+def test_both_forms_of_a_record_are_read(tmp_path, record):
+    short, long = tmp_path / "short.json", tmp_path / "long.json"
+    write_record(short, record)
+    write_json(long, record.model_dump(mode="json"))
+    assert read_record(short) == read_record(long) == record
+    assert len(short.read_text().splitlines()) < len(long.read_text().splitlines()) / 2
 
 
 def test_record_holds_no_text_and_no_ids_of_rows(tmp_path, record):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.files import compact_json
 
+RECORDS = sorted((Path(__file__).parents[1] / "recipes").glob("*/records/*.json"))
 SINGLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
 JSON = st.recursive(
     SINGLE, lambda part: st.lists(part) | st.dictionaries(st.text(max_size=9), part), max_leaves=40
@@ -40,3 +43,9 @@ def test_what_fits_stands_on_one_line() -> None:
 @given(JSON)
 def test_compact_json_changes_no_value_and_no_order(content) -> None:
     assert json.dumps(json.loads(compact_json(content))) == json.dumps(content)
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_committed_records_are_written_compactly(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert compact_json(json.loads(text)) == text

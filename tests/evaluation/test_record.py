@@ -198,8 +198,14 @@ def test_language_model_figures_of_a_published_model():
     assert result.comparable
 
 
-def test_unknown_tokens_are_marked():
-    assert not made_up_language_model("lm", 3.0, split="test", unknown=1).comparable
+def test_more_than_one_unknown_token_per_thousand_words_is_not_comparable():
+    """The made-up texts have 25,770 words: 25 are below one per thousand, 26 above."""
+    assert [made_up_language_model("lm", 3.0, split="test", unknown=n).comparable for n in (1, 25, 26)] == [
+        True,
+        True,
+        False,
+    ]
+    assert made_up_language_model("lm", 3.0, split="test", unknown=25).unknown_share == 25 / 25_770
 
 
 def test_perplexity_beyond_a_float():

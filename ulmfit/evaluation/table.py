@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ulmfit.datasets.stages import Task
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.data_checks import data_check_notes
-from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, comparability_notes
 from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
 from ulmfit.evaluation.metric_text import (
     METRIC_TITLES,
@@ -42,13 +42,11 @@ LABEL_MEANINGS = {
     "invented language": "a made-up language; the figures say nothing about a real one",
 }
 
-NOT_COMPARABLE = "not comparable: unknown tokens make perplexity and bits per character look too good"
 NOISE_MARK = "†"
 SEED_NOISE = (
     "inside seed noise: below the margin of Welch's 95 % interval of the difference of the seeds' means, so "
     "that other seeds could turn it round"
 )
-MARKED_WORDS = "not comparable: rare words of the texts were replaced by a mark"
 
 
 @dataclass(frozen=True)
@@ -233,10 +231,7 @@ def _unknown_noise(record: Record, unknown: Sequence[Comparison]) -> list[str]:
 
 def language_model_notes(record: Record) -> list[str]:
     """Return the remarks below the language models' table, PolEval's perplexity among them."""
-    models = record.language_models
-    notes = [f"* {NOT_COMPARABLE}"] if any(model.unknown_tokens for model in models) else []
-    notes += [f"* {MARKED_WORDS}"] if any(model.rare_words_replaced for model in models) else []
-    return [*notes, *map(_poleval_note, record.poleval)]
+    return [*comparability_notes(record.language_models), *map(_poleval_note, record.poleval)]
 
 
 def _poleval_note(result: PolEvalResult) -> str:

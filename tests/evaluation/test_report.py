@@ -38,6 +38,21 @@ LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "b
 FORBIDDEN = {"script", "iframe", "object", "embed", "link", "img", "base", "form", "video", "audio", "use"}
 CHARTS = 4 + 1 + 2 + 2 * 2
 """Training, lengths, learning curves, and reliability before and after scaling of two rows."""
+SECTIONS = (
+    "results",
+    "learning-curves",
+    "confusion",
+    "errors",
+    "calibration",
+    "language-models",
+    "training",
+    "time",
+    "corpus",
+    "tokenizers",
+    "run",
+    "repeat",
+)
+"""Of a page with everything, in this order."""
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
@@ -168,12 +183,15 @@ def test_policy_forbids_loading(page):
     assert policies[0]["content"] == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_links_lead_to_sections(page):
-    elements = Page(page).elements
-    ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
-    targets = {attributes["href"] for tag, attributes in elements if tag == "a"}
-    assert {target.removeprefix("#") for target in targets} == ids
-    assert len(ids) == 11
+def test_every_section_is_folded_behind_its_heading(page):
+    assert page.count('<details class="part">') == page.count("<section ") == len(SECTIONS)
+    folded = r'<details class="part">\s*<summary><h2>[^<]+</h2></summary>\s*<section id="([^"]+)">'
+    assert tuple(re.findall(folded, page)) == SECTIONS
+
+
+def test_verdict_and_picture_stand_before_every_section(page):
+    places = [page.index(part) for part in ('class="conclusion"', 'class="overview"', "<details")]
+    assert places == sorted(places)
 
 
 def test_same_input_same_bytes(record, histories, page):
@@ -262,13 +280,14 @@ def test_record_with_nothing_but_its_rows(record):
         rows=tuple(map(as_before, record.rows)),
     )
     ids = [attributes.get("id") for tag, attributes in Page(render_html(bare)).elements if tag == "section"]
-    assert ids == ["results", "confusion", "repeat"]
+    assert ids == ["results", "confusion", "run", "repeat"]
 
 
 def test_language_models_without_a_data_set(record):
     html = render_html(record.changed(dataset=None, rows=()))
     ids = [attributes.get("id") for tag, attributes in Page(html).elements if tag == "section"]
-    assert ids == ["language-models", "time", "corpus", "tokenizers", "repeat"]
+    assert ids == ["language-models", "time", "corpus", "tokenizers", "run", "repeat"]
+    assert re.search(r'<details class="part" open>\s*<summary><h2>Language models', html)
     assert "* not comparable" in html
     assert "Main metric" not in html
 

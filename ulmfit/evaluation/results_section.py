@@ -11,6 +11,7 @@ from ulmfit.evaluation import metric_text, table
 from ulmfit.evaluation.charts import interval_chart, strip_chart
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.evaluation.verdict import best_row
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ResultRow:
     values: list[Value]
     seeds: str
     strip: Markup
+    is_best: bool
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,23 @@ class Compared:
     high: str
     unit: str
     """What follows the metric's name; empty: nothing."""
+    has_margins: bool
+    """Whether the noise of the seeds is known for some row."""
 
 
 @dataclass(frozen=True)
 class Results:
     """The section; `low` and `high` are the scale of the strips of dots."""
 
+    caption: str
     header: list[str]
     rows: list[ResultRow]
     low: str
     high: str
     has_intervals: bool
+    notes: list[str]
     comparisons: list[Compared]
+    difference_notes: list[str]
     published: table.Table
 
 
@@ -78,20 +85,25 @@ def describe_results(record: Record) -> Results:
     main = [row.metrics[metrics[0]] for row in record.rows]
     low, high = _range([number for metric in main for number in _numbers(metric)])
     with_valid = any(row.valid_metrics for row in record.rows)
+    best = best_row(record)
 
     def row_of(row: RowResult) -> ResultRow:
         cells = [(name, row.metrics.get(name)) for name in metrics]
         cells += [("", row.valid_metrics.get(metrics[0]))] if with_valid else []
         values = [_value(cell, name, with_interval=name == metrics[0]) for name, cell in cells]
-        return ResultRow(row.name, row.kind, values, _seeds(row), _strip(row, metrics[0], low, high))
+        strip = _strip(row, metrics[0], low, high)
+        return ResultRow(row.name, row.kind, values, _seeds(row), strip, row is best)
 
     return Results(
+        caption=table.caption(record, with_differences=False),
         header=[*titles, *([f"{titles[0]} (validation)"] if with_valid else [])],
         rows=[row_of(row) for row in record.rows],
         low=metric_text.shown_number(metrics[0], low, metric_text.decimals_of_bounds(metrics[0])),
         high=metric_text.shown_number(metrics[0], high, metric_text.decimals_of_bounds(metrics[0])),
         has_intervals=any(metric.interval for metric in main),
+        notes=table.row_notes(record),
         comparisons=_comparisons(record.comparisons),
+        difference_notes=table.difference_notes(record),
         published=table.published_table(record),
     )
 
@@ -142,6 +154,7 @@ def _compared(reference: str, metric: str, group: Sequence[Comparison]) -> Compa
         metric_text.shown_difference(metric, low, coarse=True),
         metric_text.shown_difference(metric, high, coarse=True),
         "" if metric in metric_text.PLAIN else " in percentage points",
+        has_margins=any(one.seed_margin is not None for one in group),
     )
 
 
@@ -155,7 +168,7 @@ def _compared_row(one: Comparison, low: float, high: float) -> ComparedRow:
         name=one.row,
         difference=difference + (table.NOISE_MARK if one.within_seed_noise else ""),
         interval=interval,
-        p_values=[table.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
+        p_values=[metric_text.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
         seed_margin="–"
         if one.seed_margin is None
         else f"± {metric_text.shown_number(one.metric, one.seed_margin)}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ulmfit.evaluation import metric_text, table
-from ulmfit.evaluation.charts import interval_chart, strip_chart
+from ulmfit.evaluation.charts import interval_chart
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.evaluation.verdict import best_row
@@ -31,7 +31,6 @@ class ResultRow:
     kind: str
     values: list[Value]
     seeds: str
-    strip: Markup
     is_best: bool
 
 
@@ -65,14 +64,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Results:
-    """The section; `low` and `high` are the scale of the strips of dots."""
+    """The section."""
 
     caption: str
     header: list[str]
     rows: list[ResultRow]
-    low: str
-    high: str
-    has_intervals: bool
     notes: list[str]
     comparisons: list[Compared]
     difference_notes: list[str]
@@ -82,8 +78,6 @@ class Results:
 def describe_results(record: Record) -> Results:
     """Prepare the results of a record for the page; parts that it lacks are left out."""
     metrics, titles = table.shown_metrics(record), table.shown_titles(record)
-    main = [row.metrics[metrics[0]] for row in record.rows]
-    low, high = _range([number for metric in main for number in _numbers(metric)])
     with_valid = any(row.valid_metrics for row in record.rows)
     best = best_row(record)
 
@@ -91,25 +85,17 @@ def describe_results(record: Record) -> Results:
         cells = [(name, row.metrics.get(name)) for name in metrics]
         cells += [("", row.valid_metrics.get(metrics[0]))] if with_valid else []
         values = [_value(cell, name, with_interval=name == metrics[0]) for name, cell in cells]
-        strip = _strip(row, metrics[0], low, high)
-        return ResultRow(row.name, row.kind, values, _seeds(row), strip, row is best)
+        return ResultRow(row.name, row.kind, values, _seeds(row), row is best)
 
     return Results(
         caption=table.caption(record, with_differences=False),
         header=[*titles, *([f"{titles[0]} (validation)"] if with_valid else [])],
         rows=[row_of(row) for row in record.rows],
-        low=metric_text.shown_number(metrics[0], low, metric_text.decimals_of_bounds(metrics[0])),
-        high=metric_text.shown_number(metrics[0], high, metric_text.decimals_of_bounds(metrics[0])),
-        has_intervals=any(metric.interval for metric in main),
         notes=table.row_notes(record),
         comparisons=_comparisons(record.comparisons),
         difference_notes=table.difference_notes(record),
         published=table.published_table(record),
     )
-
-
-def _numbers(metric: MetricValues) -> list[float]:
-    return [*metric.values, *(metric.interval or ())]
 
 
 def _range(numbers: Sequence[float]) -> tuple[float, float]:
@@ -118,14 +104,6 @@ def _range(numbers: Sequence[float]) -> tuple[float, float]:
 
 def _seeds(row: RowResult) -> str:
     return f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
-
-
-def _strip(row: RowResult, metric: str, low: float, high: float) -> Markup:
-    seen = row.metrics[metric]
-    title = f"{row.name}: " + ", ".join(metric_text.shown_number(metric, value) for value in seen.values)
-    if seen.interval:
-        title += f"; 95 % interval {metric_text.shown_interval(metric, seen.interval)}"
-    return strip_chart(seen.values, seen.mean, low, high, title, seen.interval)
 
 
 def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Value:

@@ -19,7 +19,7 @@ def history(losses: list[float | None], metric: list[float] | None = None, **opt
         for number, loss in enumerate(losses)
     ]
     for epoch, value in zip(epochs, metric or [], strict=False):
-        epoch["metrics"] = {"accuracy": value, "mae": 3.0}
+        epoch |= {"accuracy": value}
     steps = [
         {"step": step, "phase": int(step > 10), "loss": 1.0, "learning_rates": [0.1]}
         for step in range(1, 10 * len(losses) + 1)
@@ -57,22 +57,21 @@ def test_the_epoch_that_is_kept_is_marked_on_its_point(options, kept):
 
 def test_metrics_are_drawn_in_percent_at_the_ends_of_their_epochs():
     curves = draw(history([0.9, 0.5, 0.6], [0.4, 0.8, 0.6]))
-    assert [name for name, _ in curves.metrics.legend] == [
-        KEPT,
-        "mean absolute error",
-        "accuracy",
-        "a new phase begins",
-    ]
+    assert [name for name, _ in curves.metrics.legend] == [KEPT, "accuracy", "a new phase begins"]
+    assert ">validation, percent</text>" in curves.metrics.chart
     (_, low), (_, high), (_, middle) = circles(curves.metrics.chart, "validation")
     assert low - middle == pytest.approx(middle - high, abs=0.2)
     assert ">80</text>" in curves.metrics.chart
 
 
-def test_numbers_beside_the_losses_are_metrics_too():
+def test_correlations_are_drawn_as_they_are():
     one = history([0.9, 0.5])
-    for epoch, value in zip(one.data["epochs"], (0.25, 0.75), strict=True):
-        epoch |= {"macro_f1": value, "note": "text"}
-    assert [name for name, _ in draw(one).metrics.legend][:2] == [KEPT, "macro F1"]
+    for epoch, value in zip(one.data["epochs"], (None, 0.75), strict=True):
+        epoch |= {"pearson": value, "note": "text"}
+    metrics = draw(one).metrics
+    assert [name for name, _ in metrics.legend][:2] == [KEPT, "Pearson r"]
+    assert ">validation</text>" in metrics.chart
+    assert len(circles(metrics.chart, "validation")) == 1
 
 
 def test_a_history_without_metrics_has_no_such_chart():

@@ -29,7 +29,7 @@ KEPT = "the epoch that is kept"
 METRIC_STYLES = ("validation", "training", "third", "fourth", "fifth")
 """CSS classes of the lines of metrics; further metrics are not drawn."""
 
-OF_EVERY_EPOCH = frozenset({"phase", "epoch", "train_loss", "valid_loss", "metrics"})
+OF_EVERY_EPOCH = frozenset({"phase", "epoch", "train_loss", "valid_loss"})
 """What stands in an epoch of `history.json`; all other numbers are metrics on validation."""
 
 
@@ -166,10 +166,12 @@ def _kept(points: Sequence[Point], kept: int | None) -> list[Series]:
 
 
 def _metrics(epoch: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics on validation that were written down of an epoch."""
-    found = {name: value for name, value in epoch.items() if name not in OF_EVERY_EPOCH}
-    found |= epoch.get("metrics") or {}
-    return {name: _number(value) for name, value in found.items() if not isinstance(value, (str, bool))}
+    """Return the metrics on validation that were written down of an epoch; not a number: undefined."""
+    return {
+        name: _number(value)
+        for name, value in epoch.items()
+        if name not in OF_EVERY_EPOCH and (value is None or isinstance(value, (int, float)))
+    }
 
 
 def _rate_figure(name: str, steps: list[dict], phases: dict[int, _Phase]) -> Figure:

@@ -210,6 +210,47 @@ def test_hostile_names_are_text():
     assert "{{ 7*7 }}" in "".join(parsed.text)
 
 
+def test_one_row_of_the_results_is_marked_as_the_best(page):
+    results = re.search(r'<table class="data results">.*?</table>', page, flags=re.S)[0]
+    (row,) = re.findall(r'<tr class="best">.*?</tr>', results, flags=re.S)
+    assert "ULMFiT, forward + backward" in row
+
+
+def test_captions_explain_only_columns_of_their_tables(record):
+    full = with_statistics(record)
+    section = re.search(r'<section id="results">.*?</section>', render_html(full), flags=re.S)[0]
+    table, differences = section.split("<h3", 1)
+    assert "Difference:" not in table and "Holm" not in table and "seed noise" not in table
+    assert "margin of the seeds</th>" in differences and "within the margin" in differences
+    unknown = full.changed(comparisons=tuple(one.changed(seed_margin=None) for one in full.comparisons))
+    assert "margin of the seeds" not in render_html(unknown).partition('class="overview"')[2]
+
+
+def test_calibration_of_baselines_is_folded(record):
+    full = with_statistics(record)
+    calibration = full.rows[3].calibration
+    rows = [
+        row.changed(calibration=calibration[: row.runs]) if row.kind == "baseline" else row
+        for row in full.rows
+    ]
+    page = render_html(full.changed(rows=tuple(rows)))
+    section = re.search(r'<section id="calibration">.*?</section>', page, flags=re.S)[0]
+    shown, folded = section.split("<details>")
+    assert "<summary>Calibration of the baselines (2)</summary>" in folded
+    assert "TF-IDF" not in shown and "ULMFiT, forward" in shown
+    assert folded.count("T = ") == 2
+    assert "Calibration of the baselines" not in render_html(full)
+
+
+def test_a_gap_of_validation_is_pointed_out_at_the_top(record):
+    row = record.rows[3]
+    far = row.changed(metrics={**row.metrics, "macro_f1": record.rows[2].metrics["macro_f1"]})
+    page = render_html(record.changed(rows=(*record.rows[:3], far)))
+    assert '<p class="warning">Validation is more than 3 points above test in 1 of 1 rows' in page
+    assert page.index('class="warning"') < page.index('class="overview"')
+    assert "Validation is more" not in render_html(record)
+
+
 def test_every_number_of_the_table_is_on_the_page(page):
     text = " ".join(" ".join(Page(page).text).split())
     for shown in ("89.24 ± 0.28", "80.26", "157.17", "103.52*", "8 h 22 min", "1,730", "10.7 %"):

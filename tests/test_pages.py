@@ -13,6 +13,7 @@ from evaluation.samples import made_up_record
 
 from ulmfit.errors import InputError
 from ulmfit.evaluation.record import write_record
+from ulmfit.files import write_json
 from ulmfit.pages import marked_pages, renew_pages, with_tables, write_leaderboard
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +135,16 @@ def test_a_leaderboard_of_runs_names_them_by_their_folders(tmp_path: Path) -> No
     again = tmp_path / "runs" / ".." / "runs" / "xx" / "one" / "record.json"
     assert write_leaderboard([*records, again], tmp_path / "runs") == text
     assert 'href="xx/one/record.json"' in (tmp_path / "runs" / "leaderboard.html").read_text("utf-8")
+
+
+def test_pages_and_leaderboards_of_records_in_the_old_form_are_the_same(tmp_path: Path) -> None:
+    root = checkout(tmp_path)
+    path = root / "recipes" / "xx" / "records" / "task.json"
+    renew_pages(root)
+    board = write_leaderboard([path], root)
+    write_json(path, json.loads(path.read_text("utf-8")))
+    assert renew_pages(root) == []
+    assert write_leaderboard([path], root) == board
 
 
 def test_names_in_a_record_are_no_markup(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 TEMPORARY_SUFFIX = ".tmp"
+LINE_WIDTH = 110
+"""Characters of a line of `compact_json`."""
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -135,6 +137,36 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, as a person would want to read it."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def compact_json(content: Any) -> str:
+    """Return the content as JSON; what fits on a line of LINE_WIDTH characters stands on one line.
+
+    A list of numbers always does. Numbers keep all their digits.
+    """
+    return "".join(_compact(content, 0, 0)) + "\n"
+
+
+def _compact(content: Any, indent: int, before: int) -> Iterator[str]:
+    """Yield the parts of a value in a line that is indented and has `before` more characters before it."""
+    line = json.dumps(content, ensure_ascii=False)
+    fits = indent + before + len(line) < LINE_WIDTH  # a comma may follow
+    if fits or not isinstance(content, (dict, list, tuple)) or _is_numbers(content):
+        yield line
+        return
+    is_object = isinstance(content, dict)
+    names = [f"{json.dumps(name, ensure_ascii=False)}: " if is_object else "" for name in content]
+    values = content.values() if isinstance(content, dict) else content
+    margin = "\n" + " " * (indent + 2)
+    yield "{" if is_object else "["
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        yield ("," if number else "") + margin + name
+        yield from _compact(value, indent + 2, len(name))
+    yield margin[:-2] + ("}" if is_object else "]")
+
+
+def _is_numbers(content: dict | list | tuple) -> bool:
+    return not isinstance(content, dict) and all(isinstance(value, (int, float)) for value in content)
 
 
 def read_json(path: Path) -> Any:

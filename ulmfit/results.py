@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import __version__, provenance
+from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CARD as CORPUS_CARD
 from ulmfit.corpus.card import SAMPLES
 from ulmfit.corpus.checks.wording import data_check_summary
@@ -359,10 +360,8 @@ def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
 
 def _histories(experiment: Experiment, runner: Runner) -> list[History]:
     """Return the histories of pretraining, and of the first seed's fine-tuning and classifiers."""
-    from ulmfit.evaluation.curves import History
-
     first = experiment.recipe.seeds[0]
-    named: list[tuple[str, Stage]] = []
+    named: list[tuple[str, Pretrain | FineTune | TrainClassifier]] = []
     for direction, stage in experiment.pretrained.items():
         if isinstance(stage, Pretrain):
             named.append((f"pretraining, {direction}", stage))
@@ -377,4 +376,16 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
         named.append((name, experiment.without_finetuning[first]))
     if experiment.from_scratch:
         named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
-    return [History(name, read_json(runner.verified(stage) / "history.json")) for name, stage in named]
+    return [_history(name, stage, runner) for name, stage in named]
+
+
+def _history(name: str, stage: Pretrain | FineTune | TrainClassifier, runner: Runner) -> History:
+    from ulmfit.evaluation.curves import History
+
+    settings = stage.settings
+    return History(
+        name,
+        read_json(runner.verified(stage) / "history.json"),
+        select=settings.select,
+        select_metric=getattr(settings, "select_metric", "loss"),
+    )

@@ -264,7 +264,7 @@ def made_up_record() -> Record:
                     f"fine-tuned, seed {seed}",
                     2.9 + 0.01 * seed,
                     split="valid",
-                    unknown=7,
+                    unknown=700,
                     seconds=310.0 + seed,
                     tokens_per_second=3100.0,
                     trained=made_up_training(skipped_steps=seed, matched_vocabulary=0.874),

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from evaluation.samples import made_up_histories, made_up_record
-from evaluation.test_report import CHARTS, HOSTILE, NASTY, hostile_page, strips
+from evaluation.test_confusion_section import many_labels
+from evaluation.test_report import CHARTS, HOSTILE, NASTY, SECTIONS, hostile_page, strips
 from ulmfit.evaluation.report import render_html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -38,6 +39,11 @@ function contrast(element, colour) {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }
 function measure() {
+  const folds = [...document.querySelectorAll('details.part')].map(part => {
+    const summary = part.querySelector('summary');
+    summary.focus();
+    return [part.open, document.activeElement === summary];
+  });
   document.querySelectorAll('details').forEach(details => details.open = true);
   const faint = [];
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -55,10 +61,22 @@ function measure() {
   const root = document.documentElement;
   const wide = [...document.querySelectorAll('body *')].filter(e =>
     !e.closest('.scroll, svg, pre') && e.getBoundingClientRect().right > root.clientWidth + 1);
-  const cut = [...document.querySelectorAll('nav a')].filter(link =>
-    link.getBoundingClientRect().right > link.parentElement.getBoundingClientRect().right + 1);
+  const bold = [...document.querySelectorAll('.results tbody tr')].filter(row =>
+    [...row.cells].every(cell => getComputedStyle(cell).fontWeight >= 600));
+  const matrices = [...document.querySelectorAll('table.matrix')].map(table => {
+    const scroll = table.parentElement, cells = [...table.querySelectorAll('.cell')];
+    scroll.scrollLeft = scroll.scrollWidth;
+    const name = table.querySelector('tbody th').getBoundingClientRect();
+    const box = scroll.getBoundingClientRect();
+    return {
+      room: box.width, needed: scroll.scrollWidth, names: name.width, left: name.left - box.left,
+      font: Math.min(...cells.map(cell => parseFloat(getComputedStyle(cell).fontSize))),
+      cut: cells.filter(cell => cell.scrollWidth > cell.clientWidth + 1).length,
+    };
+  });
   return {
-    faint, boxes, cut: cut.map(link => link.text), wide: wide.map(e => e.tagName + '.' + e.className),
+    faint, boxes, folds, matrices, bold: bold.map(row => row.cells[0].innerText),
+    wide: wide.map(e => e.tagName + '.' + e.className),
     width: [root.scrollWidth, document.body.scrollWidth, root.clientWidth],
     dark: matchMedia('(prefers-color-scheme: dark)').matches,
     resources: performance.getEntriesByType('resource').map(entry => entry.name),
@@ -141,7 +159,9 @@ def test_readable_at_any_width_in_both_schemes(browser, tmp_path, page, width, s
     found = measured(browser, page, tmp_path, width=width, scheme=scheme)
     assert found["dark"] == (scheme == DARK)
     assert found["faint"] == []
-    assert (found["wide"], found["cut"]) == ([], [])
+    assert found["wide"] == []
+    assert [name.split(" ensemble")[0] for name in found["bold"]] == ["ULMFiT, forward + backward"]
+    assert found["folds"] == [[False, True]] * len(SECTIONS)
     assert max(found["width"]) <= width
     assert found["resources"] == []
     charts = [box for box in found["boxes"] if box[0] == "chart"]
@@ -161,6 +181,42 @@ def test_hostile_texts_are_shown_and_break_nothing(browser, tmp_path, width):
     assert all(text in found["raw"] for text in NASTY)
     # Line ends of a text are kept where it is shown as it was written.
     assert re.search(r"one\ntwo\n+\s*three", found["text"])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_matrix_of_fifteen_labels_is_readable(browser, tmp_path, width):
+    """On a phone it scrolls: names stay in their place and leave most of the room to the numbers."""
+    found = measured(browser, render_html(many_labels(15)), tmp_path, width=width)
+    assert (found["wide"], found["faint"]) == ([], [])
+    assert max(found["width"]) <= width
+    (matrix,) = found["matrices"]
+    assert (matrix["cut"], matrix["left"]) == (0, 0)
+    assert matrix["font"] >= 11
+    assert matrix["names"] < matrix["room"] / 3
+    assert matrix["needed"] <= matrix["room"] or width == 390
+
+
+def printed_pages(browser: str, page: str, folder: Path) -> int:
+    path, pdf = folder / "report.html", folder / "report.pdf"
+    path.write_text(page, encoding="utf-8")
+    open_page(browser, path, folder / "profile", f"--print-to-pdf={pdf}")
+    return len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
+
+
+def test_what_is_folded_is_printed(browser, tmp_path, page):
+    folded = printed_pages(browser, page, tmp_path)
+    assert folded == printed_pages(browser, page.replace("<details", "<details open"), tmp_path)
+    assert folded > 4
+
+
+def test_a_link_to_a_section_opens_it(browser, tmp_path, page):
+    path = tmp_path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    every = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [browser, *every, "--dump-dom", f"{path.as_uri()}#calibration"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    opened = re.findall(r'<details class="part" open="">\s*<summary><h2>([^<]+)</h2>', done.stdout)
+    assert opened == ["Calibration"]
 
 
 def test_page_of_an_old_record(browser, tmp_path):

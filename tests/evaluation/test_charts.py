@@ -19,7 +19,6 @@ from ulmfit.evaluation.charts import (
     Series,
     interval_chart,
     line_chart,
-    strip_chart,
 )
 from ulmfit.evaluation.svg import logarithmic_ticks, short_number, ticks
 
@@ -103,7 +102,6 @@ def test_chart_of_nothing_is_empty():
 def test_chart_of_a_constant(value):
     chart = line_chart([Series("s", "x", [(5.0, value)], markers=True)], title="t", x_title="x", y_title="y")
     assert "nan" not in chart
-    assert "nan" not in strip_chart([value], value, value, value, "t", (value, value))
     assert "nan" not in interval_chart(value, (value, value), value, value, "t", origin=value)
 
 

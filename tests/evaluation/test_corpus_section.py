@@ -58,7 +58,7 @@ def test_page_of_a_corpus_without_a_data_set_or_models(record):
     bare = record.changed(dataset=None, rows=(), language_models=(), stages=(), leaks=None, tokenizers=None)
     html = render_html(bare, samples=[made_up_samples()])
     ids = [attributes["id"] for tag, attributes in Page(html).elements if tag == "section"]
-    assert ids == ["corpus", "repeat"]
+    assert ids == ["corpus", "run", "repeat"]
 
 
 def test_corpus_that_nobody_measured(record):

@@ -59,11 +59,27 @@ def test_directions_and_splits_are_not_mixed():
     assert len(describe_language_models(models, ()).trained.names) == 2
 
 
-@pytest.mark.parametrize("unknown, mark", [(0, ""), (3, "*")])
-def test_unknown_tokens_mark_what_does_not_compare(unknown, mark):
+@pytest.mark.parametrize(
+    "unknown, mark, note",
+    [
+        (0, "", None),
+        (
+            3,
+            "",
+            "unknown tokens without an asterisk: 0.012 per 100 words, 0.1 at most, which perplexity bears",
+        ),
+        (
+            300,
+            "*",
+            "* not comparable: unknown tokens make perplexity and bits per character look too good "
+            "(1.2 per 100 words, more than 0.1)",
+        ),
+    ],
+)
+def test_unknown_tokens_mark_what_does_not_compare(unknown, mark, note):
     section = describe_language_models(fine_tuned([2.0], unknown=unknown), ())
     assert [cell.mark for cell in section.quality.lines[0].cells] == ["", "", mark, mark, mark]
-    assert any("unknown tokens" in note for note in section.notes) == bool(unknown)
+    assert section.notes[:-1] == ([note] if note else [])
 
 
 def test_replaced_words_mark_as_well():

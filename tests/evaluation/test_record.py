@@ -42,7 +42,7 @@ from ulmfit.evaluation.record import (
 )
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.evaluation.text_table import text_table
-from ulmfit.files import read_json
+from ulmfit.files import read_json, write_json
 
 
 def test_round_trip(tmp_path, record):
@@ -53,6 +53,14 @@ def test_round_trip(tmp_path, record):
     write_record(tmp_path / "record.json", again)
     assert (tmp_path / "record.json").read_bytes() == first
     assert json.loads(first)["format_version"] == 1
+
+
+def test_both_forms_of_a_record_are_read(tmp_path, record):
+    short, long = tmp_path / "short.json", tmp_path / "long.json"
+    write_record(short, record)
+    write_json(long, record.model_dump(mode="json"))
+    assert read_record(short) == read_record(long) == record
+    assert len(short.read_text().splitlines()) < len(long.read_text().splitlines()) / 2
 
 
 def test_record_holds_no_text_and_no_ids_of_rows(tmp_path, record):
@@ -193,8 +201,14 @@ def test_language_model_figures_of_a_published_model():
     assert result.comparable
 
 
-def test_unknown_tokens_are_marked():
-    assert not made_up_language_model("lm", 3.0, split="test", unknown=1).comparable
+def test_more_than_one_unknown_token_per_thousand_words_is_not_comparable():
+    """The made-up texts have 25,770 words: 25 are below one per thousand, 26 above."""
+    assert [made_up_language_model("lm", 3.0, split="test", unknown=n).comparable for n in (1, 25, 26)] == [
+        True,
+        True,
+        False,
+    ]
+    assert made_up_language_model("lm", 3.0, split="test", unknown=25).unknown_share == 25 / 25_770
 
 
 def test_perplexity_beyond_a_float():

@@ -38,6 +38,21 @@ LOADING = {"src", "srcset", "href", "xlink:href", "action", "data", "poster", "b
 FORBIDDEN = {"script", "iframe", "object", "embed", "link", "img", "base", "form", "video", "audio", "use"}
 CHARTS = 4 + 1 + 2 + 2 * 2
 """Training, lengths, learning curves, and reliability before and after scaling of two rows."""
+SECTIONS = (
+    "results",
+    "learning-curves",
+    "confusion",
+    "errors",
+    "calibration",
+    "language-models",
+    "training",
+    "time",
+    "corpus",
+    "tokenizers",
+    "run",
+    "repeat",
+)
+"""Of a page with everything, in this order."""
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
@@ -148,10 +163,10 @@ def hostile_page() -> str:
 
 
 def strips() -> int:
-    """Return how many strips the page has: rows, differences, and shares by length and so on."""
+    """Return how many strips the page has: differences, and shares by length and so on."""
     errors = made_up_errors()
     parts = (errors.by_length, errors.by_unseen, errors.by_fertility, errors.labels)
-    return 5 + 4 + sum(map(len, parts))
+    return 4 + sum(map(len, parts))
 
 
 def test_page_loads_nothing(page):
@@ -168,12 +183,15 @@ def test_policy_forbids_loading(page):
     assert policies[0]["content"] == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_links_lead_to_sections(page):
-    elements = Page(page).elements
-    ids = {attributes["id"] for _, attributes in elements if "id" in attributes}
-    targets = {attributes["href"] for tag, attributes in elements if tag == "a"}
-    assert {target.removeprefix("#") for target in targets} == ids
-    assert len(ids) == 11
+def test_every_section_is_folded_behind_its_heading(page):
+    assert page.count('<details class="part">') == page.count("<section ") == len(SECTIONS)
+    folded = r'<details class="part">\s*<summary><h2>[^<]+</h2></summary>\s*<section id="([^"]+)">'
+    assert tuple(re.findall(folded, page)) == SECTIONS
+
+
+def test_verdict_and_picture_stand_before_every_section(page):
+    places = [page.index(part) for part in ('class="conclusion"', 'class="overview"', "<details")]
+    assert places == sorted(places)
 
 
 def test_same_input_same_bytes(record, histories, page):
@@ -190,6 +208,47 @@ def test_hostile_names_are_text():
     assert "<script>alert(1)</script>" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "{{ 7*7 }}" in "".join(parsed.text)
+
+
+def test_one_row_of_the_results_is_marked_as_the_best(page):
+    results = re.search(r'<table class="data results">.*?</table>', page, flags=re.S)[0]
+    (row,) = re.findall(r'<tr class="best">.*?</tr>', results, flags=re.S)
+    assert "ULMFiT, forward + backward" in row
+
+
+def test_captions_explain_only_columns_of_their_tables(record):
+    full = with_statistics(record)
+    section = re.search(r'<section id="results">.*?</section>', render_html(full), flags=re.S)[0]
+    table, differences = section.split("<h3", 1)
+    assert "Difference:" not in table and "Holm" not in table and "seed noise" not in table
+    assert "margin of the seeds</th>" in differences and "within the margin" in differences
+    unknown = full.changed(comparisons=tuple(one.changed(seed_margin=None) for one in full.comparisons))
+    assert "margin of the seeds" not in render_html(unknown).partition('class="overview"')[2]
+
+
+def test_calibration_of_baselines_is_folded(record):
+    full = with_statistics(record)
+    calibration = full.rows[3].calibration
+    rows = [
+        row.changed(calibration=calibration[: row.runs]) if row.kind == "baseline" else row
+        for row in full.rows
+    ]
+    page = render_html(full.changed(rows=tuple(rows)))
+    section = re.search(r'<section id="calibration">.*?</section>', page, flags=re.S)[0]
+    shown, folded = section.split("<details>")
+    assert "<summary>Calibration of the baselines (2)</summary>" in folded
+    assert "TF-IDF" not in shown and "ULMFiT, forward" in shown
+    assert folded.count("T = ") == 2
+    assert "Calibration of the baselines" not in render_html(full)
+
+
+def test_a_gap_of_validation_is_pointed_out_at_the_top(record):
+    row = record.rows[3]
+    far = row.changed(metrics={**row.metrics, "macro_f1": record.rows[2].metrics["macro_f1"]})
+    page = render_html(record.changed(rows=(*record.rows[:3], far)))
+    assert '<p class="warning">Validation is more than 3 points above test in 1 of 1 rows' in page
+    assert page.index('class="warning"') < page.index('class="overview"')
+    assert "Validation is more" not in render_html(record)
 
 
 def test_every_number_of_the_table_is_on_the_page(page):
@@ -262,13 +321,14 @@ def test_record_with_nothing_but_its_rows(record):
         rows=tuple(map(as_before, record.rows)),
     )
     ids = [attributes.get("id") for tag, attributes in Page(render_html(bare)).elements if tag == "section"]
-    assert ids == ["results", "confusion", "repeat"]
+    assert ids == ["results", "confusion", "run", "repeat"]
 
 
 def test_language_models_without_a_data_set(record):
     html = render_html(record.changed(dataset=None, rows=()))
     ids = [attributes.get("id") for tag, attributes in Page(html).elements if tag == "section"]
-    assert ids == ["language-models", "time", "corpus", "tokenizers", "repeat"]
+    assert ids == ["language-models", "time", "corpus", "tokenizers", "run", "repeat"]
+    assert re.search(r'<details class="part" open>\s*<summary><h2>Language models', html)
     assert "* not comparable" in html
     assert "Main metric" not in html
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from evaluation.samples import made_up_predictions
-from ulmfit.evaluation.metric_text import points, shown_difference, shown_values
+from ulmfit.evaluation.metric_text import p_value, points, shown_difference, shown_values
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import MetricValues, Record, row_result
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.evaluation.table import (
+    caption,
+    difference_notes,
+    gap_notes,
     leak_notes,
     markdown_table,
-    p_value,
     published_table,
     result_table,
     row_notes,
@@ -33,7 +35,7 @@ reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample 
 | TF-IDF, characters | 85.62 \[79.3, 91.0\] | 88.50 | – | 1 |
 | from scratch | 59.11 ± 6.01 \[53.8, 63.5\] | 66.33 ± 5.58 | – | 3 |
 | ULMFiT, forward | 89.24 ± 0.28 \[85.3, 92.3\] | 92.67 ± 1.04 | 90.36 ± 0.44 | 3 |
-| ULMFiT, forward + backward | 90.36 ± 0.44 \[86.2, 93.3\] | 93.17 ± 0.76 | – | 3 |
+| **ULMFiT, forward + backward** | **90.36 ± 0.44 \[86.2, 93.3\]** | 93.17 ± 0.76 | – | 3 |
 
 | language model | direction | split | documents | tokens | token perplexity | word perplexity | bits per character |
 | :-- | :-- | :-- | --: | --: | --: | --: | --: |
@@ -44,7 +46,7 @@ reviews (train 1,600, valid 200, test 200), test split, percent; mean ± sample 
 | fine-tuned, seed 2 | forward | valid | 90 | 41,230 | 18.54\* | 106.89\* | 0.959\* |
 
 - from scratch: no pretraining
-- \* not comparable: unknown tokens make perplexity and bits per character look too good
+- \* not comparable: unknown tokens make perplexity and bits per character look too good (2.7 per 100 words, more than 0.1)
 - PolEval-2018 word perplexity of pretrained, forward: 118.39 (1.56 % of 25,770 words replaced; ends of documents count as words; no word perplexity)
 - leak check: 2 of 180 test texts stand in the pretraining corpus (at least 50 % of a text's 8-word n-grams in one document); documents that hold one: 3, removed; 20 were too short to be searched
 """.lstrip()  # noqa: E501  # a golden text
@@ -143,7 +145,7 @@ def test_no_leak_check_no_note(record):
 def test_hostile_names_stay_text(record):
     name = "a|b <script>\n\x1b[31m`*x*`"
     hostile = record.changed(rows=(row_result(name, [(0, made_up_predictions(0.8, 0))]),))
-    line = next(line for line in markdown_table(hostile).split("\n") if line.startswith("| a"))
+    line = next(line for line in markdown_table(hostile).split("\n") if line.startswith("| **a"))
     assert r"a\|b \<script\> " in line
     assert r"\`\*x\*\`" in line
     text = text_table(hostile)
@@ -315,7 +317,7 @@ def test_the_noise_that_a_single_run_leaves_unknown_is_blamed_on_no_baseline(
             compared(name, -0.1, seed_margin=None) for name in ("from scratch", "TF-IDF, words")[:rows]
         )
     )
-    assert row_notes(changed)[1:] == [note]
+    assert difference_notes(changed) == [note]
 
 
 def test_published_shares_beside_other_figures_have_a_percent_sign(record):
@@ -370,3 +372,100 @@ def test_metrics_that_a_row_lacks_are_dashes(record):
         "80.26 [73.3, 86.4]",
         "–",
     ]
+
+
+@pytest.mark.parametrize("best", ["TF-IDF, words", "from scratch", "ULMFiT, forward + backward"])
+def test_the_best_row_alone_is_bold(record, best):
+    def of(row):
+        metric = MetricValues.of([0.99 if row.name == best else 0.5] * row.runs)
+        return row.changed(metrics={**row.metrics, "macro_f1": metric})
+
+    lines = markdown_table(record.changed(rows=tuple(map(of, record.rows)))).split("\n")
+    bold = [line for line in lines if line.startswith("| ") and "**" in line]
+    assert len(bold) == 1
+    assert bold[0].startswith(f"| **{best}** | **99.00")
+
+
+def test_of_equal_rows_the_first_is_bold(record):
+    rows = tuple(row.changed(metrics=record.rows[3].metrics) for row in record.rows[2:4])
+    assert result_table(record.changed(rows=rows)).best == 0
+
+
+def test_the_caption_explains_only_what_the_table_has(with_differences):
+    bare = tuple(
+        row.changed(
+            metrics={"macro_f1": MetricValues.of([0.5])},
+            valid_metrics={},
+            seeds=(0,),
+            label_metrics={},
+            confusion=(),
+            calibration=(),
+        )
+        for row in with_differences.rows
+    )
+    single = with_differences.changed(rows=bare, comparisons=())
+    assert caption(single) == (
+        "reviews (train 1,600, valid 200, test 200), test split, percent; one run per row."
+    )
+    several = with_differences.changed(rows=with_differences.rows[2:], comparisons=())
+    assert "over the seeds. [ ]: 95 %" in caption(several)
+    assert "(no ± for one seed)" in caption(with_differences)
+    assert "Difference:" in caption(with_differences)
+    assert "Difference:" not in caption(with_differences, with_differences=False)
+
+
+def with_gaps(record: Record, gaps: list[float | None]) -> Record:
+    """The record with validation above test by so much; None: no figures on validation."""
+
+    def of(row, gap):
+        if gap is None:
+            return row.changed(valid_metrics={})
+        values = [value + gap for value in row.metrics["macro_f1"].values]
+        return row.changed(valid_metrics={"macro_f1": MetricValues.of(values)})
+
+    return record.changed(rows=tuple(of(row, gap) for row, gap in zip(record.rows, gaps, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("gaps", "notes"),
+    [
+        ([0.029, -0.029, None, 0.0, 0.02], []),
+        (
+            [0.031, 0.05, None, 0.0, 0.0],
+            [
+                "validation is more than 3 points above test in 2 of 4 rows, most in TF-IDF, characters "
+                "(+5.00): the test texts are harder, or what was chosen on validation fits it too well"
+            ],
+        ),
+        (
+            [0.0, 0.0, 0.0, -0.04, 0.0],
+            [
+                "validation is more than 3 points below test in 1 of 5 rows, most in ULMFiT, forward "
+                "(−4.00): the test texts are easier, or validation is too small"
+            ],
+        ),
+    ],
+)
+def test_more_than_three_points_between_validation_and_test_are_pointed_out(record, gaps, notes):
+    changed = with_gaps(record, gaps)
+    assert gap_notes(changed) == notes
+    text = text_table(changed)
+    assert [note for note in text.split("\n") if note.startswith("validation is")] == notes
+
+
+def test_a_gap_of_correlations_has_no_points(record):
+    rows = tuple(
+        row.changed(
+            metrics={"pearson": MetricValues.of([0.5])},
+            valid_metrics={"pearson": MetricValues.of([0.56])},
+            seeds=(0,),
+            label_metrics={},
+            confusion=(),
+            calibration=(),
+        )
+        for row in record.rows[:1]
+    )
+    dataset = record.dataset.changed(task="regression", metric="pearson", labels=())
+    (note,) = gap_notes(record.changed(dataset=dataset, rows=rows))
+    assert note.startswith("validation is more than 0.03 above test in 1 of 1 rows")
+    assert "(+0.0600)" in note

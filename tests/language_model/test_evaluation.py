@@ -164,10 +164,13 @@ def test_perplexity_beyond_a_float_is_infinite() -> None:
 
 
 def test_unknown_tokens_are_told() -> None:
-    figures = {"loss_sum": 200.0, "documents": 3, "tokens": 100, "words": 50, "characters": 400}
-    assert "not comparable" not in describe_perplexities("test", perplexities(**figures, unknown_tokens=0))
+    figures = {"loss_sum": 200.0, "documents": 3, "tokens": 60_000, "words": 50_000, "characters": 400}
+    assert "unknown" not in describe_perplexities("test", perplexities(**figures, unknown_tokens=0))
     line = describe_perplexities("test", perplexities(**figures, unknown_tokens=1200))
-    assert "not comparable: 1,200 unknown tokens" in line
+    assert "not comparable: 1,200 unknown tokens, 2.4 per 100 words" in line
+    line = describe_perplexities("test", perplexities(**figures, unknown_tokens=5))
+    assert "not comparable" not in line
+    assert "(5 unknown tokens, 0.01 per 100 words)" in line
 
 
 class FakeWork(SimpleNamespace):

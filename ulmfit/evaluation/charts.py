@@ -133,30 +133,6 @@ def column_chart(columns: Sequence[Column], *, title: str, x_title: str, y_title
     return as_markup(svg)
 
 
-def strip_chart(
-    values: Sequence[float],
-    mean: float,
-    low: float,
-    high: float,
-    title: str,
-    interval: Interval | None = None,
-) -> Markup:
-    """Draw one dot a value and a tick at the mean on a short axis from `low` to `high`.
-
-    An `interval` is drawn as a whisker behind them.
-    """
-    axis = Axis(*widened(low, high), STRIP_MARGIN, STRIP_WIDTH - STRIP_MARGIN)
-    middle = STRIP_HEIGHT / 2
-    svg = new_svg(STRIP_WIDTH, STRIP_HEIGHT, "strip", title)
-    add_line(svg, axis.start, middle, axis.end, middle, "rule")
-    if interval:
-        _draw_interval(svg, axis, interval)
-    for value in values:
-        add_circle(svg, axis.at(value), middle, 3.5, "dot")
-    add_line(svg, axis.at(mean), 2, axis.at(mean), STRIP_HEIGHT - 2, "mean")
-    return as_markup(svg)
-
-
 def interval_chart(
     value: float, interval: Interval, low: float, high: float, title: str, origin: float | None = None
 ) -> Markup:

@@ -1,16 +1,18 @@
-"""The charts of one training: losses, and the learning rates that the optimizer used."""
+"""The charts of one training: losses, metrics per epoch, and the learning rates that the optimizer used."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
 from ulmfit.errors import InputError
-from ulmfit.evaluation.charts import Series, line_chart
+from ulmfit.evaluation.charts import Point, Series, line_chart
+from ulmfit.evaluation.metric_text import METRIC_TITLES, PLAIN
 
 RAMP = 6
 """Number of CSS classes `ramp-1` to `ramp-6`, from the lowest layers to the head."""
@@ -22,12 +24,25 @@ CLIPPED = 50
 """On a logarithmic axis, learning rates below 1/50 of the lowest peak leave the plot."""
 
 
+KEPT = "the epoch that is kept"
+
+METRIC_STYLES = ("validation", "training", "third", "fourth", "fifth")
+"""CSS classes of the lines of metrics; further metrics are not drawn."""
+
+OF_EVERY_EPOCH = frozenset({"phase", "epoch", "train_loss", "valid_loss"})
+"""What stands in an epoch of `history.json`; all other numbers are metrics on validation."""
+
+
 @dataclass(frozen=True)
 class History:
     """The content of a stage's `history.json`, under the name that a reader sees."""
 
     name: str
     data: dict[str, Any]
+    select: Literal["last", "best"] = "last"
+    """The epoch whose weights are kept, as in the settings of the training."""
+    select_metric: str = "loss"
+    """What `best` is by: the validation loss, or a metric of the epochs."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,8 @@ class Curves:
     name: str
     losses: Figure
     rates: Figure
+    metrics: Figure | None
+    """On validation, per epoch; None if the history has none."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +77,13 @@ def draw(history: History) -> Curves:
     try:
         steps, epochs = history.data["steps"], history.data["epochs"]
         phases = _phases(steps)
+        places = _epoch_places(epochs, phases)
+        kept = kept_epoch(history)
         return Curves(
             history.name,
-            losses=_loss_figure(history.name, steps, epochs, phases),
+            losses=_loss_figure(history.name, steps, epochs, phases, places, kept),
             rates=_rate_figure(history.name, steps, phases),
+            metrics=_metric_figure(history.name, epochs, phases, places, kept),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -82,18 +102,76 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
     return result
 
 
-def _loss_figure(name: str, steps: list[dict], epochs: list[dict], phases: dict[int, _Phase]) -> Figure:
-    places = [float(step["step"]) for step in steps]
+def kept_epoch(history: History) -> int | None:
+    """Return the place among the epochs of the one whose weights are kept; None if there are no epochs."""
+    epochs = history.data["epochs"]
+    if not epochs or history.select == "last":
+        return len(epochs) - 1 if epochs else None
+    if history.select_metric == "loss":
+        values = [-_number(epoch["valid_loss"]) for epoch in epochs]
+    else:
+        values = [_metrics(epoch).get(history.select_metric, math.nan) for epoch in epochs]
+    known = [place for place, value in enumerate(values) if math.isfinite(value)]
+    # The first of equal ones: a later epoch is kept only if it is better.
+    return max(known, key=lambda place: values[place], default=len(epochs) - 1)
+
+
+def _loss_figure(
+    name: str,
+    steps: list[dict],
+    epochs: list[dict],
+    phases: dict[int, _Phase],
+    places: list[float],
+    kept: int | None,
+) -> Figure:
+    at = [float(step["step"]) for step in steps]
     losses = [_number(step["loss"]) for step in steps]
     running = smoothed(losses, len(losses) // SMOOTHING)
     lines = [
-        Series("training, single steps", "raw", list(zip(places, losses, strict=True))),
-        Series("training, running mean", "training", list(zip(places, running, strict=True))),
+        Series("training, single steps", "raw", list(zip(at, losses, strict=True))),
+        Series("training, running mean", "training", list(zip(at, running, strict=True))),
     ]
-    validation = _validation_points(epochs, phases)
+    validation = [(place, _number(epoch["valid_loss"])) for place, epoch in zip(places, epochs, strict=True)]
     if any(math.isfinite(loss) for _, loss in validation):
         lines.append(Series("validation", "validation", validation, markers=True))
+        lines += _kept(validation, kept)
     return _figure(lines, phases, title=f"Loss of {name} over the steps", y_title="loss (nats)")
+
+
+def _metric_figure(
+    name: str, epochs: list[dict], phases: dict[int, _Phase], places: list[float], kept: int | None
+) -> Figure | None:
+    found = [_metrics(epoch) for epoch in epochs]
+    names = list(dict.fromkeys(metric for metrics in found for metric in metrics))[: len(METRIC_STYLES)]
+    lines: list[Series] = []
+    for metric, style in zip(names, METRIC_STYLES, strict=False):
+        factor = 1 if metric in PLAIN else 100
+        values = [factor * metrics.get(metric, math.nan) for metrics in found]
+        points = list(zip(places, values, strict=True))
+        lines.append(Series(METRIC_TITLES.get(metric, metric), style, points, markers=True))
+    if not lines:
+        return None
+    lines += _kept(lines[0].points, kept)
+    unit = "" if set(names) & PLAIN else ", percent"
+    return _figure(
+        lines, phases, title=f"Metrics of {name} on validation over the steps", y_title=f"validation{unit}"
+    )
+
+
+def _kept(points: Sequence[Point], kept: int | None) -> list[Series]:
+    """Return the mark of the epoch whose weights are kept."""
+    if kept is None or not math.isfinite(points[kept][1]):
+        return []
+    return [Series(KEPT, "kept", [points[kept]], markers=True)]
+
+
+def _metrics(epoch: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics on validation that were written down of an epoch; not a number: undefined."""
+    return {
+        name: _number(value)
+        for name, value in epoch.items()
+        if name not in OF_EVERY_EPOCH and (value is None or isinstance(value, (int, float)))
+    }
 
 
 def _rate_figure(name: str, steps: list[dict], phases: dict[int, _Phase]) -> Figure:
@@ -150,14 +228,17 @@ def _phases(steps: list[dict]) -> dict[int, _Phase]:
     return phases
 
 
-def _validation_points(epochs: list[dict], phases: dict[int, _Phase]) -> list[tuple[float, float]]:
-    """Place the epochs' validation losses: the epochs of a phase have as many steps each."""
-    points = []
-    for number, phase in phases.items():
-        losses = [_number(epoch["valid_loss"]) for epoch in epochs if epoch["phase"] == number]
-        for index, loss in enumerate(losses, start=1):
-            points.append((phase.start + (phase.end - phase.start) * index / len(losses), loss))
-    return points
+def _epoch_places(epochs: list[dict], phases: dict[int, _Phase]) -> list[float]:
+    """Return the step at which each epoch ended: the epochs of a phase have as many steps each."""
+    counts = Counter(epoch["phase"] for epoch in epochs)
+    done: Counter[int] = Counter()
+    places = []
+    for epoch in epochs:
+        number = epoch["phase"]
+        done[number] += 1
+        phase = phases.get(number, _Phase(math.nan, math.nan))
+        places.append(phase.start + (phase.end - phase.start) * done[number] / counts[number])
+    return places
 
 
 def _rate(step: dict, group: int) -> float:

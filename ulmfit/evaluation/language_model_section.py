@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ulmfit.evaluation.bars import duration, share
-from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
+from ulmfit.evaluation.language_models import (
+    LanguageModelResult,
+    PolEvalResult,
+    TrainedModel,
+    comparability_notes,
+)
 
 SEED = re.compile(r", seed (\d+)$")
 KINDS = {"lstm": "AWD-LSTM", "qrnn": "QRNN"}
@@ -226,15 +231,7 @@ def _poleval(results: Sequence[PolEvalResult]) -> Figures:
 
 def _notes(models: Sequence[LanguageModelResult]) -> list[str]:
     precisions = sorted({model.scoring_precision for model in models if model.scoring_precision})
-    notes = []
-    if any(model.unknown_tokens for model in models):
-        most = max(models, key=lambda model: model.unknown_tokens / max(model.tokens, 1))
-        notes.append(
-            "* not comparable: unknown tokens make perplexity and bits per character look too good; "
-            f"at most {share(most.unknown_tokens, most.tokens, 2)} of the tokens are unknown"
-        )
-    if any(model.rare_words_replaced for model in models):
-        notes.append("* not comparable: rare words of the texts were replaced by a mark")
+    notes = comparability_notes(models)
     if precisions:
         notes.append(f"scored in {' and '.join(precisions)}, losses summed in float64")
     return notes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ulmfit.evaluation.record_part import RecordPart, Split
+from ulmfit.tokens.unknown import LARGEST_UNKNOWN_SHARE, too_many_unknown, unknown_share
 
 Direction = Literal["forward", "backward"]
 Precision = Literal["fp32", "bf16"]
@@ -81,8 +83,18 @@ class LanguageModelResult(RecordPart):
 
     @property
     def comparable(self) -> bool:
-        """Whether the figures can be held against other tokenizers': not if tokens or words were replaced."""
-        return self.unknown_tokens == 0 and not self.rare_words_replaced
+        """Whether the figures can be held against other tokenizers': not if many words were replaced."""
+        return not self.has_many_unknown and not self.rare_words_replaced
+
+    @property
+    def has_many_unknown(self) -> bool:
+        """Whether unknown tokens make the figures look too good."""
+        return too_many_unknown(self.unknown_tokens, self.words)
+
+    @property
+    def unknown_share(self) -> float:
+        """The unknown tokens per word of the raw text."""
+        return unknown_share(self.unknown_tokens, self.words)
 
 
 class PolEvalResult(RecordPart):
@@ -104,3 +116,29 @@ class PolEvalResult(RecordPart):
     @classmethod
     def _infinity_is_none(cls, value: Any) -> Any:
         return None if value == math.inf else value
+
+
+def comparability_notes(models: Sequence[LanguageModelResult]) -> list[str]:
+    """Return what an asterisk means, and how many unknown tokens the figures without one have."""
+    notes = []
+    limit = f"{100 * LARGEST_UNKNOWN_SHARE:g}"
+    if marked := [model.unknown_share for model in models if model.has_many_unknown]:
+        notes.append(
+            "* not comparable: unknown tokens make perplexity and bits per character look too good "
+            f"({_per_hundred(marked)} per 100 words, more than {limit})"
+        )
+    if few := [
+        model.unknown_share for model in models if model.unknown_tokens and not model.has_many_unknown
+    ]:
+        notes.append(
+            f"unknown tokens without an asterisk: {_per_hundred(few)} per 100 words, {limit} at most, "
+            "which perplexity bears"
+        )
+    if any(model.rare_words_replaced for model in models):
+        notes.append("* not comparable: rare words of the texts were replaced by a mark")
+    return notes
+
+
+def _per_hundred(shares: Sequence[float]) -> str:
+    low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    return low if low == high else f"{low} to {high}"

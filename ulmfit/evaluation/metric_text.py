@@ -89,6 +89,11 @@ def signed(number: float, decimals: int) -> str:
     return f"{sign}{abs(rounded):.{decimals}f}"
 
 
+def p_value(p: float) -> str:
+    """Return a p-value; what rounding would hide is `<0.001`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def decimals_of_bounds(metric: str) -> int:
     """Return the decimals of the ends of intervals and scales, one less than values have."""
     return _decimals(metric) - 1

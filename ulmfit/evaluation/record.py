@@ -19,7 +19,7 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import MOST_SEEDS, RecordPart, first_fault, part_of
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.files import write_json
+from ulmfit.files import compact_json, write_text
 
 __all__ = [
     "CorpusAccount",
@@ -198,8 +198,8 @@ def checked_leaks(summary: Mapping[str, Any]) -> LeakSummary:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write `record.json`."""
-    write_json(path, record.model_dump(mode="json"))
+    """Write `record.json`, short lists on one line."""
+    write_text(path, compact_json(record.model_dump(mode="json")))
 
 
 def read_record(path: Path) -> Record:

@@ -35,6 +35,7 @@ class Reliability:
     """One row of the table: diagrams of all its runs together, before and after scaling."""
 
     name: str
+    is_baseline: bool
     runs: int
     temperature: str
     notes: list[str]
@@ -126,6 +127,7 @@ def _reliability(row: RowResult, labels: int) -> Reliability:
     ]
     return Reliability(
         name=row.name,
+        is_baseline=row.kind == "baseline",
         runs=len(runs),
         temperature=_mean_and_sd(fitted, "{:.3f}".format) if fitted else "1 (not fitted)",
         notes=_notes(row, labels),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ulmfit.errors import InputError
 from ulmfit.evaluation import table
 from ulmfit.evaluation.bars import Bar, duration, width
+from ulmfit.evaluation.confusion_section import describe_confusions
 from ulmfit.evaluation.corpus_section import Corpus, describe_corpus
 from ulmfit.evaluation.curves import History, draw
 from ulmfit.evaluation.data_checks_section import describe_data_checks
@@ -18,34 +18,17 @@ from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.errors_section import describe_errors
 from ulmfit.evaluation.language_model_section import LanguageModels, describe_language_models
 from ulmfit.evaluation.learning_curves_section import describe_learning_curves
+from ulmfit.evaluation.overview import describe_overview
 from ulmfit.evaluation.page import page_environment
-from ulmfit.evaluation.record import Record, RowResult
+from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.reliability import describe_reliability
 from ulmfit.evaluation.results_section import describe_results
 from ulmfit.evaluation.tokenizer_section import describe_tokenizers
+from ulmfit.evaluation.verdict import verdict
 
 TEMPLATE = "template.html.j2"
 
 __all__ = ["History", "render_html"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a confusion matrix; `share` is that of its gold label's texts, 0 to 1."""
-
-    count: int
-    share: float
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """One row's confusion matrix, summed over its seeds."""
-
-    name: str
-    seeds: int
-    lines: list[tuple[str, list[Cell], str]]
-    """Gold label, cells, recall."""
-    precisions: list[str]
 
 
 def render_html(
@@ -63,21 +46,21 @@ def render_html(
     `pieces` is the content of pieces.json, `errors` an analysis of the main row's errors. Raises InputError
     when any of them is malformed.
     """
-    labels = record.dataset.labels if record.dataset else ()
     return (
         page_environment()
         .get_template(TEMPLATE)
         .render(
             record=record,
             meanings=table.label_lines(record),
-            caption=table.caption(record),
-            row_notes=table.row_notes(record),
+            verdict=verdict(record),
+            overview=describe_overview(record),
+            gaps=table.gap_notes(record),
             results=describe_results(record) if record.dataset else None,
             learning_curves=describe_learning_curves(record.curves),
             reliabilities=describe_reliability(record),
             language_models=_language_models(record),
             curves=[draw(history) for history in histories],
-            confusions=[_confusion(row, labels) for row in record.rows if row.confusion],
+            confusions=describe_confusions(record),
             errors=describe_errors(errors) if errors else None,
             stages=_stage_bars(record),
             total_time=duration(sum(stage.seconds for stage in record.stages)),
@@ -96,22 +79,6 @@ def _language_models(record: Record) -> LanguageModels | None:
     return (
         describe_language_models(record.language_models, record.poleval) if record.language_models else None
     )
-
-
-def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
-    matrix = row.total_confusion
-    lines = []
-    for index, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
-        total = sum(counts)
-        cells = [Cell(count, count / total if total else 0.0) for count in counts]
-        lines.append((label, cells, _percent(counts[index], total)))
-    columns = [sum(line) for line in zip(*matrix, strict=True)]
-    precisions = [_percent(matrix[index][index], total) for index, total in enumerate(columns)]
-    return Confusion(row.name, row.runs, lines, precisions)
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f}" if whole else "–"
 
 
 def _corpora(record: Record, samples: Sequence[Sequence[Any]]) -> list[Corpus]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ulmfit.evaluation import metric_text, table
-from ulmfit.evaluation.charts import interval_chart, strip_chart
+from ulmfit.evaluation.charts import interval_chart
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.evaluation.verdict import best_row
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ResultRow:
     kind: str
     values: list[Value]
     seeds: str
-    strip: Markup
+    is_best: bool
 
 
 @dataclass(frozen=True)
@@ -57,47 +58,44 @@ class Compared:
     high: str
     unit: str
     """What follows the metric's name; empty: nothing."""
+    has_margins: bool
+    """Whether the noise of the seeds is known for some row."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """The section; `low` and `high` are the scale of the strips of dots."""
+    """The section."""
 
+    caption: str
     header: list[str]
     rows: list[ResultRow]
-    low: str
-    high: str
-    has_intervals: bool
+    notes: list[str]
     comparisons: list[Compared]
+    difference_notes: list[str]
     published: table.Table
 
 
 def describe_results(record: Record) -> Results:
     """Prepare the results of a record for the page; parts that it lacks are left out."""
     metrics, titles = table.shown_metrics(record), table.shown_titles(record)
-    main = [row.metrics[metrics[0]] for row in record.rows]
-    low, high = _range([number for metric in main for number in _numbers(metric)])
     with_valid = any(row.valid_metrics for row in record.rows)
+    best = best_row(record)
 
     def row_of(row: RowResult) -> ResultRow:
         cells = [(name, row.metrics.get(name)) for name in metrics]
         cells += [("", row.valid_metrics.get(metrics[0]))] if with_valid else []
         values = [_value(cell, name, with_interval=name == metrics[0]) for name, cell in cells]
-        return ResultRow(row.name, row.kind, values, _seeds(row), _strip(row, metrics[0], low, high))
+        return ResultRow(row.name, row.kind, values, _seeds(row), row is best)
 
     return Results(
+        caption=table.caption(record, with_differences=False),
         header=[*titles, *([f"{titles[0]} (validation)"] if with_valid else [])],
         rows=[row_of(row) for row in record.rows],
-        low=metric_text.shown_number(metrics[0], low, metric_text.decimals_of_bounds(metrics[0])),
-        high=metric_text.shown_number(metrics[0], high, metric_text.decimals_of_bounds(metrics[0])),
-        has_intervals=any(metric.interval for metric in main),
+        notes=table.row_notes(record),
         comparisons=_comparisons(record.comparisons),
+        difference_notes=table.difference_notes(record),
         published=table.published_table(record),
     )
-
-
-def _numbers(metric: MetricValues) -> list[float]:
-    return [*metric.values, *(metric.interval or ())]
 
 
 def _range(numbers: Sequence[float]) -> tuple[float, float]:
@@ -106,14 +104,6 @@ def _range(numbers: Sequence[float]) -> tuple[float, float]:
 
 def _seeds(row: RowResult) -> str:
     return f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
-
-
-def _strip(row: RowResult, metric: str, low: float, high: float) -> Markup:
-    seen = row.metrics[metric]
-    title = f"{row.name}: " + ", ".join(metric_text.shown_number(metric, value) for value in seen.values)
-    if seen.interval:
-        title += f"; 95 % interval {metric_text.shown_interval(metric, seen.interval)}"
-    return strip_chart(seen.values, seen.mean, low, high, title, seen.interval)
 
 
 def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Value:
@@ -142,6 +132,7 @@ def _compared(reference: str, metric: str, group: Sequence[Comparison]) -> Compa
         metric_text.shown_difference(metric, low, coarse=True),
         metric_text.shown_difference(metric, high, coarse=True),
         "" if metric in metric_text.PLAIN else " in percentage points",
+        has_margins=any(one.seed_margin is not None for one in group),
     )
 
 
@@ -155,7 +146,7 @@ def _compared_row(one: Comparison, low: float, high: float) -> ComparedRow:
         name=one.row,
         difference=difference + (table.NOISE_MARK if one.within_seed_noise else ""),
         interval=interval,
-        p_values=[table.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
+        p_values=[metric_text.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
         seed_margin="–"
         if one.seed_margin is None
         else f"± {metric_text.shown_number(one.metric, one.seed_margin)}",

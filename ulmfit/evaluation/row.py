@@ -296,14 +296,17 @@ def compare_rows(
                 p_bootstrap=paired_bootstrap_p(differences),
                 p_permutation=p_value,
                 p_adjusted=adjusted,
-                seed_margin=_seed_margin(row.result, base.result, metric),
+                seed_margin=seed_margin_of(row.result, base.result, metric),
             )
         )
     return tuple(comparisons)
 
 
-def _seed_margin(row: RowResult, base: RowResult, metric: str) -> float | None:
-    """Baselines are deterministic; a trained row of one run has a noise that nobody knows."""
+def seed_margin_of(row: RowResult, base: RowResult, metric: str) -> float | None:
+    """Return the margin of two rows' difference over other seeds; None if a trained row has a single run.
+
+    Baselines are deterministic: they add nothing to it.
+    """
     if any(part.runs == 1 and part.kind != "baseline" for part in (row, base)):
         return None
     return seed_margin(row.metrics[metric].values, base.metrics[metric].values)

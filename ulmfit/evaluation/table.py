@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from ulmfit.datasets.stages import Task
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.data_checks import data_check_notes
-from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, comparability_notes
 from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
 from ulmfit.evaluation.metric_text import (
     METRIC_TITLES,
     PLAIN,
+    p_value,
     shown_difference,
     shown_number,
     shown_values,
@@ -25,6 +26,7 @@ from ulmfit.evaluation.metric_text import (
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.evaluation.verdict import best_row
 from ulmfit.printing import printable
 
 SHOWN: dict[Task, tuple[str, ...]] = {
@@ -43,13 +45,13 @@ LABEL_MEANINGS = {
     "invented language": "a made-up language; the figures say nothing about a real one",
 }
 
-NOT_COMPARABLE = "not comparable: unknown tokens make perplexity and bits per character look too good"
+LARGEST_GAP = 0.03
+"""Between validation and test, in the main metric; a larger one is pointed out. 0.01 is one point."""
 NOISE_MARK = "†"
 SEED_NOISE = (
     "inside seed noise: below the margin of Welch's 95 % interval of the difference of the seeds' means, so "
     "that other seeds could turn it round"
 )
-MARKED_WORDS = "not comparable: rare words of the texts were replaced by a mark"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     text_columns: int
+    best: int | None = None
+    """The row that is the best one; None: the table does not tell."""
 
 
 def shown_metrics(record: Record) -> list[str]:
@@ -87,11 +91,6 @@ def shown_titles(record: Record) -> list[str]:
     return [title(metric) for metric in shown_metrics(record)]
 
 
-def p_value(p: float) -> str:
-    """Return a p-value; what rounding would hide is `<0.001`."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def result_table(record: Record) -> Table:
     """Return the main table: one line a row of the record."""
     metrics, titles = shown_metrics(record), shown_titles(record)
@@ -111,7 +110,9 @@ def result_table(record: Record) -> Table:
         seeds = f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
         return [row.name, *cells, seeds]
 
-    return Table(header, [line(row) for row in record.rows], text_columns=1)
+    best = best_row(record)
+    place = None if best is None else record.rows.index(best)
+    return Table(header, [line(row) for row in record.rows], text_columns=1, best=place)
 
 
 def _compared(record: Record) -> dict[str, Comparison]:
@@ -167,23 +168,20 @@ def _language_model_line(model: LanguageModelResult) -> list[str]:
     return [model.name, model.direction, model.split, *counts, *figures, bits]
 
 
-def caption(record: Record) -> str:
-    """Return what the numbers of the main table are."""
+def caption(record: Record, *, with_differences: bool = True) -> str:
+    """Return what the numbers of the main table are; without differences if its columns do not have them."""
     data = record.dataset
     if data is None:
         return "Language models only: no data set."
     rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
     plain = data.metric in PLAIN
     unit = "correlations as they are, errors in the labels' units" if plain else "percent"
-    sentences = [
-        f"{data.name} ({rows}), test split, {unit}; "
-        "mean ± sample standard deviation over the seeds (no ± for one seed)."
-    ]
+    sentences = [f"{data.name} ({rows}), test split, {unit}{_seeds_in_words(record.rows)}."]
     if any(row.metrics[data.metric].interval for row in record.rows):
         sentences.append(
             "[ ]: 95 % bootstrap interval of the mean over other test documents, seeds held fixed."
         )
-    if compared := list(_compared(record).values()):
+    if with_differences and (compared := list(_compared(record).values())):
         many = f"Holm-corrected for {len(compared)} comparisons" if len(compared) > 1 else "one comparison"
         scale = "" if plain else ", percentage points"
         sentences.append(
@@ -193,14 +191,49 @@ def caption(record: Record) -> str:
     return " ".join(sentences)
 
 
+def _seeds_in_words(rows: Sequence[RowResult]) -> str:
+    several = [row.runs > 1 for row in rows]
+    if not any(several):
+        return "; one run per row" if rows else ""
+    single = "" if all(several) else " (no ± for one seed)"
+    return f"; mean ± sample standard deviation over the seeds{single}"
+
+
 def row_notes(record: Record) -> list[str]:
-    """Return the remarks below the main table."""
-    notes = [f"{row.name}: {note}" for row in record.rows for note in row.notes]
-    notes += _majority_note(record)
+    """Return the remarks on rows."""
+    return [f"{row.name}: {note}" for row in record.rows for note in row.notes] + _majority_note(record)
+
+
+def difference_notes(record: Record) -> list[str]:
+    """Return the remarks on differences from the reference row."""
     compared = _compared(record).values()
-    if any(one.within_seed_noise for one in compared):
-        notes.append(f"{NOISE_MARK} {SEED_NOISE}")
+    notes = [f"{NOISE_MARK} {SEED_NOISE}"] if any(one.within_seed_noise for one in compared) else []
     return notes + _unknown_noise(record, [one for one in compared if one.within_seed_noise is None])
+
+
+def gap_notes(record: Record) -> list[str]:
+    """Say in how many rows validation and test are more than LARGEST_GAP apart, above and below."""
+    if record.dataset is None:
+        return []
+    metric = record.dataset.metric
+    gaps = [
+        (row.valid_metrics[metric].mean - row.metrics[metric].mean, row.name)
+        for row in record.rows
+        if metric in row.valid_metrics
+    ]
+    points = f"{LARGEST_GAP:g}" if metric in PLAIN else f"{100 * LARGEST_GAP:g} points"
+    notes = []
+    for side, sign, reason in (
+        ("above", 1, "the test texts are harder, or what was chosen on validation fits it too well"),
+        ("below", -1, "the test texts are easier, or validation is too small"),
+    ):
+        if far := [(gap, name) for gap, name in gaps if sign * gap > LARGEST_GAP]:
+            gap, name = max(far, key=lambda one: sign * one[0])
+            notes.append(
+                f"validation is more than {points} {side} test in {len(far)} of {len(gaps)} rows, most in "
+                f"{name} ({shown_difference(metric, gap)}): {reason}"
+            )
+    return notes
 
 
 def _majority_note(record: Record) -> list[str]:
@@ -234,10 +267,7 @@ def _unknown_noise(record: Record, unknown: Sequence[Comparison]) -> list[str]:
 
 def language_model_notes(record: Record) -> list[str]:
     """Return the remarks below the language models' table, PolEval's perplexity among them."""
-    models = record.language_models
-    notes = [f"* {NOT_COMPARABLE}"] if any(model.unknown_tokens for model in models) else []
-    notes += [f"* {MARKED_WORDS}"] if any(model.rare_words_replaced for model in models) else []
-    return [*notes, *map(_poleval_note, record.poleval)]
+    return [*comparability_notes(record.language_models), *map(_poleval_note, record.poleval)]
 
 
 def _poleval_note(result: PolEvalResult) -> str:
@@ -310,7 +340,8 @@ def markdown_table(record: Record) -> str:
 
 def remarks(record: Record) -> list[str]:
     """Return all that stands below the tables."""
-    notes = row_notes(record) + language_model_notes(record) + leak_notes(record)
+    notes = row_notes(record) + difference_notes(record) + gap_notes(record)
+    notes += language_model_notes(record) + leak_notes(record)
     return notes + dataset_notes(record) + data_check_notes(record.data_checks)
 
 
@@ -322,12 +353,15 @@ def dataset_notes(record: Record) -> list[str]:
 def _markdown(table: Table) -> str:
     columns = range(len(table.header))
     rule = "| " + " | ".join(":--" if column < table.text_columns else "--:" for column in columns) + " |"
-    lines = [_markdown_line(table.header), rule, *(_markdown_line(row) for row in table.rows)]
-    return "\n".join(lines)
+    lines = [_markdown_line(row, table.best == place) for place, row in enumerate(table.rows)]
+    return "\n".join([_markdown_line(table.header), rule, *lines])
 
 
-def _markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
+def _markdown_line(cells: Sequence[str], is_best: bool = False) -> str:
+    """Return a line; the name and the main metric of the best row are bold."""
+    shown = [escape(cell) for cell in cells]
+    shown[:2] = [f"**{cell}**" if is_best else cell for cell in shown[:2]]
+    return "| " + " | ".join(shown) + " |"
 
 
 def escape(text: str) -> str:

@@ -23,6 +23,7 @@ from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
+from ulmfit.tokens.unknown import too_many_unknown, unknown_share
 
 CHUNK = 70
 """Positions that are computed at once, whatever a document's length."""
@@ -203,7 +204,8 @@ def perplexities(
     """Return loss (nats a token), token and word perplexity, and bits per character.
 
     `tokens` are the scored ones, `words` and `characters` those of the raw text. Word perplexity is
-    exp(loss x tokens / words). With unknown tokens the last two are not comparable to other models'.
+    exp(loss x tokens / words). With many unknown tokens (`too_many_unknown`) the last two are not comparable
+    to other models'.
     `scoring_precision` is that of the matrix products; losses are summed in float64.
     """
     loss = loss_sum / max(tokens, 1)
@@ -229,7 +231,11 @@ def exponential(value: float) -> float:
 def describe_perplexities(split: str, figures: dict[str, Any]) -> str:
     """Return one line for a log."""
     unknown = figures["unknown_tokens"]
-    mark = f" (the last two not comparable: {unknown:,} unknown tokens)" if unknown else ""
+    mark = ""
+    if unknown:
+        share = unknown_share(unknown, figures["words"])
+        verdict = "the last two not comparable: " if too_many_unknown(unknown, figures["words"]) else ""
+        mark = f" ({verdict}{unknown:,} unknown tokens, {100 * share:.2g} per 100 words)"
     return (
         f"{split}: loss {figures['loss']:.4f}, token perplexity {figures['token_perplexity']:.2f}, "
         f"word perplexity {figures['word_perplexity']:.2f}, "

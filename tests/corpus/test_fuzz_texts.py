@@ -110,7 +110,7 @@ def check(count: int) -> str:
     """Read mutants; return what became of them."""
     found = outcomes(CASE, 0, count - 1)
     read = sum(outcome.said in SUCCESSES for outcome in found)
-    assert read > 0.4 * count, "many mutants are to be readable"
+    assert read > 0.3 * count, "many mutants are to be readable, though tables are read strictly"
     return f"{count:,} mutated texts, tables and archives:\n{summary(found)}"
 
 

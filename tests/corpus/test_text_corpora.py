@@ -168,7 +168,7 @@ def test_a_folder_reads_all_of_its_texts_and_names_what_it_does_not_read(tmp_pat
     found = build(tmp_path, TextFiles(files=File(path=folder)))
     assert texts(found) == {"f/a.txt": "plain", "f/b.txt.xz": "packed", "f/c.parquet:1": "row"}
     (warning,) = json.loads((found / "manifest.json").read_text())["warnings"]
-    assert warning == "f: 1 files are no text by their names and were not read: README.rst"
+    assert warning == "f: files that are no text by their names were not read (1): README.rst"
 
 
 def test_rows_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_two_files_of_a_folder_whose_names_cannot_be_written_are_refused(tmp_pat
 
 
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
-    archive = tar(tmp_path / "n.tar.gz", {"\udcff.txt": "first", "b.txt": "second"})
+    archive = tar(tmp_path / "n.tar.gz", {"\udcff.txt": "first", "b.txt": "second", "\udcff.png": "no"})
     assert texts(build(tmp_path, TextFiles(files=archive))) == {
         "n.tar.gz/?.txt": "first",
         "n.tar.gz/b.txt": "second",

@@ -90,8 +90,10 @@ def _texts(label: str, path: Path, form: Form, warn: Callable[[str], None]) -> I
     if not found:
         raise InputError(f"{path.name} holds no text file; expected {_EXPECTED}")
     if passed_over:
-        listed = ", ".join(passed_over[:5]) + (", …" if len(passed_over) > 5 else "")
-        warn(f"{label}: {len(passed_over):,} files are no text by their names and were not read: {listed}")
+        # Names in an archive may hold what no log can.
+        names = ["".join(c if c.isprintable() else "?" for c in name[:80]) for name in passed_over[:5]]
+        listed = ", ".join(names) + (", …" if len(passed_over) > 5 else "")
+        warn(f"{label}: files that are no text by their names were not read ({len(passed_over):,}): {listed}")
 
 
 _SUFFIXES = ", *".join([*TEXT_SUFFIXES, *TABLE_SUFFIXES])

@@ -138,11 +138,12 @@ import sys
 from pathlib import Path
 from ulmfit.corpus.documents import Selection
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.corpus.wikipedia import extract_dumps
+from ulmfit.corpus.wikipedia import Extractor, extract_dumps
 dump, out, seconds = sys.argv[1:]
 Path(out, "scratch").mkdir(parents=True, exist_ok=True)
 extract_dumps([Path(dump)], Path(out), Path(out, "scratch"), language=None, selection=Selection(),
-    limits=Limits(workers=1, page_seconds=float(seconds)), shard_bytes=250_000, log=print, warn=print)
+    extractor=Extractor("wikiextractor"), limits=Limits(workers=1, page_seconds=float(seconds)),
+    shard_bytes=250_000, log=print, warn=print)
 """
 
 

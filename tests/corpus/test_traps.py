@@ -74,7 +74,7 @@ def test_all_cores_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         scratch,
         language=None,
         selection=Selection(),
-        extractor=Extractor(),
+        extractor=Extractor("wikiextractor"),
         limits=Limits(),
         shard_bytes=10_000,
         log=quiet,

@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 class Extractor:
     """What turns wikitext into text, and what it keeps; `templates` is for wikiextractor alone."""
 
-    engine: str = "wikiextractor"
+    engine: str
     headings: bool = True
     templates: bool = True
 
@@ -88,7 +88,7 @@ def extract_dumps(
     *,
     language: str | None,
     selection: Selection,
-    extractor: Extractor = Extractor(),
+    extractor: Extractor,
     limits: Limits,
     shard_bytes: int = 8 * MIB,
     log: Say,

@@ -13,8 +13,8 @@ from typing import Any
 
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
-from ulmfit.files import read_json
-from ulmfit.stage import MANIFEST, Stage
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.stage import MANIFEST, Stage
 
 LIMIT_SECONDS = 240
 
@@ -104,8 +104,8 @@ def upstream_of(finished: Path, kind: str, runs: Path) -> Path:
 def _build(training: Training, runs: Path, disturbance: Disturbance | None) -> None:
     import torch
 
-    from ulmfit.cli_errors import stop
-    from ulmfit.runner import Runner
+    from ulmfit.cli.errors import stop
+    from ulmfit.pipeline.runner import Runner
 
     for stream, name in ((sys.stdout, "out.txt"), (sys.stderr, "errors.txt")):
         os.dup2(os.open(runs / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.stages import Pretrain
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.stage import Work
 
 PAUSE = "ULMFIT_TEST_PAUSE"
 """Environment variable: seconds after every step, or a file that training waits for to vanish."""

@@ -9,10 +9,10 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.files import write_json
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
 from ulmfit.language_model.stages import Pretrain
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import write_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 from ulmfit.training.settings import Phase
 

@@ -75,7 +75,7 @@ def test_modules_are_short_and_import_by_name(path: Path) -> None:
 def test_recipes_and_commands_load_without_heavy_libraries() -> None:
     heavy = ["torch", "fastai", "pandas", "pyarrow", "sklearn", "matplotlib", "transformers"]
     program = (
-        "import sys; import ulmfit.cli, ulmfit.recipe, ulmfit.driver, ulmfit.datasets.given_labels; "
+        "import sys; import ulmfit.cli, ulmfit.experiments.driver, ulmfit.datasets.given_labels; "
         "import ulmfit.classifier.pseudo_labels, ulmfit.evaluation.transformer_stages; "
         f"print(sorted(set({heavy}) & set(sys.modules)))"
     )

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from corpus.making import account, rows
 
-from ulmfit.assets import File
 from ulmfit.corpus.stages import JoinedCorpus, WikipediaCorpus
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from stages_for_tests import SYLLABLES, InventedDataset, hash_of, invented_text
 
-from ulmfit.assets import File
 from ulmfit.evaluation.transformer_model import _transformers
 from ulmfit.evaluation.transformer_stages import TransformerClassifier, TransformerSettings
-from ulmfit.stage import Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.stage import Work
 
 
 class ShortTexts(InventedDataset):

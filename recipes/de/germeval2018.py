@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.datasets.stages import DataScript
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.presets import ALL_COMPARISONS, SMALL, ULMFIT
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import ALL_COMPARISONS, SMALL, ULMFIT
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.pipeline.assets import Catalogue, File
 
 scripts = Path(__file__).parents[2] / "data_scripts"
 assets = Catalogue(scripts / "assets.toml")

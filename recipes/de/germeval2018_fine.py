@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.recipe import load_recipe
 
 coarse = load_recipe(str(Path(__file__).with_name("germeval2018.py")))
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue, File
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import DataScript
-from ulmfit.presets import SMALL, ULMFIT, VocabularySettings
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import SMALL, ULMFIT, VocabularySettings
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.pipeline.assets import Catalogue, File
 
 scripts = Path(__file__).parents[2] / "data_scripts"
 assets = Catalogue(scripts / "assets.toml")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue
 from ulmfit.corpus.stages import WikipediaCorpus
-from ulmfit.presets import SMALL, ULMFIT
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import SMALL, ULMFIT
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.pipeline.assets import Catalogue
 
 assets = Catalogue(Path(__file__).parents[2] / "data_scripts" / "assets.toml")
 

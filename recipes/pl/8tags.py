@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ulmfit.evaluation.published import read_in
-from ulmfit.presets import SMALL
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.presets import SMALL
+from ulmfit.experiments.recipe import load_recipe
 
 shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))
 _, _, headlines = shared.corpus.parts

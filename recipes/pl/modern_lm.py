@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ulmfit.assets import Catalogue
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.assets import Catalogue
 
 assets = Catalogue(Path(__file__).parents[2] / "data_scripts" / "assets.toml")
 shared = load_recipe(str(Path(__file__).with_name("novels_lm.py")))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ulmfit.evaluation.published import read_in
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.recipe import load_recipe
 
 SOURCE = "github.com/sdadas/polish-sentence-evaluation"
 

@@ -1,8 +1,8 @@
 """Sentiment of reviews in an invented language: the whole method in a few minutes on two processor cores."""
 
 from ulmfit.corpus.stages import WikipediaCorpus
-from ulmfit.presets import TOY
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import TOY
+from ulmfit.experiments.recipe import Recipe
 from ulmfit.toy import LANGUAGE_CODE
 from ulmfit.toy.stages import ToyDump, ToyReviews
 

@@ -19,7 +19,7 @@ from ulmfit.bench.extract import toy_dump, xml_bytes
 from ulmfit.bench.quality import LEFTOVERS, Leftovers
 from ulmfit.bench.reference import Reference, word_hashes
 from ulmfit.bench.run import Options, bench
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 
 def ulmfit(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from ulmfit.bench.classifier_stock import computed_tokens, stock_loader
 from ulmfit.bench.lm_profile import Event
 from ulmfit.bench.measure import Program, Run
 from ulmfit.bench.run import Options, bench
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.guard import Guard
 
 STEPS = 3

@@ -19,10 +19,10 @@ from ulmfit.bench.lm_profile import Event, kind_in_a_stream, microseconds
 from ulmfit.bench.made_tokens import BOS_ID, write_made_tokens
 from ulmfit.bench.measure import Program, Run
 from ulmfit.bench.run import Options, bench
-from ulmfit.errors import InputError, StageFailed
 from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
+from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.training.guard import Guard
 

@@ -11,7 +11,7 @@ import pytest
 
 from ulmfit.bench import measure as module
 from ulmfit.bench.measure import Program, anonymous_mebibytes, measure, measure_memory
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 
 def program(code: str, inspect=lambda folder, output: {}) -> Program:

@@ -12,8 +12,8 @@ import pytest
 
 from ulmfit.bench.precision import Pair, Trained, report, summarise
 from ulmfit.bench.run import Options, bench
-from ulmfit.errors import InputError
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
 
 TESTS = Path(__file__).parents[1]
 RECIPE = TESTS / "recipes_for_tests" / "tiny.py"

@@ -22,7 +22,7 @@ from ulmfit.bench.reference import (
     word_hashes,
     words,
 )
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 @pytest.mark.parametrize(

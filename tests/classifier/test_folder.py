@@ -14,9 +14,9 @@ from stages_for_tests import tiny_classifier, tiny_pretrain
 from ulmfit.classifier.folder import LoadedClassifier, load_classifier
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.error_report import explain_text
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.experiments.explain import explain_text
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 

@@ -14,11 +14,11 @@ from stages_for_tests import tiny_classifier
 from ulmfit.classifier.fit import build
 from ulmfit.classifier.model import layer_groups
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.evaluation.curves import draw
-from ulmfit.evaluation.report import History
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
+from ulmfit.report.report import History
+from ulmfit.report.sections.training_curves import draw
 from ulmfit.training import history as histories
 from ulmfit.training.settings import Phase
 

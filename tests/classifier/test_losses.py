@@ -20,8 +20,8 @@ from ulmfit.classifier.losses import (
     positive_weights,
 )
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError
-from ulmfit.presets import MULTIFIT, MULTIFIT_FP16
+from ulmfit.experiments.presets import MULTIFIT, MULTIFIT_FP16
+from ulmfit.pipeline.errors import InputError
 
 SETTINGS = ClassifierSettings()
 LABELS = ["OFFENSE", "OTHER"]

@@ -18,7 +18,7 @@ from ulmfit.classifier.metrics import (
     score,
     scores_of_counts,
 )
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def from_matrix(matrix: list[list[int]], labels: list[str]) -> tuple[list[str], list[str]]:

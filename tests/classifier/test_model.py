@@ -18,12 +18,12 @@ from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError, StageFailed
-from ulmfit.files import read_json
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
 

@@ -18,10 +18,10 @@ from ulmfit.classifier.folder import load_classifier
 from ulmfit.classifier.occlusion import CutText, cost, cut_text, explain, mean_of, occluded
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces

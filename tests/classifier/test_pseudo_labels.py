@@ -20,10 +20,10 @@ from ulmfit.classifier.pseudo_labels import PseudoLabelled
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.subsets import TrainingSubset
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 
 POOL = InventedDataset(rows=90)
 LABELLED = TrainingSubset.of(POOL, size=50)

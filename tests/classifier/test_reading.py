@@ -17,11 +17,11 @@ from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups
 from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError
 from ulmfit.language_model.compute import Compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.engines.compiled import kernels_or_none
 from ulmfit.language_model.settings import Architecture, Dropouts
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.weights import own_tensors
 
 VOCABULARY, CHUNK = 300, 6

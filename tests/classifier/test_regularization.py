@@ -26,13 +26,13 @@ from ulmfit.classifier.fit import penalty_of
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.files import read_json
 from ulmfit.language_model.compute import Compute
 from ulmfit.language_model.encoder import PAD_ID, Encoder
 from ulmfit.language_model.engines.compiled import kernels_or_none
 from ulmfit.language_model.masks import Masks
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.learner import make_learner
 from ulmfit.training.weights import own_tensors, read_weights
 

@@ -16,10 +16,10 @@ from torch import nn
 
 from ulmfit.classifier.schedules import all_at_once, classifier_schedule, read_schedule, ulmfit_gradual
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError
-from ulmfit.recipe import load_recipe
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 from ulmfit.training.learner import train
 from ulmfit.training.settings import Phase
 

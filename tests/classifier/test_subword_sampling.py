@@ -11,10 +11,10 @@ from stages_for_tests import tiny_classifier
 
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.loader import reading_order
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
 from ulmfit.tokens.tokenizer import load_tokenizer

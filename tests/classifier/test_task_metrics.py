@@ -13,7 +13,7 @@ from ulmfit.classifier.multi_label import MultiLabelPredictions
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_metrics import main_score_of, scores
 from ulmfit.datasets.stages import METRICS_OF_TASK
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def multi(gold: list[list[str]], probabilities: list[list[float]], labels="abc") -> MultiLabelPredictions:

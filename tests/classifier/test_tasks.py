@@ -15,7 +15,6 @@ import pytest
 import torch
 from stages_for_tests import InventedCorpus, invented_text
 
-from ulmfit.assets import File
 from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.settings import ClassifierSettings
@@ -24,10 +23,11 @@ from ulmfit.classifier.task_metrics import scores
 from ulmfit.classifier.task_predictions import TaskPredictions, read_any
 from ulmfit.classifier.tasks import MultiLabel, Regression, SingleLabel, task_kind
 from ulmfit.datasets.stages import LabelledFiles
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.stages import TrainTokenizer
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
@@ -174,12 +174,12 @@ def test_a_label_that_is_in_no_validation_text_keeps_the_middle_threshold(tmp_pa
 
 RECIPE = """
 from stages_for_tests import InventedCorpus
-from ulmfit.assets import File
+from ulmfit.pipeline.assets import File
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
-from ulmfit.presets import Preset, VocabularySettings
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import Preset, VocabularySettings
+from ulmfit.experiments.recipe import Recipe
 
 recipe = Recipe(
     name="test/tasks",

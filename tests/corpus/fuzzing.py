@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 TESTS = Path(__file__).parents[1]
 CASE_CPU_SECONDS = 20

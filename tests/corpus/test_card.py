@@ -19,8 +19,8 @@ from ulmfit.corpus.hash_sample import HashSample
 from ulmfit.corpus.sampling import salted_hash
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.corpus.statistics import LEFTOVERS, CorpusStatistics, histogram, languages, leftovers_in
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 
 LONG = "lange Straße durch das kleine Dorf am Ufer " * 200
 

@@ -12,7 +12,7 @@ import pytest
 
 from corpus.making import export, page
 from corpus.reading import pages_of, titles, written
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def streams(count: int) -> tuple[list[bytes], bytes]:

@@ -33,10 +33,10 @@ from ulmfit.corpus.data_checks import DROPS, CheckSettings, CleanedDataset, Data
 from ulmfit.corpus.filtering.deduplication import Nearness, shingles
 from ulmfit.corpus.filtering.shingles import units_of
 from ulmfit.datasets.stages import DatasetStage, write_dataset
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
-from ulmfit.recipe import load_recipe
-from ulmfit.runner import Runner
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 
 NEARNESS = Nearness(0.7, 2, 128, False)
 THRESHOLDS = CheckSettings().thresholds()

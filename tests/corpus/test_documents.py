@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from corpus.making import account, rows
 from ulmfit.corpus.documents import Account, Document, Selection, salted_hash, write_corpus
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def quiet(_: str) -> None:

@@ -30,7 +30,7 @@ from ulmfit.corpus.dumps.reader import (
     chunk_pages,
     left_out_reason,
 )
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 XML_TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")

@@ -14,7 +14,7 @@ from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits, cleaned
 from ulmfit.corpus.wikiextractor.page_filling import fill_store
 from ulmfit.corpus.wikiextractor.page_store import MIB, Store
 from ulmfit.corpus.wikiextractor.wikitext import prepared
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 
 def quiet(_: str) -> None:

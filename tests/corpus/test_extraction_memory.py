@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corpus.processes import anonymous_bytes
-from ulmfit.files import read_json
+from ulmfit.pipeline.files import read_json
 from ulmfit.toy.wikipedia import write_dump
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at processes in /proc")

@@ -12,7 +12,6 @@ from filelock import FileLock
 
 from corpus.making import account, left_out, page, rows, texts, write_dump
 from corpus.processes import family, living, wait_until
-from ulmfit.assets import File
 from ulmfit.corpus import sampling
 from ulmfit.corpus.dumps import chunks as dump_chunks
 from ulmfit.corpus.extract import extract
@@ -23,8 +22,9 @@ from ulmfit.corpus.fast.worker_pool import WorkerPool
 from ulmfit.corpus.sampling import Selection
 from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.errors import InputError, StageFailed
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.runner import Runner
 
 Log = Callable[[str], None]
 

@@ -14,16 +14,16 @@ import pytest
 from pydantic import ValidationError
 
 from corpus.making import account, left_out, rows, texts
-from ulmfit.assets import File
 from ulmfit.corpus import stored
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.filtering.leaks import leak_summary
 from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import LabelledFiles
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
-from ulmfit.stage import Stage
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Stage
 
 VERBS = ["sings", "walks", "sleeps", "waits", "paints", "bakes", "mows", "reads", "fishes", "climbs"]
 PLACES = [

@@ -16,7 +16,7 @@ from ulmfit.corpus.extract import extract
 from ulmfit.corpus.fast import extraction as fast_extraction
 from ulmfit.corpus.fast.worker import Job, _done
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 PAGE_SECONDS = 20.0
 PROCESSES_EVERY = 20

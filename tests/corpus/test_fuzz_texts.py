@@ -20,8 +20,8 @@ from ulmfit.corpus.sources.extracted import extracted_documents
 from ulmfit.corpus.sources.text_files import Form, text_documents
 from ulmfit.datasets.reading import read_label_first, read_table
 from ulmfit.datasets.tables import Description, check_splits, write_tables
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
 
 CASE = f"corpus.{Path(__file__).stem}:case"
 COLUMNS = {"text": "text", "label": "label", "id": "id"}

@@ -23,7 +23,7 @@ from ulmfit.corpus.wikiextractor.page_store import (
     page_element,
     pages_path,
 )
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 IDENTITY = {"dump": "a"}
 

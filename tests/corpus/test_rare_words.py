@@ -9,9 +9,9 @@ from stages_for_tests import InventedCorpus
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced, frequent_words, with_marks
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.files import write_json
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import write_json
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 
 TEXTS = {
     "train": ["Ala ma kota .\nKot ma Alę .", "Ala ma psa . Pies ma Alę", "Ala ma . Alę"],

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.making import account, rows
-from ulmfit.assets import File
 from ulmfit.corpus import sampling
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.documents import (
@@ -28,8 +27,9 @@ from ulmfit.corpus.documents import (
 from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, SampleBound, Selection, salted_hash
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import LabelledFiles
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 limits = st.tuples(st.none() | st.integers(1, 30), st.none() | st.integers(1, 90))
 

@@ -18,7 +18,7 @@ from corpus.making import account, page, texts, write_dump
 from ulmfit.corpus.extract import SCRATCH, extract
 from ulmfit.corpus.wikiextractor import supervisor
 from ulmfit.corpus.wikiextractor.extraction import Limits
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 

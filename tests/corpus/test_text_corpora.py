@@ -19,11 +19,11 @@ import pytest
 from pydantic import ValidationError
 
 from corpus.making import account, left_out, rows, texts
-from ulmfit.assets import File
 from ulmfit.corpus.sources import archives
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 
 def build(tmp_path: Path, stage: CorpusStage) -> Path:

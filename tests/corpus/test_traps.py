@@ -19,7 +19,7 @@ from ulmfit.corpus.sampling import Selection
 from ulmfit.corpus.wikiextractor import extraction
 from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits
 from ulmfit.corpus.wikipedia import Extractor, extract_dumps
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 SHARED_MEMORY = "/dev/shm/"
 PROGRAM = """

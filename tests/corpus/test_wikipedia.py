@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from corpus.making import account, export, left_out, page, rows, texts, write_dump
-from ulmfit.assets import File
 from ulmfit.corpus import sampling
 from ulmfit.corpus.extract import extract
 from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.wikipedia import LEFT_BY_WIKIEXTRACTOR, dump_files, site_language
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 ENGINES = ["wikiextractor", "fast"]
 NAMED = ["ltgwiki-tiny", "ltgwiki", "dewiki-20170701-sample", "enwiki-206", "enwiki-table-markup"]

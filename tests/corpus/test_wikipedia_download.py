@@ -17,8 +17,8 @@ from corpus.making import export, page, texts
 from corpus.serving import Site, serving
 from ulmfit.corpus.dumps.download import download_dump
 from ulmfit.corpus.stages import Wikipedia, WikipediaCorpus
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 
 def published(prefix: str, files: dict[str, bytes], kind: str = "sha1") -> dict[str, bytes]:
@@ -47,8 +47,8 @@ NOWHERE = "http://127.0.0.1:1"
 
 RECIPE = f"""
 from ulmfit.corpus.stages import Wikipedia, WikipediaCorpus
-from ulmfit.presets import TOY
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.presets import TOY
+from ulmfit.experiments.recipe import Recipe
 
 dump = Wikipedia(language="xx", date="20240101", base_url="{NOWHERE}")
 corpus = WikipediaCorpus(dump=dump, language="xx")

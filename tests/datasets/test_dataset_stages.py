@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ulmfit.assets import Catalogue, File, fetch
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.datasets.stages import DataScript, DatasetStage, LabelledFiles, write_dataset
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import Catalogue, File, fetch
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 SCRIPTS = Path(__file__).parents[2] / "data_scripts"
 

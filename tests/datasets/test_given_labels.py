@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from ulmfit.assets import File
 from ulmfit.datasets.given_labels import GivenLabels
 from ulmfit.datasets.stages import LabelledFiles
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 
 TRAIN = [("t1", "gut", "pos"), ("t2", "schlecht", "neg"), ("t3", "schön", "pos"), ("t4", "übel", "neg")]
 VALID = [("v1", "fein", "pos"), ("v2", "mies", "neg")]

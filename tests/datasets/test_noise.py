@@ -13,8 +13,8 @@ from scipy.stats import chisquare
 from stages_for_tests import InventedDataset
 
 from ulmfit.datasets.noise import NoisyLabels, noisy
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 NAMES = ["a", "b", "c", "d"]
 

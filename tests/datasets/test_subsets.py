@@ -16,9 +16,9 @@ from stages_for_tests import InventedDataset
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.datasets.noise import NoisyLabels
 from ulmfit.datasets.subsets import DerivedDataset, TrainingSubset, apportion, choose
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 
 label_counts = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 60), min_size=2)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ulmfit.datasets.table_files import table_rows
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 COLUMNS = {"text": "text", "label": "label", "id": "id"}
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.assets import File
 from ulmfit.datasets.stages import DataScript, DatasetStage, LabelledFiles, write_dataset
 from ulmfit.datasets.tables import check_splits, split_off_validation
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 
 class Tables(DatasetStage):

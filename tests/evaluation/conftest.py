@@ -7,7 +7,7 @@ import pytest
 from evaluation.part_samples import made_up_errors, with_statistics
 from evaluation.samples import made_up_histories, made_up_pieces, made_up_record, made_up_samples
 from ulmfit.evaluation.record import Record
-from ulmfit.evaluation.report import History, render_html
+from ulmfit.report.report import History, render_html
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from ulmfit.evaluation.record import (
     measured_tokenizers,
     row_result,
 )
-from ulmfit.evaluation.report import History
 from ulmfit.language_model.evaluate import perplexities
 from ulmfit.language_model.poleval import poleval_figures
+from ulmfit.report.report import History
 
 LABELS = ["negative", "neutral", "positive"]
 ROWS = 200

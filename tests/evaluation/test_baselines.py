@@ -18,7 +18,6 @@ from sklearn.svm import LinearSVC
 from ulmfit.classifier.metrics import main_score, score
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.errors import InputError
 from ulmfit.evaluation.baselines import (
     FEATURES,
     SHARPEST,
@@ -29,7 +28,8 @@ from ulmfit.evaluation.baselines import (
     fit_sharpness,
 )
 from ulmfit.evaluation.stages import TfidfBaseline
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 LABELS = ["bad", "good"]
 STEMS = {"bad": ["zlok", "gorv", "hudan"], "good": ["dobr", "radim", "lepen"]}
@@ -229,7 +229,7 @@ def test_stage_refuses_an_impossible_grid(c_grid):
 
 
 def test_modules_that_the_command_line_imports_are_light():
-    modules = "ulmfit.evaluation.stages, ulmfit.evaluation.report"
+    modules = "ulmfit.evaluation.stages, ulmfit.report.report"
     heavy = "{'torch', 'fastai', 'pandas', 'pyarrow', 'sklearn', 'numpy', 'jinja2', 'matplotlib'}"
     code = f"import sys, {modules}; print(sorted(set(sys.modules) & {heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,7 +15,7 @@ import pytest
 from evaluation.samples import made_up_histories, made_up_record
 from evaluation.test_confusion_section import many_labels
 from evaluation.test_report import CHARTS, HOSTILE, NASTY, SECTIONS, hostile_page, strips
-from ulmfit.evaluation.report import render_html
+from ulmfit.report.report import render_html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LIGHT, DARK = 1, 0

@@ -15,8 +15,8 @@ from sklearn.metrics import log_loss
 
 from ulmfit.classifier.predictions import Predictions, average
 from ulmfit.evaluation.calibration import BINS, calibrate, fit_temperature, measure, scaled
-from ulmfit.evaluation.reliability import describe_reliability
 from ulmfit.evaluation.row import row_result
+from ulmfit.report.sections.calibration import describe_reliability
 
 LABELS = ["a", "b", "c"]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.evaluation.charts import (
+from ulmfit.report.charts import (
     LEFT,
     RIGHT,
     STRIP_MARGIN,
@@ -20,7 +20,7 @@ from ulmfit.evaluation.charts import (
     interval_chart,
     line_chart,
 )
-from ulmfit.evaluation.svg import logarithmic_ticks, short_number, ticks
+from ulmfit.report.svg import logarithmic_ticks, short_number, ticks
 
 
 def path_of(chart: str) -> str:

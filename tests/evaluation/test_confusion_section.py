@@ -8,9 +8,9 @@ import pytest
 
 from evaluation.samples import made_up_predictions, made_up_record
 from evaluation.test_report import Page
-from ulmfit.evaluation.confusion_section import MOST_CONFUSIONS, MixedUp, describe_confusions
 from ulmfit.evaluation.record import Record, row_result
-from ulmfit.evaluation.report import render_html
+from ulmfit.report.report import render_html
+from ulmfit.report.sections.confusion import MOST_CONFUSIONS, MixedUp, describe_confusions
 
 
 def with_matrix(*matrices: list[list[int]], labels: list[str] | None = None) -> Record:

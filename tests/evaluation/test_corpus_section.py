@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from evaluation.samples import made_up_pieces, made_up_samples
 from evaluation.test_report import Page
-from ulmfit.errors import InputError
-from ulmfit.evaluation.bars import bars_of_counts, share, width
-from ulmfit.evaluation.charts import HEIGHT, LEFT, TOP, WIDTH, Column, column_chart
-from ulmfit.evaluation.corpus_section import describe_corpus
-from ulmfit.evaluation.report import render_html
-from ulmfit.evaluation.tokenizer_section import describe_tokenizers
+from ulmfit.pipeline.errors import InputError
+from ulmfit.report.bars import bars_of_counts, share, width
+from ulmfit.report.charts import HEIGHT, LEFT, TOP, WIDTH, Column, column_chart
+from ulmfit.report.report import render_html
+from ulmfit.report.sections.corpus import describe_corpus
+from ulmfit.report.sections.tokenizers import describe_tokenizers
 
 
 def text_of(html: str) -> str:

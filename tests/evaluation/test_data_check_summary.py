@@ -10,14 +10,14 @@ from ulmfit.corpus.checks.found import all_checks
 from ulmfit.corpus.checks.rows import Row
 from ulmfit.corpus.checks.wording import summary_of
 from ulmfit.corpus.data_checks import CheckSettings
-from ulmfit.errors import InputError
 from ulmfit.evaluation.data_checks import checked_data, data_check_notes
-from ulmfit.evaluation.data_checks_section import describe_data_checks
-from ulmfit.evaluation.page import page_environment
 from ulmfit.evaluation.record import read_record, write_record
-from ulmfit.evaluation.report import render_html
-from ulmfit.evaluation.table import markdown_table
-from ulmfit.evaluation.text_table import text_table
+from ulmfit.pipeline.errors import InputError
+from ulmfit.report.page import page_environment
+from ulmfit.report.report import render_html
+from ulmfit.report.sections.data_checks import describe_data_checks
+from ulmfit.report.table import markdown_table
+from ulmfit.report.text_table import text_table
 
 
 def summary(label: str = "b") -> dict:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ulmfit.classifier.predictions import Predictions
-from ulmfit.errors import InputError
 from ulmfit.evaluation.error_analysis import LabelScore, Part, Share, analyse_errors, folded_words, parts_by
-from ulmfit.evaluation.errors_section import part_names
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.pipeline.errors import InputError
+from ulmfit.report.sections.errors import part_names
 
 LABELS = ["no", "yes"]
 TEXTS = ["One two three", "ONE, two!", "new words", "three", "…", "one Four"]

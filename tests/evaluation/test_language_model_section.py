@@ -11,9 +11,9 @@ from evaluation.samples import (
     made_up_training,
 )
 from evaluation.test_report import FORBIDDEN, HOSTILE, Page
-from ulmfit.evaluation.language_model_section import Cell, describe_language_models, number
 from ulmfit.evaluation.language_models import TrainedModel
-from ulmfit.evaluation.report import render_html
+from ulmfit.report.report import render_html
+from ulmfit.report.sections.language_models import Cell, describe_language_models, number
 
 
 def fine_tuned(losses: list[float], **more) -> list:

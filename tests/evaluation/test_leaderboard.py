@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from evaluation.samples import made_up_record
 from evaluation.test_report import FORBIDDEN, HOSTILE, Page, hostile_record
-from ulmfit.errors import InputError
-from ulmfit.evaluation.leaderboard import (
+from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.pipeline.errors import InputError
+from ulmfit.report.leaderboard import (
     Source,
     html_leaderboard,
     leaderboard,
     markdown_leaderboard,
     rank,
 )
-from ulmfit.evaluation.record import MetricValues, Record, RowResult
 
 
 def row(name: str, *values: float, kind: str = "model") -> RowResult:

@@ -15,7 +15,7 @@ from ulmfit.evaluation.learning_curve import (
     curve_cells,
     learning_curve,
 )
-from ulmfit.evaluation.learning_curve_chart import curve_chart, curve_series
+from ulmfit.report.sections.learning_curve_chart import curve_chart, curve_series
 
 VALUES = [
     ("ULMFiT, forward", [[0.6, 0.7], [0.75, 0.85], [0.9, 0.9]]),

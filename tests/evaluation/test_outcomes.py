@@ -16,12 +16,12 @@ from ulmfit.classifier.multi_label import MultiLabelPredictions, names_of
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_metrics import scores
 from ulmfit.classifier.task_predictions import average_any
-from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import document_weights
 from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes, NumberOutcomes, outcomes_of
 from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 from ulmfit.evaluation.row import compare_rows, scored_row
 from ulmfit.evaluation.significance import permutation_p
+from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b", "c"]
 ROWS = 30

@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.samples import LABELS, made_up_predictions
 from ulmfit.classifier.predictions import Predictions, average, read_predictions, write_predictions
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def small(probabilities: list[list[float]], gold: list[str] | None = None, **changes) -> Predictions:

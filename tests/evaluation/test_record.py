@@ -26,7 +26,6 @@ from evaluation.samples import (
     made_up_tokenizer_card,
 )
 from ulmfit.classifier.metrics import score
-from ulmfit.errors import InputError
 from ulmfit.evaluation.language_models import LanguageModelResult
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import (
@@ -41,8 +40,9 @@ from ulmfit.evaluation.record import (
     write_record,
 )
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.evaluation.text_table import text_table
-from ulmfit.files import read_json, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.report.text_table import text_table
 
 
 def test_round_trip(tmp_path, record):

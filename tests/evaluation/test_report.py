@@ -18,11 +18,11 @@ from evaluation.samples import (
     made_up_samples,
 )
 from ulmfit.classifier.occlusion import Explanation, Piece, Word
-from ulmfit.errors import InputError
-from ulmfit.evaluation.curves import smoothed
 from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.record import Record, RowResult
-from ulmfit.evaluation.report import History, duration, render_html
+from ulmfit.pipeline.errors import InputError
+from ulmfit.report.report import History, duration, render_html
+from ulmfit.report.sections.training_curves import smoothed
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 NASTY = (

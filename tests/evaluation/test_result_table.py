@@ -9,7 +9,7 @@ from ulmfit.evaluation.metric_text import p_value, points, shown_difference, sho
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import MetricValues, Record, row_result
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.evaluation.table import (
+from ulmfit.report.table import (
     caption,
     difference_notes,
     gap_notes,
@@ -20,7 +20,7 @@ from ulmfit.evaluation.table import (
     row_notes,
     shown_metrics,
 )
-from ulmfit.evaluation.text_table import text_table
+from ulmfit.report.text_table import text_table
 
 MARKDOWN = r"""
 **transductive: the language model has seen the texts of the test split, without their labels**

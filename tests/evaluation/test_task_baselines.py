@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
 from ulmfit.evaluation.baselines import FEATURES, BaselineResult, Choices, Split
 from ulmfit.evaluation.task_baselines import fit_and_predict_task
+from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b", "c"]
 WORDS = {"a": "alpha", "b": "beta", "c": "gamma"}

@@ -17,7 +17,7 @@ from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
 from ulmfit.classifier.predictions import Predictions, average, write_predictions
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_predictions import average_any, read_any, task_of, write_any
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b"]
 MULTI = {"task": "multi_label", "labels": LABELS}

@@ -26,7 +26,6 @@ from transformers_for_tests import (
 )
 
 from ulmfit.classifier.predictions import read_predictions
-from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation import transformer
 from ulmfit.evaluation.transformer import learning_rate, parameter_groups
 from ulmfit.evaluation.transformer_model import load_transformer
@@ -36,8 +35,9 @@ from ulmfit.evaluation.transformer_stages import (
     TransformerModel,
     TransformerSettings,
 )
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 
 LABELS = ["no", "yes"]
 
@@ -104,7 +104,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from ulmfit.evaluation.transformer import Training
-from ulmfit.runner import Runner
+from ulmfit.pipeline.runner import Runner
 from transformers_for_tests import classifier
 
 validate = Training._validate

@@ -27,12 +27,12 @@ from transformers_for_tests import (
     tiny_xlm_roberta,
 )
 
-from ulmfit.assets import File
-from ulmfit.errors import InputError
 from ulmfit.evaluation.transformer_model import download, load_transformer
 from ulmfit.evaluation.transformer_stages import HubModel, TransformerClassifier
-from ulmfit.files import sha256_of
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import sha256_of
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.weights import read_weights, write_tensors
 
 LABELS = ["no", "yes"]

@@ -12,19 +12,19 @@ if find_spec("transformers") is None:
 
 from transformers_for_tests import tiny_bert
 
-from ulmfit import driver
 from ulmfit.classifier.metrics import score
 from ulmfit.classifier.predictions import read_predictions
-from ulmfit.errors import InputError
 from ulmfit.evaluation.record import read_record
-from ulmfit.recipe import load_recipe
-from ulmfit.runner import Runner
+from ulmfit.experiments import driver
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 RECIPE = """
 from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus
 from transformers_for_tests import ShortTexts
-from ulmfit.recipe import Recipe
+from ulmfit.experiments.recipe import Recipe
 
 recipe = Recipe(
     name="test/transformers",

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evaluation.samples import made_up_record
-from ulmfit.evaluation.overview import describe_overview
 from ulmfit.evaluation.record import MetricValues, Record, RowResult, read_record
-from ulmfit.evaluation.report import render_html
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.evaluation.verdict import best_row, difference_over_texts, rival_row, verdict
+from ulmfit.report.overview import describe_overview
+from ulmfit.report.report import render_html
+from ulmfit.report.verdict import best_row, difference_over_texts, rival_row, verdict
 
 RECORDS = sorted((Path(__file__).parents[2] / "recipes").glob("*/records/*.json"))
 

@@ -16,10 +16,10 @@ from fastai.callback.core import Callback
 from interrupted_training import Disturbance, Training, run, upstream_of
 
 from gpu.comparing import error
-from ulmfit.files import read_json
 from ulmfit.language_model.learner import language_model_learner
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
+from ulmfit.pipeline.files import read_json
 from ulmfit.training.weights import read_weights
 
 NCCL = """

@@ -15,7 +15,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.files import write_json
 from ulmfit.language_model.evaluate import (
     CHUNK,
     describe_perplexities,
@@ -26,6 +25,7 @@ from ulmfit.language_model.evaluate import (
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
+from ulmfit.pipeline.files import write_json
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.tokenizer import EOS_ID
 

@@ -31,11 +31,11 @@ from foreign_models_for_tests import (
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.folder import check_architecture
 from ulmfit.language_model.foreign import foreign_language_model, read_foreign_weights
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture
+from ulmfit.pipeline.errors import InputError
 
 SIZE = Architecture(embedding_size=EMBEDDING, hidden_size=HIDDEN, layers=LAYERS)
 IDS = torch.randint(2, VOCABULARY, (3, 17), generator=torch.Generator().manual_seed(1))

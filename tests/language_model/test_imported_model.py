@@ -21,22 +21,22 @@ from pydantic import ValidationError
 from recipes_for_tests.tiny import recipe as tiny_recipe
 from stages_for_tests import InventedDataset, invented_text, tiny_classifier, tiny_pretrain
 
-from ulmfit import driver
-from ulmfit.assets import File
 from ulmfit.classifier.folder import load_classifier
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
+from ulmfit.experiments import driver
 from ulmfit.language_model import evaluate, fit
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.imported import import_into_new_folder, import_model
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings
 from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel
-from ulmfit.runner import Runner
-from ulmfit.stage import LOG
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import LOG
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TrainTokenizer
 from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.tokenizer import load_tokenizer

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.files import read_json
 from ulmfit.language_model import loader
 from ulmfit.language_model.engines.cuda_graph import replays_steps
 from ulmfit.language_model.jitter import chunk_lengths
 from ulmfit.language_model.learner import language_model_learner
 from ulmfit.language_model.loader import Placement, StreamLoader
 from ulmfit.language_model.settings import LanguageModelSettings
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.schedules import phase_schedules
 
 

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.errors import InputError
 from ulmfit.language_model import loader
 from ulmfit.language_model.loader import Placement, StreamLoader, as_read, choose_placement, reading_order
 from ulmfit.language_model.stages import BackwardOrder
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.arrays import TokenArray
 
 

@@ -11,14 +11,14 @@ from stages_for_tests import InventedCorpus, tiny_pretrain
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced
 from ulmfit.corpus.stored import stored_documents
-from ulmfit.files import read_json
+from ulmfit.experiments.presets import Preset, VocabularySettings
+from ulmfit.experiments.recipe import Experiment, Recipe
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.poleval import POLEVAL, PolEvalPerplexity, poleval_figures
 from ulmfit.language_model.settings import Dropouts
 from ulmfit.language_model.stages import Pretrain
-from ulmfit.presets import Preset, VocabularySettings
-from ulmfit.recipe import Experiment, Recipe
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 from ulmfit.tokens.tokenizer import load_tokenizer
 

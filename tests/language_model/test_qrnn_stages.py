@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
-from ulmfit.files import read_json
+from ulmfit.experiments.presets import MULTIFIT, MULTIFIT_FP16
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings
 from ulmfit.language_model.stages import FineTune
-from ulmfit.presets import MULTIFIT, MULTIFIT_FP16
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.errors import InputError
 from ulmfit.language_model import restricted_pickle
 from ulmfit.language_model.foreign_vocabulary import read_vocabulary
 from ulmfit.language_model.restricted_pickle import read_string_list
+from ulmfit.pipeline.errors import InputError
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.files import read_json
 from ulmfit.language_model.compute import Compute
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.sampled_softmax import ClassSampler, class_sampler
 from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.settings import Phase
 
 VOCABULARY = 50

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.files import read_json
 from ulmfit.language_model import loader
 from ulmfit.language_model.learner import language_model_learner
 from ulmfit.language_model.loader import Placement, StreamLoader, as_read
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, LanguageModelSettings
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
 
 BOS = 0

@@ -10,13 +10,13 @@ import pandas
 import pytest
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.sampling import SampledStreams
 from ulmfit.language_model.stages import FineTune, Pretrain
-from ulmfit.progress import Progress
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.progress import Progress
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer

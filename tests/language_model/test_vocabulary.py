@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.language_model.vocabulary import Vocabulary, VocabularyMatch, adapt_vocabulary
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.sentencepiece_training import train_tokenizer
 from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.words_training import train_words_tokenizer

@@ -3,9 +3,9 @@
 from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.experiments.presets import Preset, VocabularySettings
+from ulmfit.experiments.recipe import Recipe
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings, PretrainSettings
-from ulmfit.presets import Preset, VocabularySettings
-from ulmfit.recipe import Recipe
 from ulmfit.training.settings import Phase
 
 TINY = Preset(

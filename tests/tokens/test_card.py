@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.files import read_json
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.card import TokenizerCard
 from ulmfit.tokens.stages import TrainTokenizer
 from ulmfit.tokens.statistics import (

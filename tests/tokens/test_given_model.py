@@ -10,9 +10,9 @@ import pytest
 import sentencepiece
 from stages_for_tests import InventedCorpus
 
-from ulmfit.assets import File
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.given_model import read_given_model, tokenizer_of_model
 from ulmfit.tokens.sentencepiece_model import SCORE_UNIT
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from stages_for_tests import invented_text
 
-from ulmfit.assets import File
 from ulmfit.corpus.stages import TextFiles
-from ulmfit.runner import Runner
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 
 TESTS = Path(__file__).parents[1]
@@ -22,8 +22,8 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from tokens.test_kill_encoding import encoding
-from ulmfit import files
-from ulmfit.runner import Runner
+from ulmfit.pipeline import files
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens import arrays, encode
 
 runs, texts, workers, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

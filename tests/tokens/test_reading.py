@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts_for_tests import any_texts
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens import text_form
 from ulmfit.tokens.given_model import tokenizer_of_model
 from ulmfit.tokens.marks import normalize

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from texts_for_tests import WORDS, any_texts, corpus, trained
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import MAJ, normalize
 from ulmfit.tokens.sentencepiece_model import (
     LARGEST_EXACT_SUM,

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from texts_for_tests import COVERED, TOKENIZERS, WORDS, any_texts, corpus, repetitions, trained
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
 from ulmfit.tokens.text_form import Rules

@@ -5,7 +5,7 @@ import re
 import pytest
 from texts_for_tests import corpus, trained
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens import sentencepiece_training as module
 from ulmfit.tokens.sentencepiece_training import TrainingLines, train_tokenizer
 from ulmfit.tokens.text_form import Rules, TextForm

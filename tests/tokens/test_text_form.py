@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from texts_for_tests import any_texts
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPEAT_MARK_NAMES, UP, WREP, normalize
 from ulmfit.tokens.text_form import Rules, TextForm, read_rules
 

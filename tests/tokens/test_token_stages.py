@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter, token_dtype
 from ulmfit.tokens.documents import TrainingSample
 from ulmfit.tokens.marks import normalize

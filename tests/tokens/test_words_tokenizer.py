@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from stages_for_tests import InventedCorpus
 
-from ulmfit.errors import InputError
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer

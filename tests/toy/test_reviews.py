@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from ulmfit.recipe import load_recipe
+from ulmfit.experiments.recipe import load_recipe
 from ulmfit.toy.lexicon import lexicon
 from ulmfit.toy.reviews import LABELS, LONGEST, NEW_ROOTS_SHARE, SHORTEST, Reviewer, reviews
 from ulmfit.toy.sentences import value

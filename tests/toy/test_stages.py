@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from ulmfit.files import read_json, sha256_of
-from ulmfit.runner import Runner
+from ulmfit.pipeline.files import read_json, sha256_of
+from ulmfit.pipeline.runner import Runner
 from ulmfit.toy import LANGUAGE_CODE
 from ulmfit.toy.stages import ToyDump, ToyReviews
 

@@ -16,12 +16,12 @@ from launch_stages import TOGETHER
 from safetensors.torch import load_file
 from stages_for_tests import tiny_pretrain
 
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.settings import Dropouts
-from ulmfit.launch import LaunchingRunner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.launch import LaunchingRunner
+from ulmfit.pipeline.ranks import TIMEOUT_VARIABLE, is_first_rank, is_rank, timeout_seconds
 from ulmfit.training.distribution import SINGLE, current_distribution
-from ulmfit.training.ranks import TIMEOUT_VARIABLE, is_first_rank, is_rank, timeout_seconds
 from ulmfit.training.settings import Phase, TrainingSettings
 
 COLLECTIVES = """

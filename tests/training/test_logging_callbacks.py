@@ -13,8 +13,8 @@ from stages_for_tests import tiny_pretrain
 from training.learners_for_tests import small_learner
 
 from ulmfit.language_model.fit import pretrain
-from ulmfit.runner import Runner
-from ulmfit.stage import Work
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Work
 
 
 class Writer:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
-from ulmfit.runner import Runner
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training import precision
 from ulmfit.training.precision import gpu_generations, resolve_precision
 
@@ -140,7 +140,7 @@ def test_classifiers_stay_with_fp32_unless_told() -> None:
 def test_a_rerun_of_finished_stages_imports_no_torch(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from stages_for_tests import tiny_pretrain\n"
-        "from ulmfit.runner import Runner\n"
+        "from ulmfit.pipeline.runner import Runner\n"
         "stage = tiny_pretrain(precision='auto'); Runner(Path(sys.argv[1])).build(stage)\n"
         "print(sorted({'torch', 'fastai', 'pandas'} & set(sys.modules)))"
     )

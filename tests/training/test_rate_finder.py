@@ -13,12 +13,12 @@ from training.learners_for_tests import small_learner, small_model
 from typer.testing import CliRunner
 
 from ulmfit.cli import app
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
+from ulmfit.experiments.find_rate import find_rate as find_rate_of_recipe
+from ulmfit.experiments.find_rate import plot
+from ulmfit.experiments.recipe import load_recipe
 from ulmfit.language_model.settings import Dropouts
-from ulmfit.rates import find_rate as find_rate_of_recipe
-from ulmfit.rates import plot
-from ulmfit.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
 from ulmfit.training.rate_finder import RateSearch, find_rate, steep, valley
 
 RECIPE = str(Path(__file__).parents[1] / "recipes_for_tests" / "tiny.py")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from interrupted_training import Disturbance, Training, checkpoints, result, run, upstream_of
 
-from ulmfit.files import read_json
-from ulmfit.stage import MANIFEST
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.stage import MANIFEST
 
 ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
 FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})

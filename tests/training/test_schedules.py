@@ -9,10 +9,10 @@ import pytest
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.classifier.schedules import all_at_once
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.stages import FineTune
-from ulmfit.runner import Runner
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.schedules import layer_rates, phase_schedules, slanted_triangular, warmed_cosine
 from ulmfit.training.settings import Phase
 

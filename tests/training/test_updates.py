@@ -19,9 +19,9 @@ from training.learners_for_tests import (
     weights_of,
 )
 
-from ulmfit.errors import StageFailed
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
+from ulmfit.pipeline.errors import StageFailed
 from ulmfit.training.guard import Guard
 
 RATE, DECAY = 1e-2, 0.1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ulmfit.files import write_text
+from ulmfit.pipeline.files import write_text
 from ulmfit.training.weights import save_weights
 
 

@@ -25,7 +25,7 @@ from ulmfit.bench.pairs import (
 )
 from ulmfit.bench.run import Options, Report
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 from ulmfit.training.precision import resolve_precision
 
 USES = frozenset({"model", "steps"})

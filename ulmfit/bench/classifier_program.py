@@ -39,9 +39,9 @@ from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.compute import PLAIN, choose_compute
 from ulmfit.language_model.encoder import Encoder
-from ulmfit.runner import Runner
-from ulmfit.stage import Stage
-from ulmfit.stage import Work as StageWork
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Stage
+from ulmfit.pipeline.stage import Work as StageWork
 from ulmfit.training.learner import train
 from ulmfit.training.memory import PeakMemory
 from ulmfit.training.settings import Phase

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ulmfit import provenance
 from ulmfit.bench.measure import Memory, Program, Run, measure, measure_memory
 from ulmfit.bench.run import Report
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline import provenance
+from ulmfit.pipeline.errors import StageFailed
 
 HIGH_LOAD = 0.2
 """Cores busy with other work from which on a measurement is not to be trusted."""

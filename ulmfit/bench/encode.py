@@ -16,7 +16,7 @@ from ulmfit.bench.compare import Case, compare, speed_report
 from ulmfit.bench.extract import toy_dump
 from ulmfit.bench.measure import Program, finished
 from ulmfit.bench.run import Options, Report
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 USES = frozenset({"documents", "megabytes"})
 GENERATED_MEGABYTES = 60

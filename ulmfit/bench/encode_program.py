@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ulmfit.bench.measure import ready
-from ulmfit.files import write_json
+from ulmfit.pipeline.files import write_json
 
 VOCABULARY_SIZE = 15_000
 COVERAGE = 0.9999
@@ -30,9 +30,9 @@ Figures = dict[str, float]
 
 def prepare(documents: Path, folder: Path) -> Figures:
     """Train three tokenizers with the same number of pieces on the same sample of `documents`."""
-    from ulmfit.assets import File
     from ulmfit.corpus.stages import TextFiles
-    from ulmfit.runner import Runner
+    from ulmfit.pipeline.assets import File
+    from ulmfit.pipeline.runner import Runner
     from ulmfit.tokens.documents import TrainingSample
     from ulmfit.tokens.stages import TrainTokenizer
     from ulmfit.tokens.tokenizer import load_tokenizer

@@ -11,7 +11,7 @@ from ulmfit.bench import quality
 from ulmfit.bench.compare import Case, compare, speed_report
 from ulmfit.bench.measure import Program
 from ulmfit.bench.run import Options, Report
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 USES = frozenset({"dump", "reference", "megabytes"})
 ENGINES = ("fast", "wikiextractor")

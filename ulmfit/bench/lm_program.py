@@ -25,8 +25,8 @@ from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Dropouts, LanguageModelSettings
-from ulmfit.runner import Runner
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Stage, Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.training.learner import train
 from ulmfit.training.memory import PeakMemory

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.child_processes import safe_environment
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.child_processes import safe_environment
+from ulmfit.pipeline.errors import StageFailed
 from ulmfit.training.openmp import without_brief_waits
 
 LONGEST_SECONDS = 3600

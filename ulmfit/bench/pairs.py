@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 from ulmfit.bench.compare import Case, Comparison, aligned, compare, memory_of, speed_report
 from ulmfit.bench.measure import Program
 from ulmfit.bench.run import Options, Report
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.precision import gpu_generations
 
 Log = Callable[[str], None]

@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ulmfit import provenance
 from ulmfit.bench.compare import aligned
 from ulmfit.bench.run import Options, Report
-from ulmfit.driver import STAGE_LIST, listed_stages
-from ulmfit.errors import InputError
-from ulmfit.files import read_json, write_json
+from ulmfit.experiments.driver import STAGE_LIST, listed_stages
 from ulmfit.language_model.stages import Pretrain
-from ulmfit.launch import LaunchingRunner
-from ulmfit.runner import Runner
-from ulmfit.stage import Stage
+from ulmfit.pipeline import provenance
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.launch import LaunchingRunner
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from ulmfit.recipe import Recipe
+    from ulmfit.experiments.recipe import Recipe
 
 USES = frozenset({"recipe"})
 PRECISIONS: tuple[Literal["fp32"], Literal["bf16"]] = ("fp32", "bf16")

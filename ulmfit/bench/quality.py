@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ulmfit import provenance
 from ulmfit.bench.compare import Comparison, Measured, aligned
 from ulmfit.bench.measure import Program, finished
 from ulmfit.bench.reference import Reference, Score, load_references, score, word_hashes, words
 from ulmfit.bench.run import Report
-from ulmfit.errors import InputError
+from ulmfit.pipeline import provenance
+from ulmfit.pipeline.errors import InputError
 
 LEFTOVERS = ("[[", "{{", "||", "<ref", "&amp;")
 LEFTOVER_UNIT = "a million words"

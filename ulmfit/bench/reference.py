@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ulmfit.errors import InputError
-from ulmfit.files import write_text
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import write_text
 
 REFERENCES = Path(__file__).parent / "references"
 HASH_BYTES = 3

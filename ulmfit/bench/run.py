@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from ulmfit.recipe import Recipe
+    from ulmfit.experiments.recipe import Recipe
 
 BENCHES = {
     name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier", "precision")

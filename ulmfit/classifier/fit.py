@@ -22,13 +22,13 @@ from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.classifier.task_metrics import main_score_of
 from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
-from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.fit import HISTORY
 from ulmfit.language_model.folder import MODEL, WEIGHTS, described_order, load_for_tokenizer
 from ulmfit.language_model.loader import reading_order
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.history import ValidationMetric

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from ulmfit.classifier.fit import predict_probabilities
 from ulmfit.classifier.model import TextClassifier
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.folder import MODEL, WEIGHTS
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction
-from ulmfit.settings import first_fault
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.settings import first_fault
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision

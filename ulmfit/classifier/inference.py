@@ -9,7 +9,7 @@ import torch
 
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def predict_logits(

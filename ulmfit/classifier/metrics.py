@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from ulmfit.datasets.stages import Metric, SingleLabelMetric
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 THRESHOLDS = b"thresholds"
 """Key of the Parquet file's own metadata under which the thresholds stand, as a JSON list."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ulmfit.corpus.words import UNSPACED
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 

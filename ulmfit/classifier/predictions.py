@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np

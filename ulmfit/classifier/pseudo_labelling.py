@@ -12,9 +12,9 @@ from ulmfit.classifier.folder import load_classifier
 from ulmfit.classifier.pseudo_labels import PseudoLabelled
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.subsets import free_prefix, with_unlabelled, write_derived
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path, read_json, write_json
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, read_json, write_json
+from ulmfit.pipeline.stage import Work
 
 CHOSEN, REPORT, GOLD = "pseudo-labels.parquet", "pseudo-labels.json", "pseudo-labels-gold.json"
 PREFIX = "pseudo/"

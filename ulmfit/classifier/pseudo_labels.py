@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.subsets import DerivedDataset, check_single_label
-from ulmfit.stage import Work
+from ulmfit.pipeline.stage import Work
 
 
 class PseudoLabelled(DerivedDataset):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from ulmfit.classifier.schedules import read_schedule
 from ulmfit.datasets.stages import METRICS_OF_TASK, Metric, Task
-from ulmfit.errors import InputError
 from ulmfit.language_model.settings import Dropouts, Probability
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.settings import TrainingSettings
 
 ClassWeight = Annotated[float, Field(gt=0)]

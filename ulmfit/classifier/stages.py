@@ -10,7 +10,7 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.stage import Stage, Work
 from ulmfit.tokens.stages import TokenizerStage
 
 

@@ -16,7 +16,7 @@ from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.datasets.stages import METRICS_OF_TASK
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 
 def scores(predictions: TaskPredictions, positive_label: str | None = None) -> dict[str, float]:

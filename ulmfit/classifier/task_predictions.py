@@ -17,7 +17,7 @@ from ulmfit.classifier.predictions import Predictions, average, check_same_rows,
 from ulmfit.classifier.predictions import write_predictions as write_single_label
 from ulmfit.classifier.regression import RegressionPredictions, average_regression, write_regression
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.stage import Stage, Work
 
 CARD, SAMPLES = "card.json", "samples.json"
 
@@ -34,7 +34,7 @@ class CorpusCard(Stage):
         from ulmfit.corpus.documents import ACCOUNT
         from ulmfit.corpus.statistics import CorpusStatistics, account_counts, summary
         from ulmfit.corpus.stored import document_count, stored_documents
-        from ulmfit.files import read_json, write_json
+        from ulmfit.pipeline.files import read_json, write_json
 
         folder = work.input(self.corpus)
         statistics = CorpusStatistics(max(self.language_documents, self.sample_documents))

@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 from ulmfit.corpus.words import words_of
-from ulmfit.white_space import plain_white_space
+from ulmfit.pipeline.white_space import plain_white_space
 
 _CONTROLS = "".join(map(chr, [*range(9), *range(14, 28), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
 """Characters that are deleted; white space, which parts words, is none of them."""

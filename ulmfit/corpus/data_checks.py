@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.settings import Settings
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.settings import Settings
+from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.corpus.checks.found import Thresholds
@@ -81,7 +81,7 @@ class DataChecks(Stage):
         from ulmfit.corpus.checks.found import all_checks
         from ulmfit.corpus.checks.rows import read_rows
         from ulmfit.corpus.checks.wording import CHECKS, warnings
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.dataset)
         rows = read_rows(folder, with_labels=has_labels(folder))
@@ -161,7 +161,7 @@ class CleanedDataset(DatasetStage):
         from ulmfit.corpus.checks.cleaning import Cleaning, write_kept
         from ulmfit.corpus.checks.rows import read_rows
         from ulmfit.corpus.checks.wording import CLEANING
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.dataset)
         rows = read_rows(folder, with_labels=has_labels(folder))
@@ -179,7 +179,7 @@ class CleanedDataset(DatasetStage):
 
 def has_labels(folder: Path) -> bool:
     """Return whether a data set's texts have labels, not numbers."""
-    from ulmfit.files import read_json
+    from ulmfit.pipeline.files import read_json
 
     return bool(read_json(folder / "dataset.json")["labels"])
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.stage import Work
+from ulmfit.pipeline.stage import Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -60,7 +60,7 @@ class DatasetTexts(CorpusStage):
         from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, SCHEMA, Account
         from ulmfit.corpus.sampling import OUTSIDE_SAMPLE, SAMPLE_SALT, salted_hash
         from ulmfit.corpus.sources.text_files import EMPTY
-        from ulmfit.files import atomic_path, read_json, write_json
+        from ulmfit.pipeline.files import atomic_path, read_json, write_json
 
         folder = work.input(self.dataset)
         account = Account(source=f"texts of the data set {read_json(folder / 'dataset.json')['name']}")

@@ -21,8 +21,8 @@ from ulmfit.corpus.sampling import (
     Selection,
     salted_hash,
 )
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, write_json
 
 DOCUMENTS, ACCOUNT = "documents.parquet", "account.json"
 SPLITS = ("train", "valid", "test")

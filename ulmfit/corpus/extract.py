@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 from ulmfit.corpus.sampling import Selection
 from ulmfit.corpus.wikiextractor.extraction import Limits
 from ulmfit.corpus.wikipedia import ENGINES, Extractor, dump_files, extract_dumps
-from ulmfit.errors import InputError
-from ulmfit.progress import say
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.progress import say
 
 SCRATCH, LOCK = ".extraction", ".extraction.lock"
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.stage import Stage, Work
 
 
 class FilteredCorpus(CorpusStage):
@@ -131,7 +131,7 @@ class LeakCheck(Stage):
 
         from ulmfit.corpus.filtering.leaks import LEAKS, Overlap, find_leaks
         from ulmfit.corpus.stored import document_count, stored_documents
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.corpus)
         table = pd.read_parquet(work.input(self.dataset) / "test.parquet", columns=["id", "text"])
@@ -166,7 +166,7 @@ class WithoutLeaks(FilteredCorpus):
         from ulmfit.corpus.documents import Document
         from ulmfit.corpus.filtering.leaks import HOLDS_TEST_TEXT, LEAKS
         from ulmfit.corpus.stored import write_filtered
-        from ulmfit.files import read_json, write_json
+        from ulmfit.pipeline.files import read_json, write_json
 
         folder = work.input(self.corpus)
         leaks = read_json(work.input(self.check) / LEAKS)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ulmfit.corpus.filters import FilteredCorpus
-from ulmfit.stage import Work
+from ulmfit.pipeline.stage import Work
 
 MARK = "\u2620"
 """Takes a rare word's place; the skull of the winning submission. A tokenizer learns it like any word."""

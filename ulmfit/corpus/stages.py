@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.assets import File
-from ulmfit.settings import NOT_IN_KEY
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.settings import NOT_IN_KEY
+from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.corpus.sampling import Selection

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document, Selection, write_corpus
-from ulmfit.files import read_json
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.stage import Work
 
 BATCH_ROWS = 512
 CLOSING = ("source", "pages_read", "documents_written", "left_out")

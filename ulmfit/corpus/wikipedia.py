@@ -19,8 +19,8 @@ from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.corpus.wikiextractor.extraction import Extraction, Limits, extractor_version
 from ulmfit.corpus.wikiextractor.page_filling import fill_store
 from ulmfit.corpus.wikiextractor.page_store import MIB, Store, open_store
-from ulmfit.errors import InputError
-from ulmfit.files import (
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import (
     PACKED_SUFFIXES,
     has_textual_name,
     packed_suffix,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ulmfit.datasets.targets import is_missing
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 FIELD_MARK = "xxfld"
 """fastai's; it is a word of the text, and released vocabularies have a piece for it."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.assets import File
 from ulmfit.datasets.subsets import DerivedDataset, with_unlabelled, write_derived
-from ulmfit.errors import InputError
-from ulmfit.stage import Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.stage import Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,7 +69,7 @@ class GivenLabels(DerivedDataset):
         """Write the tables; InputError names what is wrong with the file."""
         import pandas as pd
 
-        from ulmfit.files import read_json, write_json
+        from ulmfit.pipeline.files import read_json, write_json
 
         folder = work.input(self.dataset)
         tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("train", "valid", "test")}

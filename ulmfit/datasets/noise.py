@@ -12,8 +12,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from ulmfit.datasets.subsets import DerivedDataset, row_hash, write_derived
-from ulmfit.errors import InputError
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.stage import Work
 
 ROW_SALT, LABEL_SALT = "ulmfit noisy rows", "ulmfit noisy labels"
 
@@ -39,7 +39,7 @@ class NoisyLabels(DerivedDataset):
         """Write the tables; warns of labels that no training text has any more."""
         import pandas as pd
 
-        from ulmfit.files import read_json
+        from ulmfit.pipeline.files import read_json
 
         folder = work.input(self.dataset)
         names = read_json(folder / "dataset.json")["labels"]

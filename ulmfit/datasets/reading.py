@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ulmfit.datasets.table_files import column_places, table_rows
-from ulmfit.errors import InputError
-from ulmfit.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
-from ulmfit.streams import unpacked
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
+from ulmfit.pipeline.streams import unpacked
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)

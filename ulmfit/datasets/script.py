@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulmfit.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
-from ulmfit.errors import InputError, StageFailed
-from ulmfit.printing import show
-from ulmfit.process import accept_any_text
-from ulmfit.progress import say
+from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.printing import show
+from ulmfit.pipeline.process import accept_any_text
+from ulmfit.pipeline.progress import say
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
 CATALOGUE = "assets.toml"

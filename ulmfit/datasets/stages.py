@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from ulmfit.assets import File
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame

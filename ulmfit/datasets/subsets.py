@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.errors import InputError
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.stage import Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -185,7 +185,7 @@ def write_derived(
     """
     import shutil
 
-    from ulmfit.files import atomic_path, read_json, sha256_of, write_json
+    from ulmfit.pipeline.files import atomic_path, read_json, sha256_of, write_json
 
     tables = {"train": train, **(others or {})}
     description = read_json(source / "dataset.json")

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import IO, Any, Literal
 
-from ulmfit.errors import InputError
-from ulmfit.files import other_separator, table_suffix
-from ulmfit.streams import LARGEST_LINE, decoded_lines
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import other_separator, table_suffix
+from ulmfit.pipeline.streams import LARGEST_LINE, decoded_lines
 
 _HALF_SURROGATES = re.compile("[\ud800-\udfff]")
 

@@ -26,9 +26,9 @@ from ulmfit.datasets.targets import (
     some,
     strata,
 )
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path, sha256_of, write_json
-from ulmfit.white_space import plain_white_space
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, sha256_of, write_json
+from ulmfit.pipeline.white_space import plain_white_space
 
 SPLITS = ("train", "valid", "test", "unlabelled")
 _VALIDATION_SALT = b"validation rows\0"

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
-from ulmfit.white_space import plain_white_space
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.white_space import plain_white_space
 
 LISTS = (list, tuple, set, frozenset, numpy.ndarray)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

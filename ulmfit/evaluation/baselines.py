@@ -18,8 +18,8 @@ from ulmfit.classifier.metrics import main_score
 from ulmfit.classifier.predictions import Predictions
 from ulmfit.classifier.task_predictions import TaskPredictions
 from ulmfit.corpus.words import words_of
-from ulmfit.errors import InputError
 from ulmfit.evaluation.stages import Analyzer, Learner
+from ulmfit.pipeline.errors import InputError
 
 FEATURES: dict[str, dict[str, Any]] = {
     # Scikit-learn's own words have two letters or more, and end at every vowel sign of Indic scripts.

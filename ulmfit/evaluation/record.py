@@ -10,7 +10,6 @@ from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from ulmfit.classifier.metrics import MainMetric
 from ulmfit.datasets.stages import METRICS_OF_TASK, Task
-from ulmfit.errors import InputError
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.data_checks import DataCheckSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
@@ -19,7 +18,8 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import MOST_SEEDS, RecordPart, first_fault, part_of
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.files import compact_json, write_text
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import compact_json, write_text
 
 __all__ = [
     "CorpusAccount",

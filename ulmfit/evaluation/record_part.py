@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from ulmfit import settings
-from ulmfit.errors import InputError
+from ulmfit.pipeline import settings
+from ulmfit.pipeline.errors import InputError
 
 Split = Literal["train", "valid", "test"]
 MOST_SEEDS = 1_000

@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from ulmfit.classifier.metrics import confusion_matrix, label_scores
 from ulmfit.classifier.predictions import Predictions, check_same_rows
-from ulmfit.errors import InputError
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
 from ulmfit.evaluation.record_part import Figure, RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
+from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage, Task
-from ulmfit.errors import InputError
-from ulmfit.files import read_json, write_json
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.evaluation.baselines import BaselineResult, Split

@@ -19,7 +19,6 @@ from ulmfit.classifier.multi_label import MultiLabelPredictions, indicators, tun
 from ulmfit.classifier.regression import RegressionPredictions
 from ulmfit.classifier.task_metrics import main_score_of
 from ulmfit.datasets.stages import Task
-from ulmfit.errors import InputError
 from ulmfit.evaluation.baselines import (
     BaselineResult,
     Choices,
@@ -31,6 +30,7 @@ from ulmfit.evaluation.baselines import (
     linear_classifier,
 )
 from ulmfit.evaluation.stages import Learner
+from ulmfit.pipeline.errors import InputError
 
 
 def fit_and_predict_task(

@@ -23,11 +23,11 @@ from torch.nn import functional
 from ulmfit.classifier.losses import balanced_weights
 from ulmfit.classifier.metrics import main_score
 from ulmfit.classifier.predictions import Predictions, write_predictions
-from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.transformer_model import Encoded, LoadedTransformer, download, load_transformer
 from ulmfit.evaluation.transformer_stages import HubModel, TransformerClassifier, TransformerSettings
-from ulmfit.files import read_json, write_json
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.training.checkpoint import CheckpointStore
 from ulmfit.training.checkpointing import machine
 from ulmfit.training.distribution import choose_device

@@ -17,9 +17,9 @@ import numpy
 import torch
 from torch import nn
 
-from ulmfit.errors import InputError
 from ulmfit.evaluation.transformer_stages import HubModel
-from ulmfit.files import read_json, sha256_of
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, sha256_of
 
 CONFIG, WEIGHTS, SHARDS, CARD = (
     "config.json",

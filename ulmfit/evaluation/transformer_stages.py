@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ulmfit.assets import File
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.settings import NOT_IN_KEY, Settings
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
+from ulmfit.pipeline.stage import Stage, Work
 
 
 class HubModel(Settings):

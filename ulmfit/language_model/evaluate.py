@@ -15,12 +15,12 @@ import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.files import read_json
 from ulmfit.language_model.linear_cross_entropy import token_losses
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import BackwardOrder
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
 from ulmfit.tokens.unknown import too_many_unknown, unknown_share

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ulmfit.files import read_json, write_json
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
 from ulmfit.language_model.evaluate import evaluate_splits
@@ -23,7 +22,8 @@ from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.language_model.vocabulary import VocabularyMatch
-from ulmfit.stage import Work
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.distribution import current_distribution

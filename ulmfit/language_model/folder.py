@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.foreign_reading import never_written
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.language_model.vocabulary import Vocabulary, VocabularyMatch, adapt_vocabulary
-from ulmfit.stage import Work
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray, id_counts
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.weights import load_weights, read_weights

@@ -30,7 +30,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.language_model.torch_file import (
@@ -39,6 +38,7 @@ from ulmfit.language_model.torch_file import (
     more_than_tensors,
     unreadable,
 )
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.weights import load_weights, read_weights
 
 EMBEDDING, BIAS = "0.encoder.weight", "1.decoder.bias"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
 from ulmfit.language_model.restricted_pickle import LARGEST_FILE, read_string_list
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
 
 FORMATS = {
     ".pkl": "a pickled list of strings, fastai's itos.pkl",

@@ -9,8 +9,6 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from ulmfit.datasets.reading import read_lines
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_folder, read_json, write_json
 from ulmfit.language_model.folder import MODEL, VOCABULARY, WEIGHTS, check_architecture, describe_model
 from ulmfit.language_model.foreign import foreign_language_model, read_foreign_weights
 from ulmfit.language_model.foreign_reading import describe_reading, never_written
@@ -18,6 +16,8 @@ from ulmfit.language_model.foreign_vocabulary import read_vocabulary
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction
 from ulmfit.language_model.vocabulary import Vocabulary
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_folder, read_json, write_json
 from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
 from ulmfit.training.weights import save_weights
 

@@ -16,7 +16,7 @@ from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.sampled_softmax import class_sampler
 from ulmfit.language_model.scaled_rate import scaled_rates
 from ulmfit.language_model.settings import LanguageModelSettings
-from ulmfit.progress import say
+from ulmfit.pipeline.progress import say
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.learner import make_learner
 from ulmfit.training.loop import ResumableLearner

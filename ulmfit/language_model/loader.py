@@ -16,10 +16,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.jitter import chunk_lengths
 from ulmfit.language_model.shuffled import ShuffledDocuments
 from ulmfit.language_model.stages import BackwardOrder
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import EOS_ID
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced
 from ulmfit.language_model.stages import FineTune, Pretrain
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.stage import Stage, Work
 
 POLEVAL = "poleval.json"
 
@@ -46,7 +46,7 @@ class PolEvalPerplexity(Stage):
 
     def build(self, work: Work) -> None:
         """Score the test split, the end of every document included; InputError when it is empty."""
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
 
         result = self._result(work)
         write_json(work.folder / POLEVAL, result)
@@ -56,11 +56,11 @@ class PolEvalPerplexity(Stage):
         )
 
     def _result(self, work: Work) -> dict[str, Any]:
-        from ulmfit.errors import InputError
         from ulmfit.language_model.compute import choose_compute
         from ulmfit.language_model.evaluate import document_losses, precision_of
         from ulmfit.language_model.folder import load_language_model
         from ulmfit.language_model.settings import Dropouts
+        from ulmfit.pipeline.errors import InputError
         from ulmfit.tokens.arrays import TokenArray
         from ulmfit.training.distribution import choose_device
 

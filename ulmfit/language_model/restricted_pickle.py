@@ -12,7 +12,7 @@ import pickletools
 from collections.abc import Callable
 from pathlib import Path
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 LARGEST_FILE = 64_000_000
 """Bytes; a vocabulary of a million words has 30 million."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import BackwardOrder
-from ulmfit.stage import Work
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.documents import batches
 from ulmfit.tokens.tokenizer import Tokenizer

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.settings import NOT_IN_KEY, Settings
+from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 from ulmfit.training.settings import TrainingSettings
 
 DROPOUTS = ("output", "hidden", "input", "embedding", "weight", "zoneout")

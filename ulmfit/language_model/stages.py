@@ -6,9 +6,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.assets import File
 from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.stage import Stage, Work
 from ulmfit.tokens.stages import EncodeTokens
 
 Direction = Literal["forward", "backward"]

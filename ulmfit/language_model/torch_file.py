@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 IN_OPTIMIZER_STATES = (
     "fastcore.foundation.L",

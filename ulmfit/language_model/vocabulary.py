@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulmfit.errors import InputError
 from ulmfit.language_model.encoder import PAD_ID
 from ulmfit.language_model.model import LanguageModel
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, WORD_BOUNDARY
 from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 

@@ -14,8 +14,8 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 LARGEST_UINT16_VOCABULARY = 65_535
 COUNTED_AT_ONCE = 10_000_000

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.stage import Stage, Work
 from ulmfit.tokens.stages import TokenizerStage
 
 CARD, PIECES = "card.json", "pieces.json"
@@ -39,7 +39,7 @@ class TokenizerCard(Stage):
 
     def build(self, work: Work) -> None:
         """Encode both samples with every tokenizer."""
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
         from ulmfit.tokens.statistics import (
             measure,
             sample_of_dataset,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ulmfit.datasets.fields import FIELD_MARK
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.sentencepiece_model import SCORE_UNIT, fields
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 SCORE_UNIT = 2.0**-8
 LARGEST_EXACT_SUM = 2.0**16

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import sentencepiece
 
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, write_json
 from ulmfit.tokens.bpe_sampling import BPESampler
 from ulmfit.tokens.marks import MARK_NAMES, REPLACEMENT, WORD_BOUNDARY, WREP
 from ulmfit.tokens.sentencepiece_model import exact_line_length, is_unigram

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import sentencepiece
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_model import with_exact_sums
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.assets import File
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.errors import InputError
-from ulmfit.settings import NOT_IN_KEY
-from ulmfit.stage import Stage, Work
+from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.settings import NOT_IN_KEY
+from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.tokens.documents import TrainingTexts
@@ -241,7 +241,7 @@ class EncodeTokens(Stage):
     def build(self, work: Work) -> None:
         """Write `{split}.npy`, `{split}.offsets.npy` and `counts.json`."""
         from ulmfit.corpus.stored import document_count
-        from ulmfit.files import write_json
+        from ulmfit.pipeline.files import write_json
         from ulmfit.tokens.encode import encode_documents
         from ulmfit.tokens.tokenizer import load_tokenizer
 

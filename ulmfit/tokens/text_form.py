@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ulmfit.errors import InputError
-from ulmfit.settings import Settings
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.settings import Settings
 from ulmfit.tokens import repeats
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, Marker, normalize
 from ulmfit.tokens.reading import mend_html, moses_tokenizer, moses_version

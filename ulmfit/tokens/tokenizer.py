@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ulmfit.errors import InputError
-from ulmfit.files import read_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
 from ulmfit.tokens.text_form import TextForm
 from ulmfit.tokens.word_encoding import WordEncoder
 

@@ -21,8 +21,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ulmfit.errors import InputError
-from ulmfit.files import write_json, write_text
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import write_json, write_text
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPLACEMENT, UP, WORD_BOUNDARY, WREP
 from ulmfit.tokens.text_form import Rules, TextForm, read_rules
 from ulmfit.tokens.tokenizer import FORMAT_VERSION, RULES_FILE, SPECIALS, Tokenizer

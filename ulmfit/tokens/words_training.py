@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 from ulmfit.tokens.text_form import Rules, TextForm

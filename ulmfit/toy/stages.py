@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.datasets.stages import DatasetStage, write_dataset
-from ulmfit.stage import Work
+from ulmfit.pipeline.stage import Work
 from ulmfit.toy import LANGUAGE_CODE, LANGUAGE_NAME, NOTICE
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.files import atomic_path
 from ulmfit.toy import LANGUAGE_CODE, LANGUAGE_NAME, NOTICE
 from ulmfit.toy.articles import ArticleWriter, Subject, named
 from ulmfit.toy.lexicon import Lexicon, frequent_first, lexicon

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_folder, read_json, remove_temporaries, sha256_of, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_folder, read_json, remove_temporaries, sha256_of, write_json
 from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2

@@ -15,8 +15,8 @@ import torch
 from fastai.callback.core import Callback
 from torch import Tensor, nn
 
-from ulmfit.errors import StageFailed
-from ulmfit.progress import say
+from ulmfit.pipeline.errors import StageFailed
+from ulmfit.pipeline.progress import say
 from ulmfit.training.checkpoint import BackgroundWriter, Checkpoint, CheckpointStore
 from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.history import History

@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ulmfit.errors import InputError, StageFailed
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.ranks import is_rank, timeout_seconds
 from ulmfit.training.openmp import THREADS_VARIABLE
-from ulmfit.training.ranks import is_rank, timeout_seconds
 from ulmfit.training.settings import TrainingSettings
 
 LONGEST_WAIT = timedelta(days=30)

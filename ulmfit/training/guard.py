@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 CHECK_EVERY_UPDATES = 10
 """The flags of updates are read from the device this often: every read waits for it."""

@@ -11,7 +11,7 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from torch import Tensor
 
-from ulmfit.progress import Progress
+from ulmfit.pipeline.progress import Progress
 from ulmfit.training.distribution import Distribution
 from ulmfit.training.weights import own_tensors
 

@@ -11,8 +11,8 @@ from fastai.callback.schedule import ParamScheduler
 from fastcore.basics import noop
 from torch import Tensor, nn
 
-from ulmfit.progress import say
-from ulmfit.stage import Work
+from ulmfit.pipeline.progress import say
+from ulmfit.pipeline.stage import Work
 from ulmfit.training.averaging import RestoreWeights, ValidateAverage, WeightAverage
 from ulmfit.training.checkpoint import Checkpoint, CheckpointStore
 from ulmfit.training.checkpointing import Checkpointer, differences, machine, newest_checkpoint

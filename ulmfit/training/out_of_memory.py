@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.errors import StageFailed
 
 CPU_ALLOCATOR = ("can't allocate memory", "cannot allocate memory", "not enough memory")
 """What torch says, as a plain RuntimeError, when the operating system gives it no memory."""

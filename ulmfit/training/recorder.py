@@ -9,8 +9,8 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import AvgSmoothLoss, Recorder
 
-from ulmfit.progress import Progress
-from ulmfit.settings import Settings
+from ulmfit.pipeline.progress import Progress
+from ulmfit.pipeline.settings import Settings
 
 LOSS_EVERY_STEPS = 10
 """The loss that is shown is read from the device this often."""

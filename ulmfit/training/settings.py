@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.errors import InputError
-from ulmfit.settings import NOT_IN_KEY, Settings
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 from ulmfit.training.precision import resolve_precision
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -13,8 +13,8 @@ from ulmfit.corpus.checks.labels import conflicting
 from ulmfit.corpus.checks.likeness import KINDS, Kind, Likeness
 from ulmfit.corpus.checks.rows import SPLITS, Row, labels_of, numbers_of
 from ulmfit.corpus.checks.texts import is_damaged
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path, read_json, sha256_of, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, read_json, sha256_of, write_json
 
 CHANGED = ("train", "unlabelled")
 """Splits that lose texts which are no good to learn from; valid and test are measured on."""

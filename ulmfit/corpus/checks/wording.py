@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ulmfit.files import read_json
+from ulmfit.pipeline.files import read_json
 
 CHECKS, CLEANING = "checks.json", "cleaning.json"
 IDS_SHOWN = 5

@@ -8,10 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.assets import in_mirror
-from ulmfit.download import LARGEST_DOWNLOAD, LARGEST_TEXT, NotFound, difference, download, fetch_text
-from ulmfit.errors import InputError
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.assets import in_mirror
+from ulmfit.pipeline.download import (
+    LARGEST_DOWNLOAD,
+    LARGEST_TEXT,
+    NotFound,
+    difference,
+    download,
+    fetch_text,
+)
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path
 
 _SUM_DIGITS = {"sha1": 40, "md5": 32}
 """Kinds of published sums, the better one first."""

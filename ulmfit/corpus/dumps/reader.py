@@ -18,7 +18,7 @@ from xml.parsers import expat
 from ulmfit.corpus.dumps.chunks import PAGE_BOUND, TOO_LARGE_TAG, Chunk, ChunkCutter, bound
 from ulmfit.corpus.dumps.stream import DumpStream
 from ulmfit.corpus.wikiextractor.wikitext import is_redirect
-from ulmfit.errors import InputError
+from ulmfit.pipeline.errors import InputError
 
 LARGEST_HEAD = 16 << 20
 LONGEST_NAME = 1024

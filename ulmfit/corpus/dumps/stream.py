@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import indexed_bzip2
 
-from ulmfit.errors import InputError
-from ulmfit.streams import unpacked
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.streams import unpacked
 
 BLOCK_BYTES = 1 << 20
 HEADER_BITS, MARK_BITS = 32, 48

@@ -25,7 +25,7 @@ from ulmfit.corpus.fast.shards import NUMBERS, read_shard
 from ulmfit.corpus.fast.worker import Job
 from ulmfit.corpus.fast.worker_pool import WorkerPool
 from ulmfit.corpus.sampling import SampleBound, Selection
-from ulmfit.files import remove_temporaries
+from ulmfit.pipeline.files import remove_temporaries
 
 CHUNKS_A_WORKER = 2
 """Chunks in flight for each worker: one that is worked on, one that is ready."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.corpus.sampling import SAMPLE_SALT, SPLIT_SALT, CountedIn, counter, salted_hash
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.files import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

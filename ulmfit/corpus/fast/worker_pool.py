@@ -11,9 +11,9 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from ulmfit.child_processes import SAFE_PYTHON, safe_environment, safe_path
 from ulmfit.corpus.fast.worker import OUT_OF_TIME, Job
-from ulmfit.errors import StageFailed
+from ulmfit.pipeline.child_processes import SAFE_PYTHON, safe_environment, safe_path
+from ulmfit.pipeline.errors import StageFailed
 
 MOST_UNEXPLAINED_DEATHS = 3
 START_WORKER = (

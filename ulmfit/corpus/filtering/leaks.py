@@ -19,7 +19,7 @@ import numpy as np
 
 from ulmfit.corpus.documents import ACCOUNT, PAGES_LISTED, Document
 from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
-from ulmfit.files import read_json
+from ulmfit.pipeline.files import read_json
 
 LEAKS = "leaks.json"
 HOLDS_TEST_TEXT = "holds a test text"

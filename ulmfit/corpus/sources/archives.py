@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self, cast
 
-from ulmfit.errors import InputError
-from ulmfit.streams import unpacked
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.streams import unpacked
 
 MOST_READS_AT_END = 100
 LARGEST_GROWTH, FREE_BYTES = 200, 256_000_000

@@ -11,8 +11,8 @@ from typing import IO
 from ulmfit.corpus.cleaning import normalise, unescape_once, without_empty_brackets, without_title
 from ulmfit.corpus.documents import Account, Document
 from ulmfit.corpus.sources.archives import open_files
-from ulmfit.errors import InputError
-from ulmfit.streams import decoded_lines, unpacked
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.streams import decoded_lines, unpacked
 
 EMPTY, UNCLOSED = "empty after extraction", "block not closed"
 _DOC = re.compile(r'<doc\s+id="([^"]*)"(?:\s+(?!title=)\w+="[^"]*")*+\s+title="')

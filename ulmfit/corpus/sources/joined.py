@@ -9,7 +9,7 @@ from pathlib import Path
 from ulmfit.corpus.documents import ACCOUNT, Account, Document
 from ulmfit.corpus.stored import stored_documents
 from ulmfit.corpus.words import count_words
-from ulmfit.files import read_json, write_json
+from ulmfit.pipeline.files import read_json, write_json
 
 
 def joined_account(folders: Sequence[Path], times: Sequence[int]) -> Account:

@@ -13,9 +13,9 @@ from ulmfit.corpus.documents import Account, Document
 from ulmfit.corpus.sources.archives import is_tar, open_files
 from ulmfit.corpus.words import count_words
 from ulmfit.datasets.table_files import column_places, table_rows
-from ulmfit.errors import InputError
-from ulmfit.files import PACKED_SUFFIXES, TABLE_SUFFIXES, packed_suffix, table_suffix
-from ulmfit.streams import decoded_lines, unpacked
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, packed_suffix, table_suffix
+from ulmfit.pipeline.streams import decoded_lines, unpacked
 
 EMPTY = "empty text"
 TEXT_SUFFIXES = (".txt", ".text", ".md")

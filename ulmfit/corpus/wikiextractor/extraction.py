@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.child_processes import safe_environment
 from ulmfit.corpus.cleaning import tidied
 from ulmfit.corpus.wikiextractor import supervisor
 from ulmfit.corpus.wikiextractor.page_store import MIB, Article, Store, page_element
 from ulmfit.corpus.wikiextractor.wikitext import restored_lines
-from ulmfit.errors import StageFailed
-from ulmfit.files import atomic_path
+from ulmfit.pipeline.child_processes import safe_environment
+from ulmfit.pipeline.errors import StageFailed
+from ulmfit.pipeline.files import atomic_path
 
 TEMPLATES = "templates.xml"
 LARGEST_LINE = 64 * MIB

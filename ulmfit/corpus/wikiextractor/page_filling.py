@@ -40,8 +40,8 @@ from ulmfit.corpus.wikiextractor.page_store import (
     write_store,
 )
 from ulmfit.corpus.wikiextractor.template_closure import Templates
-from ulmfit.errors import InputError
-from ulmfit.files import read_json, write_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
 
 BEGUN = "filling.json"
 MOST_PAGES = 100_000

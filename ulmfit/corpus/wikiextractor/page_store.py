@@ -22,7 +22,7 @@ from ulmfit.corpus.documents import Account
 from ulmfit.corpus.dumps.reader import Site
 from ulmfit.corpus.wikiextractor import wikitext
 from ulmfit.corpus.wikiextractor.template_closure import Templates
-from ulmfit.files import read_json, write_json
+from ulmfit.pipeline.files import read_json, write_json
 
 STORE, TEMPLATES = "store.json", "templates.sqlite"
 FORMAT = 2

@@ -1,0 +1,54 @@
+"""Settings refuse numbers that nothing can be computed with, whatever field they are given to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cli_for_tests import RECIPE
+
+from ulmfit.evaluation import record  # noqa: F401, defines parts of a record
+from ulmfit.experiments.recipe import load_recipe
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.settings import Settings
+
+
+def kinds(kind: type[Settings] = Settings) -> Iterator[type[Settings]]:
+    yield kind
+    for sub in kind.__subclasses__():
+        yield from kinds(sub)
+
+
+def test_no_kind_of_settings_takes_infinity() -> None:
+    found = set(kinds())
+    assert len(found) > 40
+    assert not [kind.__name__ for kind in found if kind.model_config.get("allow_inf_nan") is not False]
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "pretrain.phases.0.learning_rate",
+        "pretrain.gradient_clip",
+        "classifier.weight_decay",
+        "pretrain.checkpoint_minutes",
+    ],
+)
+def test_a_number_of_a_command_is_finite(field: str, number: str) -> None:
+    with pytest.raises(InputError, match="expected a finite number; got"):
+        load_recipe(str(RECIPE)).with_overrides([f"{field}={number}"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seeds=" + str(list(range(1_000_000))),
+        "train_sizes=" + str(list(range(2, 1_000_000))),
+        "label_noise=" + str([0.1] * 1_000_000),
+    ],
+    ids=["seeds", "train_sizes", "label_noise"],
+)
+def test_more_models_than_anybody_trains_are_refused(override: str) -> None:
+    with pytest.raises(InputError, match=r"items or fewer; got "):
+        load_recipe(str(RECIPE)).with_overrides([override])

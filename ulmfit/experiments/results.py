@@ -1,0 +1,392 @@
+"""From finished stages to a record, a table and a report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ulmfit import __version__
+from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.corpus.card import CARD as CORPUS_CARD
+from ulmfit.corpus.card import SAMPLES
+from ulmfit.corpus.checks.wording import data_check_summary
+from ulmfit.corpus.data_checks import CleanedDataset
+from ulmfit.corpus.rare_words import RareWordsReplaced
+from ulmfit.corpus.stages import DumpStage
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
+from ulmfit.experiments.recipe import Experiment, Recipe
+from ulmfit.experiments.scoring import scored_curves, scored_rows
+from ulmfit.language_model.poleval import POLEVAL
+from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.pipeline import provenance
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json, write_text
+from ulmfit.pipeline.manifest import Manifest, stages_of_outputs
+from ulmfit.pipeline.runner import Runner, add_numbered
+from ulmfit.pipeline.stage import Stage
+from ulmfit.tokens.card import CARD as TOKENIZER_CARD
+from ulmfit.tokens.card import PIECES
+from ulmfit.training.openmp import THREADS_VARIABLE
+
+if TYPE_CHECKING:
+    from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.evaluation.record import Record, StageTime
+    from ulmfit.report.sections.training_curves import History
+
+RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
+FINGERPRINT = "made-from.json"
+
+
+def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
+    """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
+    from ulmfit.evaluation.record import write_record
+    from ulmfit.report.report import render_html
+    from ulmfit.report.table import markdown_table
+
+    experiment = recipe.stages()
+    record = make_record(experiment, runner)
+    write_text(folder / TABLE, markdown_table(record))
+    samples = read_json(runner.verified(experiment.corpus_card) / SAMPLES)
+    pieces = read_json(runner.verified(experiment.tokenizer_card) / PIECES)
+    errors = gather_errors(experiment, runner, most=most_errors)
+    page = render_html(
+        record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
+    )
+    write_text(folder / REPORT, page)
+    write_record(folder / RECORD, record)
+    write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
+    return record
+
+
+def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Path) -> bool:
+    """Return whether record and report in `folder` were made from these stages' results and this recipe."""
+    if not all((folder / name).exists() for name in (RECORD, REPORT, TABLE)):
+        return False
+    try:
+        return read_json(folder / FINGERPRINT) == _fingerprint(recipe, runner, stages)
+    except (OSError, ValueError):
+        return False
+
+
+def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
+    """Return name and key of the stages that a record was made from, which is written beside it."""
+    try:
+        return stages_of_outputs(read_json(fingerprint))
+    except ValueError as error:
+        raise InputError(
+            f"{fingerprint}: expected the stages that a record was made from: run the recipe again, or "
+            f"remove the file if its stages may be removed too"
+        ) from error
+
+
+def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
+    outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
+    published = [result.model_dump(mode="json") for result in recipe.published]
+    return {"configuration": configuration(recipe), "published": published, "outputs": outputs}
+
+
+def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
+    """Write the results again; InputError when a stage is not finished."""
+    for stage in runner.order(*recipe.stages().all()):
+        fault = runner.fault(stage)
+        if fault is not None:
+            reason = f" ({fault})" if fault else ""
+            raise InputError(
+                f"{recipe.run_name}: stage {stage.title} is not finished{reason}; run the recipe first, or "
+                "give the options that it was run with"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_results(recipe, runner, folder, most_errors)
+
+
+def make_record(experiment: Experiment, runner: Runner) -> Record:
+    """Collect what the finished stages of an experiment say."""
+    from ulmfit.corpus.filtering.leaks import leak_summary
+    from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
+    from ulmfit.evaluation.row import compare_rows
+
+    recipe = experiment.recipe
+    stages = runner.order(*experiment.all())
+    labels = ["transductive"] if recipe.transductive else []
+    labels += _data_labels(recipe.dataset)
+    if recipe.poleval_2018:
+        labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
+    if recipe.pretrained:
+        names = sorted({model.weights.label for model in recipe.pretrained.values()})
+        labels.append(f"released weights instead of pretraining: {', '.join(names)}")
+    if recipe.settings.note:
+        labels.append(recipe.settings.note)
+    if recipe.overrides:
+        labels.append(f"changed: {', '.join(recipe.overrides)}")
+    corpus_card = read_json(runner.verified(experiment.corpus_card) / CORPUS_CARD)
+    tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
+    leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
+    dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
+    times, threads = tuple(_stage_time(stage, runner) for stage in stages), _threads(stages, runner)
+    return Record(
+        recipe=recipe.name,
+        title=recipe.title,
+        language=recipe.language,
+        preset=recipe.preset_name,
+        labels=(*labels, *recipe.notes),
+        command=_command(recipe, threads),
+        repeat_notes=tuple(_repeat_notes(recipe, times, threads)),
+        dataset=dataset,
+        rows=tuple(row.result for row in rows),
+        comparisons=compare_rows(rows, dataset.metric) if dataset else (),
+        published=recipe.published,
+        curves=tuple(scored_curves(experiment, runner)),
+        language_models=tuple(_language_models(experiment, runner)),
+        poleval=tuple(_poleval(experiment, runner)),
+        seeds=recipe.seeds,
+        stages=times,
+        corpora=(measured_corpus(corpus_card),),
+        leaks=checked_leaks(leaks) if leaks else None,
+        tokenizers=measured_tokenizers(tokenizer_card),
+        data_checks=_data_checks(experiment, runner),
+        inputs=_inputs(stages, runner),
+        configuration=configuration(recipe),
+        commit=provenance.commit(),
+        versions=provenance.versions(),
+        hardware=_hardware(stages, runner),
+    )
+
+
+def _data_labels(dataset: DatasetStage | None) -> list[str]:
+    """Return what has to be said of a data set and of those that it was made from, the last change first."""
+    labels = []
+    while dataset is not None:
+        labels += [dataset.record_label] if dataset.record_label else []
+        dataset = getattr(dataset, "dataset", None)
+    return labels
+
+
+def _command(recipe: Recipe, threads: list[int]) -> str:
+    words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
+    words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
+    words += ["--seeds", ",".join(map(str, recipe.seeds))]
+    for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
+        words += [option, ",".join(map(str, places))] if places else []
+    for override in recipe.overrides:
+        words += ["--set", override]
+    return shlex.join(words)
+
+
+def _threads(stages: list[Stage], runner: Runner) -> list[int]:
+    """Return the numbers of threads that models were trained with, those before a resume too."""
+    machines = [_manifest(stage, runner).get("machine", {}) for stage in stages]
+    machines += [earlier for machine in machines for earlier in machine.get("earlier", ())]
+    return sorted({machine["threads"] for machine in machines if "threads" in machine})
+
+
+def _repeat_notes(recipe: Recipe, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
+    """Yield what somebody has to know who repeats the run, and what neither command nor commit says."""
+    commit = provenance.commit()
+    if recipe.file is None:
+        yield "the recipe was made by a program and has no file of its own: the command does not find it"
+    elif commit and not provenance.is_committed(recipe.file):
+        yield f"no commit holds the recipe as it was: the command needs the file {recipe.reference}"
+    if not commit:
+        yield f"the code was not run from a checkout, so no commit names it; its version is {__version__}"
+    elif commit.endswith("+changes"):
+        yield "code or recipes had changes that no commit holds"
+    if others := sorted({stage.commit or "no commit" for stage in stages} - {commit or "no commit"}):
+        count = sum(stage.commit != commit for stage in stages)
+        yield f"{count} of {len(stages)} stages were built by other code: {', '.join(others)}"
+    if len(threads) > 1:
+        numbers = ", ".join(map(str, threads))
+        yield f"models were trained with different numbers of threads ({numbers}), which changes last digits"
+
+
+def configuration(recipe: Recipe) -> dict[str, Any]:
+    """Return the whole configuration of a recipe with the chosen preset."""
+    return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets", "published"}) | {
+        "preset": recipe.preset_name,
+        "settings": recipe.settings.model_dump(mode="json"),
+    }
+
+
+def _manifest(stage: Stage, runner: Runner) -> Manifest:
+    manifest = runner.manifest(stage)
+    if manifest is None:
+        raise InputError(f"stage {stage.title} is not finished; run the recipe first")
+    return manifest
+
+
+def _stage_time(stage: Stage, runner: Runner):
+    from ulmfit.evaluation.record import StageTime
+
+    manifest = _manifest(stage, runner)
+    return StageTime(
+        name=stage.stage_name,
+        key=manifest["key"],
+        seconds=manifest["seconds"],
+        tokens_per_second=manifest["measures"].get("tokens_per_second"),
+        commit=manifest["commit"],
+    )
+
+
+def _inputs(stages: list[Stage], runner: Runner) -> dict[str, str]:
+    """Return the SHA-256 of every input file, dumps included, by name; a second one of a name is numbered."""
+    inputs: dict[str, str] = {}
+    for stage in stages:
+        manifest = _manifest(stage, runner)
+        found = manifest["inputs"]
+        if isinstance(stage, DumpStage):
+            files = manifest["files"]
+            found |= {name: files[name]["sha256"] for name in files if name.endswith(".bz2")}
+        for name, content in found.items():
+            add_numbered(inputs, name, content)
+    return inputs
+
+
+def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
+    """Return the machines that the stages were built on, with device and threads of the training ones."""
+    manifests = [_manifest(stage, runner) for stage in stages]
+    machines = [manifest.get("hardware", {}) for manifest in manifests]
+    for manifest in manifests:
+        trained = manifest.get("machine", {})
+        # What a resumed training ran on before counts as well.
+        machines += [*trained.get("earlier", ()), trained]
+    scalars = (
+        {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
+        for machine in machines
+    )
+    return provenance.together(scalars)
+
+
+def _dataset_summary(recipe: Recipe, runner: Runner):
+    from ulmfit.classifier.task_predictions import task_of
+    from ulmfit.evaluation.record import DatasetSummary
+
+    if recipe.dataset is None:
+        return None
+    described = read_json(runner.verified(recipe.dataset) / "dataset.json")
+    names = ("name", "source", "licence", "rows", "labels", "metric", "warnings")
+    fields = {name: described[name] for name in names}
+    return DatasetSummary(**fields, task=task_of(described), positive_label=recipe.dataset.positive_label)
+
+
+def _data_checks(experiment: Experiment, runner: Runner):
+    from ulmfit.evaluation.data_checks import checked_data
+
+    if experiment.data_checks is None:
+        return None
+    dataset = experiment.recipe.dataset
+    cleaned = runner.verified(dataset) if isinstance(dataset, CleanedDataset) else None
+    return checked_data(data_check_summary(runner.verified(experiment.data_checks), cleaned))
+
+
+def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
+    """Return the figures of every language model that was trained here, split by split."""
+    return [
+        result
+        for name, direction, stage in _trained_language_models(experiment)
+        for result in _language_model(name, direction, stage, runner)
+    ]
+
+
+def _trained_language_models(
+    experiment: Experiment,
+) -> Iterator[tuple[str, Direction, Pretrain | FineTune]]:
+    for direction, stage in experiment.pretrained.items():
+        if isinstance(stage, Pretrain):
+            yield "pretrained", direction, stage
+    for (direction, seed), finetuned in experiment.finetuned.items():
+        yield f"fine-tuned, seed {seed}", direction, finetuned
+    if experiment.words:
+        yield "pretrained, words", experiment.words.pretrained.direction, experiment.words.pretrained
+        for seed, finetuned in experiment.words.finetuned.items():
+            yield f"fine-tuned, words, seed {seed}", finetuned.direction, finetuned
+
+
+def _language_model(
+    name: str, direction: Direction, stage: Pretrain | FineTune, runner: Runner
+) -> list[LanguageModelResult]:
+    from ulmfit.evaluation.language_models import LanguageModelResult
+
+    metrics = read_json(runner.verified(stage) / "metrics.json")
+    measures = _manifest(stage, runner)["measures"]
+    trained = _trained_model(stage, metrics, runner)
+    return [
+        LanguageModelResult(
+            name=name,
+            direction=direction,
+            split=split,
+            **metrics[split],
+            parameters=metrics["parameters"],
+            training_tokens=metrics["training_tokens"] * metrics["epochs"],
+            seconds=measures["training_seconds"],
+            tokens_per_second=measures["tokens_per_second"],
+            rare_words_replaced=isinstance(stage.tokens.documents, RareWordsReplaced),
+            trained=trained,
+        )
+        for split in ("valid", "test")
+        if split in metrics
+    ]
+
+
+def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
+    from ulmfit.evaluation.language_models import TrainedModel
+
+    description = read_json(runner.verified(stage) / "model.json")
+    architecture = description["architecture"]
+    manifest = _manifest(stage, runner)
+    machine = manifest.get("machine", {})
+    return TrainedModel(
+        kind=architecture.get("kind", "lstm"),
+        layers=architecture["layers"],
+        hidden_size=architecture["hidden_size"],
+        embedding_size=architecture["embedding_size"],
+        vocabulary_size=description["vocabulary_size"],
+        precision={"float32": "fp32", "bfloat16": "bf16"}.get(machine.get("dtype", "")),
+        engine=machine.get("engine"),
+        skipped_steps=int(manifest["measures"].get("skipped_updates", 0)),
+        matched_vocabulary=metrics.get("vocabulary", {}).get("matched_share"),
+        matched_tokens=metrics.get("vocabulary", {}).get("matched_token_share"),
+    )
+
+
+def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
+    from ulmfit.evaluation.language_models import PolEvalResult
+
+    return [
+        PolEvalResult(name="pretrained", direction=direction, **read_json(runner.verified(stage) / POLEVAL))
+        for direction, stage in experiment.poleval.items()
+    ]
+
+
+def _histories(experiment: Experiment, runner: Runner) -> list[History]:
+    """Return the histories of pretraining, and of the first seed's fine-tuning and classifiers."""
+    first = experiment.recipe.seeds[0]
+    named: list[tuple[str, Pretrain | FineTune | TrainClassifier]] = []
+    for direction, stage in experiment.pretrained.items():
+        if isinstance(stage, Pretrain):
+            named.append((f"pretraining, {direction}", stage))
+        if experiment.finetuned:
+            named.append((f"fine-tuning, {direction}, seed {first}", experiment.finetuned[direction, first]))
+            named.append((f"classifier, {direction}, seed {first}", experiment.classifiers[direction, first]))
+    if experiment.words:
+        named.append(("pretraining, words", experiment.words.pretrained))
+        named.append((f"classifier, words, seed {first}", experiment.words.classifiers[first]))
+    if experiment.without_finetuning:
+        name = f"classifier without LM fine-tuning, seed {first}"
+        named.append((name, experiment.without_finetuning[first]))
+    if experiment.from_scratch:
+        named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
+    return [_history(name, stage, runner) for name, stage in named]
+
+
+def _history(name: str, stage: Pretrain | FineTune | TrainClassifier, runner: Runner) -> History:
+    from ulmfit.report.sections.training_curves import History
+
+    settings = stage.settings
+    return History(
+        name,
+        read_json(runner.verified(stage) / "history.json"),
+        select=settings.select,
+        select_metric=getattr(settings, "select_metric", "loss"),
+    )

@@ -1,0 +1,47 @@
+"""The errors that the command line turns into one line and an exit status."""
+
+from __future__ import annotations
+
+import errno
+
+from ulmfit.pipeline.printing import printable
+
+USERS_ERRORS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+    }
+)
+"""Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
+
+LONGEST_BEGINNING, LONGEST_END = 600, 300
+
+
+class _OneLineError(Exception):
+    """An error whose message is one line that can be printed, whatever names from files stand in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+class InputError(_OneLineError):
+    """The user's input is wrong (exit status 2).
+
+    The message is one line: what is wrong, where, what was expected, what to do.
+    """
+
+
+class StageFailed(_OneLineError):
+    """A stage could not be finished for a reason that is not the user's input (exit status 1)."""
+
+
+def _one_line(message: str) -> str:
+    line = printable(" ".join(message.split()))
+    if len(line) <= LONGEST_BEGINNING + LONGEST_END:
+        return line
+    return f"{line[:LONGEST_BEGINNING]} … {line[-LONGEST_END:]}"

@@ -1,0 +1,329 @@
+"""`--launcher slurm`: every stage is a job of its own, submitted through submitit.
+
+All stages are jobs, cheap ones too: login nodes forbid long work, and who can tell beforehand how long a dump
+takes. The command that submits keeps the order: a stage is submitted when all that it needs is done, so that
+independent ones (seeds, directions) run side by side. It only waits: when it is ended, the jobs go on, and
+the same command finds them by `runs/jobs/<stage>-<key>.json`: a job that runs is waited for, one that failed
+is told with the place of its log and submitted again by the next command. As everywhere, a stage is done when
+its manifest is there; what submitit pickles beside its logs is never read here.
+
+A stage that trains in several processes gets as many tasks, which meet through torch's environment
+variables. Before a time limit or a preemption Slurm sends a signal: training writes a checkpoint, the job is
+put in the queue again and goes on from there, also when nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from ulmfit.pipeline.child_processes import SAFE_PYTHON, safe_children
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.files import is_whole_number, read_json, write_json
+from ulmfit.pipeline.launch import FirstRunner, follow, trains_together, wanted_processes
+from ulmfit.pipeline.process import accept_any_text, ignore_stop_signals
+from ulmfit.pipeline.progress import say
+from ulmfit.pipeline.ranks import is_first_rank, is_rank
+from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.stage import Stage
+from ulmfit.training.settings import TrainingSettings
+
+DEFAULT_MINUTES = 24 * 60
+MOST_REQUEUES = 100
+POLL_SECONDS = 5.0
+SHARED_SECONDS = 60.0
+"""A file that another machine has written is seen here after at most this long."""
+OPTION = re.compile(r"([a-z][a-z0-9_]*)=(\S(?:.*\S)?)")
+GENERIC = frozenset({"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"})
+"""submitit's names; all others are those of sbatch's options, with underscores."""
+FROM_SETTINGS = {"nodes": "nodes", "tasks_per_node": "gpus", "ntasks_per_node": "gpus"}
+"""What `--slurm` may not set, with the setting that does."""
+
+
+def parse_options(options: list[str]) -> dict[str, int | str]:
+    """Return what `--slurm KEY=VALUE` options say; InputError for anything of another form."""
+    parsed: dict[str, int | str] = {}
+    for option in options:
+        match = OPTION.fullmatch(option)
+        if match is None:
+            raise InputError(
+                f"--slurm {option}: expected KEY=VALUE, such as partition=gpu or timeout_min=600"
+            )
+        key, value = match.groups()
+        if key in FROM_SETTINGS:
+            setting = FROM_SETTINGS[key]
+            raise InputError(
+                f"--slurm {option}: set it for a stage, such as --set pretrain.{setting}={value}"
+            )
+        if key in parsed:
+            raise InputError(f"--slurm {option}: {key} was given before, as {parsed[key]}")
+        is_number = is_whole_number(value)
+        if key in GENERIC and not (is_number and int(value)):
+            raise InputError(f"--slurm {option}: expected a whole number above 0")
+        parsed[key] = int(value) if is_number else value
+    return parsed
+
+
+def choose_cluster(launcher: str, options: list[str]) -> Cluster | None:
+    """Return what `--launcher` and `--slurm` mean: None for this machine."""
+    if launcher not in ("local", "slurm"):
+        raise InputError(f"--launcher {launcher}: expected local or slurm")
+    if launcher == "slurm":
+        need_submitit()
+        return Cluster(parse_options(options))
+    if options:
+        raise InputError(f"--slurm {options[0]}: only together with --launcher slurm")
+    return None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where jobs are submitted, and with which of submitit's parameters."""
+
+    options: dict[str, int | str] = field(default_factory=dict)
+    name: str = "slurm"
+    """submitit's name of the cluster; `local` runs jobs here, for tests."""
+
+    def parameters(self, stage: Stage) -> dict[str, Any]:
+        """Return what a job for `stage` asks for."""
+        processes, nodes = processes_of(stage)
+        chosen: dict[str, Any] = {"timeout_min": DEFAULT_MINUTES}
+        for key, value in self.options.items():
+            if key == "gpus_per_node" and not isinstance(getattr(stage, "settings", None), TrainingSettings):
+                continue
+            chosen[key if key in GENERIC else f"slurm_{key}"] = value
+        settings = getattr(stage, "settings", None)
+        if (
+            isinstance(settings, TrainingSettings)
+            and trains_together(stage)
+            and settings.device != "cpu"
+            and (settings.gpus > 0 or processes * nodes > 1)
+        ):
+            chosen["gpus_per_node"] = processes
+        return {**chosen, "name": f"ulmfit-{stage.stage_name}", "nodes": nodes, "tasks_per_node": processes}
+
+
+def processes_of(stage: Stage) -> tuple[int, int]:
+    """Return how many tasks a machine and how many machines a job for `stage` has."""
+    return wanted_processes(stage) if trains_together(stage) else (1, 1)
+
+
+def need_submitit() -> Any:
+    """Return the module submitit; InputError where it is not installed."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise InputError(
+            "--launcher slurm needs submitit, which is not installed: pip install 'ulmfit[slurm]'"
+        ) from error
+    return submitit
+
+
+def build(stages: list[Stage], runner: Runner, cluster: Cluster) -> None:
+    """Build what is missing of `stages`, upstream first, each in a job; waits until all are done.
+
+    Raises StageFailed with the place of the log for the first job that ends without a result; others go on.
+    """
+    need_submitit()
+    missing = [stage for stage in stages if not runner.is_done(stage)]
+    jobs: dict[Path, Any] = {}
+    while missing:
+        waiting = {runner.folder(stage) for stage in missing}
+        for stage in list(missing):
+            folder = runner.folder(stage)
+            if folder not in jobs:
+                if waiting & {runner.folder(above) for above in stage.upstream()}:
+                    continue
+                jobs[folder] = _find_or_submit(stage, runner, cluster)
+            if _is_over(jobs[folder]):
+                _check_result(stage, runner, jobs[folder])
+                missing.remove(stage)
+                waiting.discard(folder)
+        if missing:
+            time.sleep(POLL_SECONDS if cluster.name == "slurm" else 0.2)
+
+
+def _find_or_submit(stage: Stage, runner: Runner, cluster: Cluster) -> Any:
+    """Return the job that builds `stage`: one that runs already, or a new one."""
+    from filelock import FileLock
+
+    folder = runner.folder(stage)
+    name = f"{stage.stage_name}-{folder.name}"
+    note = runner.runs / "jobs" / f"{name}.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    (runner.runs / "locks").mkdir(exist_ok=True)
+    with FileLock(runner.runs / "locks" / f"{name}.job.lock"):
+        job = _noted_job(note, cluster)
+        if job is not None and not _is_over(job):
+            say(f"{stage.title}: job {job.job_id} is building {folder.name}; waiting for it")
+            return job
+        job = _submit(stage, runner, cluster, note.with_suffix(""))
+        tasks = list(range(job.num_tasks))
+        write_json(note, {"job": job.job_id, "tasks": tasks, "folder": str(job.paths.folder.resolve())})
+    say(f"{stage.title}: job {job.job_id} submitted, logs in {job.paths.folder}")
+    return job
+
+
+def _submit(stage: Stage, runner: Runner, cluster: Cluster, folder: Path) -> Any:
+    executor = _executor(cluster, folder)
+    try:
+        executor.update_parameters(**cluster.parameters(stage))
+    except (NameError, ValueError, AssertionError) as error:
+        raise InputError(f"--slurm: {str(error).splitlines()[0]}") from error
+    mirror = None if runner.mirror is None else runner.mirror.resolve()
+    try:
+        with safe_children():  # sbatch gives jobs the environment of who submits them
+            return executor.submit(StageJob(stage, runner.runs.resolve(), mirror))
+    except need_submitit().core.utils.FailedJobError as error:
+        raise StageFailed(f"{stage.stage_name}: the cluster refused the job: {error}") from error
+
+
+def _executor(cluster: Cluster, folder: Path) -> Any:
+    limits: dict[str, Any] = {f"{cluster.name}_max_num_timeout": MOST_REQUEUES}
+    limits[f"{cluster.name}_python"] = shlex.join(SAFE_PYTHON)
+    try:
+        return need_submitit().AutoExecutor(str(folder / "%j"), cluster=cluster.name, **limits)
+    except RuntimeError as error:
+        raise InputError(f"--launcher slurm: {error}") from error
+
+
+class Note(TypedDict):
+    """What is written down of a job that was submitted."""
+
+    job: str
+    tasks: list[int]
+    folder: str
+
+
+_NOTE = TypeAdapter(Note)
+
+
+def _noted_job(note: Path, cluster: Cluster) -> Any:
+    """Return the job that was written down, whatever has become of it; None where there is none."""
+    try:
+        content = _NOTE.validate_python(read_json(note))
+    except (OSError, ValueError):
+        return None
+    submitit = need_submitit()
+    job_class = submitit.SlurmJob if cluster.name == "slurm" else submitit.LocalJob
+    return job_class(content["folder"], content["job"], content["tasks"])
+
+
+def _is_over(job: Any) -> bool:
+    """Return whether a job neither waits nor runs, nor will be put in the queue again."""
+    if hasattr(job, "_process") and job._process is None:
+        # A local job of another process: its number is that of the process that controls it.
+        return not Path(f"/proc/{job.job_id}").exists()
+    return job.done(force_check=False)
+
+
+def _check_result(stage: Stage, runner: Runner, job: Any) -> None:
+    """Raise StageFailed unless the job that is over has built the stage."""
+    deadline = time.monotonic() + (SHARED_SECONDS if job.state == "COMPLETED" else 0)
+    while not runner.is_done(stage):
+        if time.monotonic() >= deadline:
+            raise StageFailed(
+                f"{stage.stage_name}: job {job.job_id} ended without a result{_last_words(job)}; "
+                f"its log is {job.paths.stderr}; the same command submits it again"
+            )
+        time.sleep(1)
+    say(f"{stage.title}: done by job {job.job_id}")
+
+
+def _last_words(job: Any) -> str:
+    """Return the last line of the errors of a job's first task, in brackets."""
+    try:
+        lines = job.paths.stderr.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return f" (state {job.state})"
+    lines = [line for line in lines if line.strip()]
+    return f" ({lines[-1].strip()})" if lines else f" (state {job.state})"
+
+
+# -- inside a job
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """What a job runs: one stage, whose upstreams are done; submitit carries it there."""
+
+    stage: Stage
+    runs: Path
+    mirror: Path | None
+
+    def __call__(self) -> None:
+        """Build the stage, alone or together with the job's other tasks."""
+        accept_any_text()
+        _enter_group()
+        requeue = _StopForRequeue()
+        try:
+            self._build()
+        except SystemExit:
+            # The checkpoint is written: submitit may put the job in the queue again.
+            requeue.go_on()
+            raise
+        finally:
+            ignore_stop_signals()
+
+    def _build(self) -> None:
+        if not is_rank():
+            Runner(self.runs, self.mirror).ensure(self.stage)
+        elif is_first_rank():
+            first = FirstRunner(self.runs, self.mirror)
+            first.ensure(self.stage)
+            first.finish()
+        else:
+            follow([self.stage], self.runs, self.mirror)
+
+    def checkpoint(self, *arguments: Any) -> Any:
+        """Return what submitit runs when the job starts again: the same, which goes on by itself."""
+        return need_submitit().helpers.DelayedSubmission(self, *arguments)
+
+    __submitit_checkpoint__ = checkpoint
+
+
+def _enter_group() -> None:
+    """Set torch's variables for the tasks of a job of several; one task alone is no group."""
+    submitit = need_submitit()
+    if submitit.JobEnvironment().num_tasks > 1:
+        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+
+
+class _StopForRequeue:
+    """Lets training write a checkpoint before submitit's handler of its signal puts the job in the queue.
+
+    SIGTERM and SIGUSR2 both end training after the running step. submitit ignores SIGTERM, which Slurm sends
+    before SIGUSR2 at a preemption, and which alone means that somebody has cancelled the job.
+    """
+
+    def __init__(self) -> None:
+        from submitit.core.job_environment import JobEnvironment
+
+        self._number = JobEnvironment._usr_sig()
+        self._submitit: Callable[..., Any] = signal.getsignal(self._number)  # type: ignore[assignment]
+        self._is_asked = False
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(self._number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self._is_asked = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def go_on(self) -> None:
+        """Call submitit's handler, where its signal has come."""
+        if self._is_asked:
+            self._submitit(self._number, None)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,139 @@
+"""Files as streams of bytes and of lines: compressed ones too, never whole in memory, and bounded."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, cast
+
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import no_text, packed_suffix
+
+READ_BYTES = 1 << 20
+ALWAYS_ALLOWED = 1 << 28
+"""Bytes that any file may unpack to."""
+LARGEST_RATIO = 500
+"""How many times its own size a larger file may unpack to; text is packed to a tenth or so."""
+LARGEST_LINE = 1 << 30
+"""Bytes of a line, or of a field of a table, that are read into memory."""
+DAMAGE = (EOFError, lzma.LZMAError, zlib.error, tarfile.TarError)
+"""What the decoders raise for data that is damaged or cut off, beside OSError without a number."""
+_WITH_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Turn what the decoders raise into an InputError that names the file."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise InputError(f"{name} is damaged or cut off: {error}; get it again") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{name} is damaged or cut off: {error}; get it again") from error
+
+
+def unpacked(file: IO[bytes], name: str, suffix: str | None = None) -> IO[bytes]:
+    """Return the content of `file` as a stream; a name without a suffix of compression is read as it is.
+
+    `suffix` replaces that of the name. Reading raises InputError for damaged data, and for data that unpacks
+    to more than LARGEST_RATIO times its size.
+    """
+    suffix = packed_suffix(name) if suffix is None else suffix
+    if not suffix:
+        return file
+    counted = _Counted(file)
+    return io.BufferedReader(_Bounded(_decoder(cast(IO[bytes], counted), suffix), counted, name), READ_BYTES)
+
+
+def _decoder(file: IO[bytes], suffix: str) -> IO[bytes]:
+    if suffix == ".bz2":
+        return bz2.open(file, "rb")
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if suffix == ".xz":
+        return lzma.open(file, "rb")
+    import pyarrow as pa
+
+    return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
+
+
+class _Counted(io.RawIOBase):
+    """A file that is read once from its beginning, and how many bytes were read of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(READ_BYTES if size is None or size < 0 else min(size, READ_BYTES))
+        self.count += len(data)
+        return data
+
+
+class _Bounded(io.RawIOBase):
+    """The decoded bytes, with damage and bombs as an InputError."""
+
+    def __init__(self, file: IO[bytes], packed: _Counted, name: str) -> None:
+        self._file = file
+        self._packed = packed
+        self._name = name
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        with damage_named(self._name):
+            data = self._file.read(min(len(buffer), READ_BYTES))
+        self._count += len(data)
+        if self._count > max(ALWAYS_ALLOWED, LARGEST_RATIO * self._packed.count):
+            raise InputError(
+                f"{self._name} unpacks to more than {LARGEST_RATIO} times its size: expected text; unpack it "
+                f"yourself if that is right"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def decoded_lines(stream: IO[bytes], name: str) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file with their ends, which are LF, CR LF or CR; no byte order mark.
+
+    Raises InputError with file and offset for other encodings and for what is no text.
+    """
+    offset, number = 0, 0
+    while line := _next_line(stream, name):
+        if offset == 0 and (reason := no_text(line)):
+            raise InputError(f"{name} {reason}")
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            place = f"offset {offset + error.start} (line {number + 1})"
+            raise InputError(
+                f"{name}: byte 0x{line[error.start]:02x} at {place} is not UTF-8; "
+                f"if the file is in Latin-1, convert it: iconv -f latin1 -t utf-8"
+            ) from error
+        text = text.removeprefix("\ufeff") if offset == 0 else text
+        offset += len(line)
+        lines = _WITH_END.findall(text) if "\r" in text else [text]
+        number += len(lines)
+        yield from lines
+
+
+def _next_line(stream: IO[bytes], name: str) -> bytes:
+    with damage_named(name):
+        line = stream.readline(LARGEST_LINE)
+    if len(line) == LARGEST_LINE and not line.endswith(b"\n"):
+        raise InputError(f"{name} has a line of more than {LARGEST_LINE >> 20} MiB: expected text")
+    return line

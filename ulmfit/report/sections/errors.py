@@ -1,0 +1,247 @@
+"""The page's section on errors: where they are, and the surest of them with the words that did it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from ulmfit.evaluation import metric_text
+from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake, Part, Share
+from ulmfit.report.charts import interval_chart
+
+if TYPE_CHECKING:
+    from ulmfit.classifier.occlusion import Explanation, Word
+
+LONGEST_SHOWN = 1200
+"""Characters of a text that are shown."""
+FAINT = 0.02
+"""Of weights below this share of the largest nothing is shown."""
+MOST_DECIMALS = 6
+"""Of the ends of a range."""
+NAMED = 4
+"""Words of either sign that are named below an explained text."""
+
+
+@dataclass(frozen=True)
+class ShareLine:
+    """A share with its interval, as text and as a plot."""
+
+    name: str
+    texts: str
+    value: str
+    interval: str
+    chart: Markup
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Accuracy over the parts of a measure."""
+
+    title: str
+    note: str
+    lines: list[ShareLine]
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class LabelLine:
+    """How well a label is found."""
+
+    label: str
+    texts: str
+    recall: ShareLine
+    precision: str
+    f1: str
+
+
+@dataclass(frozen=True)
+class ShadedWord:
+    """A word as the page shows it: `style` is a CSS class, `strength` the shade, 0 to 1."""
+
+    text: str
+    style: str
+    strength: float
+    title: str
+
+
+@dataclass(frozen=True)
+class ShadedText:
+    """A text whose words are shaded by what they did for the predicted label."""
+
+    label: str
+    probability: str
+    words: list[ShadedWord]
+    most: list[tuple[str, str]]
+    """The words that speak most for the label and against it, with their weights."""
+    largest: str
+    cut: bool
+
+
+@dataclass(frozen=True)
+class ShownMistake:
+    """One error."""
+
+    id: str
+    text: str
+    gold: str
+    predicted: str
+    probability: str
+    gold_probability: str
+    shaded: ShadedText | None
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The whole section."""
+
+    name: str
+    runs: int
+    summary: str
+    breakdowns: list[Breakdown]
+    labels: list[LabelLine]
+    scale: tuple[str, str]
+    mistakes: list[ShownMistake]
+
+
+def describe_errors(analysis: ErrorAnalysis) -> Errors:
+    """Prepare an analysis of errors for the page."""
+    wrong = analysis.right.whole - analysis.right.part
+    low, high = _scale([label.recall for label in analysis.labels])
+    return Errors(
+        name=analysis.name,
+        runs=analysis.runs,
+        summary=f"{wrong:,} of {analysis.right.whole:,} texts are wrong",
+        breakdowns=_breakdowns(analysis),
+        labels=[
+            LabelLine(
+                one.label,
+                f"{one.recall.whole:,}",
+                _share_line(one.label, one.recall, low, high, f"Recall of {one.label}"),
+                _percent(one.precision.value),
+                _percent(one.f1),
+            )
+            for one in analysis.labels
+        ],
+        scale=(f"{100 * low:.0f}", f"{100 * high:.0f}"),
+        mistakes=[_shown(mistake) for mistake in analysis.mistakes],
+    )
+
+
+def shaded_text(explanation: Explanation) -> ShadedText:
+    """Prepare an explanation for a page."""
+    largest = max(abs(word.weight) for word in explanation.words)
+    return ShadedText(
+        label=explanation.label,
+        probability=_percent(explanation.probability),
+        words=[_shaded(word, largest) for word in explanation.words],
+        most=[(word.text, points(word.weight)) for word in strongest(explanation.words)],
+        largest=f"{100 * largest:.1f}",
+        cut=explanation.cut,
+    )
+
+
+def strongest(words: Sequence[Word], most: int = NAMED) -> list[Word]:
+    """Return the words that speak most for the label, then those most against it."""
+    ordered = sorted(words, key=lambda word: -word.weight)
+    speaking_for = [word for word in ordered if _rounded(word.weight) > 0][:most]
+    against = [word for word in reversed(ordered) if _rounded(word.weight) < 0][:most]
+    return speaking_for + against
+
+
+def points(weight: float) -> str:
+    """Return a weight in percentage points, with its sign."""
+    return metric_text.points(weight, 1)
+
+
+def _rounded(weight: float) -> float:
+    return round(100 * weight, 1)
+
+
+def _breakdowns(analysis: ErrorAnalysis) -> list[Breakdown]:
+    described: list[tuple[str, str, Sequence[Part], int, int]] = [
+        ("By length", "tokens of the text", analysis.by_length, 1, 0),
+        (
+            "By new words",
+            "words of the text that no training text has, percent",
+            analysis.by_unseen,
+            100,
+            0,
+        ),
+        ("By pieces", "tokens a word", analysis.by_fertility, 1, 2),
+    ]
+    low, high = _scale([part.right for _, _, parts, _, _ in described for part in parts])
+    return [
+        Breakdown(
+            title,
+            note,
+            [
+                _share_line(name, part.right, low, high, f"Accuracy, {note} {name}")
+                for part, name in zip(parts, part_names(parts, factor, decimals), strict=True)
+            ],
+            f"{100 * low:.0f}",
+            f"{100 * high:.0f}",
+        )
+        for title, note, parts, factor, decimals in described
+        if parts
+    ]
+
+
+def part_names(parts: Sequence[Part], factor: float, decimals: int) -> list[str]:
+    """Return the ranges of neighbouring parts, times `factor`, as text.
+
+    They have as many decimals, at least `decimals`, as it takes for no end to look like the next beginning.
+    """
+    ends = [[f"{factor * end:,.{decimals}f}" for end in (part.low, part.high)] for part in parts]
+    if any(high == low for (_, high), (low, _) in pairwise(ends)) and decimals < MOST_DECIMALS:
+        return part_names(parts, factor, decimals + 1)
+    return [low if low == high else f"{low} – {high}" for low, high in ends]
+
+
+def _scale(shares: Sequence[Share]) -> tuple[float, float]:
+    """Return a range that holds all intervals, in whole tenths."""
+    ends = [end for share in shares for end in share.interval or ()]
+    if not ends:
+        return 0.0, 1.0
+    low, high = int(min(ends) * 10) / 10, -int(-max(ends) * 10) / 10
+    return low, high if high >= max(ends) else min(round(high + 0.1, 1), 1.0)
+
+
+def _share_line(name: str, share: Share, low: float, high: float, title: str) -> ShareLine:
+    interval = share.interval
+    if share.value is None or interval is None:
+        return ShareLine(name, "0", "–", "", Markup(""))
+    shown = f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
+    text = f"{title}: {100 * share.value:.1f} %, 95 % interval {shown}"
+    chart = interval_chart(share.value, interval, low, high, text)
+    return ShareLine(name, f"{share.whole:,}", f"{100 * share.value:.1f}", shown, chart)
+
+
+def _shown(mistake: Mistake) -> ShownMistake:
+    cut = len(mistake.text) > LONGEST_SHOWN
+    return ShownMistake(
+        mistake.id,
+        mistake.text[:LONGEST_SHOWN] + (" …" if cut else ""),
+        mistake.gold,
+        mistake.predicted,
+        _percent(mistake.probability),
+        _percent(mistake.gold_probability),
+        shaded_text(mistake.explanation) if mistake.explanation else None,
+    )
+
+
+def _shaded(word: Word, largest: float) -> ShadedWord:
+    strength = abs(word.weight) / largest if largest else 0.0
+    style = "" if strength < FAINT else "for" if word.weight > 0 else "against"
+    title = f"{word.text} {points(word.weight)}"
+    if len(word.pieces) > 1:
+        title += f" ({', '.join(f'{piece.text} {points(piece.weight)}' for piece in word.pieces)})"
+    return ShadedWord(word.text, style, round(strength, 3) if style else 0.0, title)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

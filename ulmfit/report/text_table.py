@@ -1,0 +1,169 @@
+"""The tables of a record for a terminal: aligned columns, as wide as it is, no markup, no control characters.
+
+What is too wide is made narrower in three steps: headers and words are wrapped, intervals stand below their
+values, and columns that the report has as well are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
+from ulmfit.evaluation.record import Record
+from ulmfit.pipeline.printing import printable, printable_lines
+from ulmfit.report.table import (
+    Table,
+    caption,
+    label_lines,
+    language_model_table,
+    published_table,
+    remarks,
+    result_table,
+    shown_metrics,
+)
+
+WIDTH, LEAST_WIDTH = 100, 60
+"""Characters a line where no terminal says how wide it is, and what is never gone below."""
+NARROWEST = 12
+"""Characters that a column of words keeps."""
+COUNTS = (3, 4)
+"""The language models' columns that can be missed: documents and tokens."""
+BETWEEN = "  "
+
+
+def terminal_width() -> int:
+    """Return the characters of a line of this terminal, or WIDTH where there is none."""
+    return max(shutil.get_terminal_size((WIDTH, 24)).columns, LEAST_WIDTH)
+
+
+def text_table(record: Record, width: int | None = None) -> str:
+    """Return the tables with their captions and remarks, lines of at most `width`; None: of any length."""
+    blocks = []
+    if record.labels:
+        blocks.append("\n".join(_wrapped(f"[{line}]", width) for line in label_lines(record)))
+    blocks.append(_wrapped(caption(record), width))
+    if record.dataset:
+        blocks.append(fitted(result_table(record), width, _spare_columns(record)))
+    if record.published:
+        blocks.append(fitted(published_table(record), width))
+    for curve in record.curves:
+        blocks.append(_wrapped(curve_caption(curve), width))
+        blocks.append(fitted(Table(*curve_cells(curve), text_columns=1), width))
+    if record.language_models:
+        blocks.append(fitted(language_model_table(record), width, spare=COUNTS))
+    if listed := remarks(record):
+        blocks.append("\n".join(_wrapped(remark, width) for remark in listed))
+    return printable_lines("\n\n".join(blocks)) + "\n"
+
+
+def _spare_columns(record: Record) -> list[int]:
+    """Return the columns of the main table that can be missed, in the order in which they go."""
+    metrics = len(shown_metrics(record))
+    with_valid = any(row.valid_metrics for row in record.rows)
+    return [*range(metrics, 1, -1), *([metrics + 1] if with_valid else [])]
+
+
+def _wrapped(text: str, width: int | None) -> str:
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=BETWEEN, break_on_hyphens=False)
+
+
+def fitted(table: Table, width: int | None, spare: Sequence[int] = ()) -> str:
+    """Return a table of lines of at most `width`, as far as leaving out the `spare` columns makes it so."""
+    table = Table(_flat(table.header), [_flat(row) for row in table.rows], table.text_columns)
+    whole = _laid_out(table.header, _aligned(table.rows), table.text_columns)
+    if width is None or _widest(whole) <= width:
+        return whole
+    for count in range(len(spare) + 1):
+        kept = [column for column in range(len(table.header)) if column not in spare[:count]]
+        rows = [[row[column] for column in kept] for row in table.rows]
+        narrow = _narrowed([table.header[column] for column in kept], rows, table.text_columns, width)
+        if _widest(narrow) <= width:
+            break
+    if not count:
+        return narrow
+    names = ", ".join(table.header[column] for column in sorted(spare[:count]))
+    return narrow + "\n" + _wrapped(f"not shown here, but in the report: {names}", width)
+
+
+def _widest(text: str) -> int:
+    return max(map(len, text.split("\n")))
+
+
+def _narrowed(header: Sequence[str], rows: Sequence[Sequence[str]], words: int, width: int) -> str:
+    """Lay a table out with its headers and first `words` columns wrapped, and intervals below values."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in header]
+    numbers = [_stacked(column) for column in columns[words:]]
+    widths = [
+        max(_widest("\n".join(column)), *map(len, name.split()))
+        for name, column in zip(header[words:], numbers, strict=True)
+    ]
+    room = width - sum(widths) - len(BETWEEN) * (len(header) - 1)
+    shares = [
+        _widest("\n".join([name, *column])) for name, column in zip(header, columns[:words], strict=False)
+    ]
+    while sum(shares) > room and max(shares) > NARROWEST:
+        shares[shares.index(max(shares))] -= 1
+    texts = [
+        [_wrapped(cell, share) for cell in column] for column, share in zip(columns, shares, strict=False)
+    ]
+    names = [textwrap.fill(name, size) for name, size in zip(header, [*shares, *widths], strict=True)]
+    return _laid_out(names, [*zip(*texts, *numbers, strict=True)], words)
+
+
+def _stacked(column: Sequence[str]) -> list[str]:
+    """Break cells before an interval or a word; the first lines are aligned by their decimal points."""
+    parts = [re.split(r"(?<=,) | (?=\[)", cell, maxsplit=1) for cell in column]
+    first = _decimals_aligned([part[0] for part in parts])
+    return ["\n".join([line, *part[1:]]) for line, part in zip(first, parts, strict=True)]
+
+
+def _laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """Return cells, which may have several lines, in columns: `words` of them to the left, numbers right."""
+    cells = [[cell.split("\n") for cell in row] for row in (header, *rows)]
+    widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
+
+    def line(parts: Sequence[str]) -> str:
+        sides: list[Callable[[str, int], str]] = [str.ljust] * words
+        sides += [str.rjust] * (len(parts) - words)
+        return BETWEEN.join(
+            side(part, width) for side, part, width in zip(sides, parts, widths, strict=True)
+        ).rstrip()
+
+    def lines(row: Sequence[Sequence[str]]) -> list[str]:
+        return [line(parts) for parts in zip_longest(*row, fillvalue="")]
+
+    rule = BETWEEN.join("-" * width for width in widths)
+    return "\n".join([*lines(cells[0]), rule, *(one for row in cells[1:] for one in lines(row))])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    columns = [_decimals_aligned(column) for column in zip(*rows, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
+_PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,]+†?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
+
+
+def _decimals_aligned(column: Sequence[str]) -> list[str]:
+    """Pad cells so that all means, standard deviations and intervals stand below each other."""
+    matches = [_PARTS.fullmatch(cell) for cell in column]
+    parts = [match.group("mean", "sd", "interval") if match else None for match in matches]
+    mean, sd, interval = (
+        max((len(part[place] or "") for part in parts if part), default=0) for place in range(3)
+    )
+    if not sd and not interval:
+        return list(column)
+    return [
+        f"{part[0]:>{mean}}{part[1] or '':{sd}}{part[2] or '':>{interval}}" if part else cell
+        for part, cell in zip(parts, column, strict=True)
+    ]
+
+
+def _flat(row: Sequence[str]) -> list[str]:
+    return [printable(cell) for cell in row]

@@ -107,7 +107,7 @@ layers() {
 bench() {
   local steps=$3
   [ "$DRY" = 1 ] && steps=2
-  SHOWN=40 part "$1" "$2" "$PYTHON" -m ulmfit.cli bench lm --model "$4" --steps "$steps" --repetitions 1 --json
+  SHOWN=40 part "$1" "$2" "$PYTHON" -m ulmfit bench lm --model "$4" --steps "$steps" --repetitions 1 --json
 }
 
 lm() { bench lm 330 60 "$([ "$DRY" = 1 ] && echo quick || echo full)"; }
@@ -117,16 +117,16 @@ small() { bench small 200 100 "$([ "$DRY" = 1 ] && echo quick || echo small)"; }
 classifier() {
   local model=all steps=40
   [ "$DRY" = 1 ] && model=quick steps=2
-  SHOWN=60 part classifier 240 "$PYTHON" -m ulmfit.cli bench classifier --model "$model" --steps "$steps" \
+  SHOWN=60 part classifier 240 "$PYTHON" -m ulmfit bench classifier --model "$model" --steps "$steps" \
     --repetitions 1 --json
 }
 
 loader() {
-  part loader 100 "$PYTHON" -m ulmfit.cli bench loader --repetitions 1 --json
+  part loader 100 "$PYTHON" -m ulmfit bench loader --repetitions 1 --json
 }
 
 toy() {
-  part toy 150 "$PYTHON" -m ulmfit.cli run recipes/toy/sentiment.py --runs "$WORK/toy"
+  part toy 150 "$PYTHON" -m ulmfit run recipes/toy/sentiment.py --runs "$WORK/toy"
   cp "$WORK/toy/toy/sentiment/record.json" "$OUT/toy.json" 2>/dev/null
 }
 
@@ -136,7 +136,7 @@ recipe() {
     file=recipes/toy/sentiment.py preset= sets=(--set "pretrain.phases=[{}]" --set "classifier.phases=[{}]")
     name=toy-recipe
   fi
-  local command=("$PYTHON" -m ulmfit.cli run "$file" --runs "$WORK/recipe" --mirror "$CARRY/mirror")
+  local command=("$PYTHON" -m ulmfit run "$file" --runs "$WORK/recipe" --mirror "$CARRY/mirror")
   [ -n "$preset" ] && command+=(--preset "$preset" --seeds "$SEEDS")
   # SIGTERM writes a checkpoint; the seconds that are kept back are for that and for the packing.
   SHOWN=25 part "$name" $(($(left) - 30)) "${command[@]}" "${sets[@]}"

@@ -23,7 +23,7 @@ from ulmfit.pipeline.errors import StageFailed
 
 
 def ulmfit(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ulmfit.cli", "bench", *map(str, arguments)]
+    command = [sys.executable, "-m", "ulmfit", "bench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 

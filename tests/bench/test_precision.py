@@ -70,7 +70,7 @@ def test_other_benches_have_no_use_for_a_recipe() -> None:
 
 def run_tiny(runs: Path) -> subprocess.CompletedProcess[str]:
     options = ["--recipe", str(RECIPE), "--set", "pretrain.phases.0.epochs=1", "--repetitions", "2"]
-    command = [sys.executable, "-m", "ulmfit.cli", "bench", "precision", *options, "--json"]
+    command = [sys.executable, "-m", "ulmfit", "bench", "precision", *options, "--json"]
     return subprocess.run(
         [*command, "--runs", str(runs)], capture_output=True, text=True, check=True, env=ENVIRONMENT
     )

@@ -229,7 +229,7 @@ def test_from_the_command_line(tmp_path: Path, task: str) -> None:
 
 def run_recipe(folder: Path, *options: str) -> tuple[int, str]:
     """Run the recipe up to its classifiers, as a program; return its exit status and its errors."""
-    command = [sys.executable, "-m", "ulmfit.cli", "run", str(folder / "recipe.py"), "--until", "classifier"]
+    command = [sys.executable, "-m", "ulmfit", "run", str(folder / "recipe.py"), "--until", "classifier"]
     done = subprocess.run(
         [*command, "--runs", str(folder / "runs"), *options],
         capture_output=True,

@@ -56,7 +56,7 @@ class ToyDumps:
 
 def peak_of_extraction(dump: Path, out: Path, engine: str) -> int:
     """Extract a dump; return the largest sum of anonymous memory over all processes, in bytes."""
-    command = [sys.executable, "-m", "ulmfit.cli", "extract", str(dump), str(out)]
+    command = [sys.executable, "-m", "ulmfit", "extract", str(dump), str(out)]
     process = subprocess.Popen([*command, "--engine", engine, "--workers", "2"], stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:

@@ -261,7 +261,7 @@ def test_a_worker_that_dies_once_costs_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("bad_engine")
 def test_a_worker_dies_with_its_parent_even_inside_of_a_regular_expression(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "x.xml", page("A", "BACKTRACKS", number=1))
-    command = [sys.executable, "-m", "ulmfit.cli", "extract", str(dump), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "ulmfit", "extract", str(dump), str(tmp_path / "out")]
     process = subprocess.Popen([*command, "--engine", "fast"], stdout=subprocess.DEVNULL)
     assert wait_until(lambda: (tmp_path / "flag").exists())
     processes = family(process.pid)
@@ -334,7 +334,7 @@ def test_two_extractions_into_one_folder_are_refused(tmp_path: Path) -> None:
 
 def test_the_command_has_the_settings(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "x.xml", page("A", "Begin.\n== Head ==\nEnd.", number=1))
-    command = [sys.executable, "-m", "ulmfit.cli", "extract", str(dump), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "ulmfit", "extract", str(dump), str(tmp_path / "out")]
     command += ["--engine", "fast", "--no-headings", "--workers", "1"]
     subprocess.run(command, check=True, capture_output=True)
     assert texts(tmp_path / "out") == {"1": "Begin.\nEnd."}

@@ -267,7 +267,7 @@ def test_the_mirror_may_stand_in_the_environment(as_program: bool, tmp_path: Pat
     mirror = mirrored(tmp_path / "mirror", {"pages-articles.xml.bz2": dump(1)})
     recipe = tmp_path / "recipe.py"
     recipe.write_text(RECIPE, encoding="utf-8")
-    command = [recipe] if as_program else ["-m", "ulmfit.cli", "run", recipe]
+    command = [recipe] if as_program else ["-m", "ulmfit", "run", recipe]
     done = subprocess.run(
         [sys.executable, *map(str, command), "--until", "dump", "--runs", str(tmp_path / "runs")],
         env={**os.environ, "ULMFIT_MIRROR": str(mirror)},

@@ -69,7 +69,7 @@ def write_page(path: Path, kind: str, folder: str) -> None:
 
 def test_the_command_renews_every_page_once(tmp_path: Path) -> None:
     root = checkout(tmp_path)
-    program = [sys.executable, "-m", "ulmfit.cli", "pages", root]
+    program = [sys.executable, "-m", "ulmfit", "pages", root]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 3
     assert renew_pages(root) == []

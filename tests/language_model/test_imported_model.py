@@ -295,7 +295,7 @@ def test_a_description_that_agrees_or_says_nothing_is_taken(tmp_path: Path) -> N
 def test_the_command_writes_a_folder_that_loads(tmp_path: Path) -> None:
     weights, itos = files(tmp_path)
     out = tmp_path / "new" / "model"
-    command = [sys.executable, "-m", "ulmfit.cli", "import", str(weights), str(itos), str(out)]
+    command = [sys.executable, "-m", "ulmfit", "import", str(weights), str(itos), str(out)]
     done = subprocess.run([*command, "--direction", "backward"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "imported a lstm of 3 layers of 20 units" in done.stdout + done.stderr

@@ -22,9 +22,8 @@ from ulmfit.pipeline.launch import (
     LaunchingRunner,
     _root_cause,
     is_lost_connection,
-    trains_together,
-    wanted_processes,
 )
+from ulmfit.pipeline.stage import Processes
 
 PROGRAM = """
 from pathlib import Path
@@ -132,11 +131,11 @@ def test_several_machines_are_started_by_somebody_else(tmp_path: Path) -> None:
 
 
 def test_only_language_models_are_trained_together() -> None:
-    assert wanted_processes(tiny_pretrain(gpus=4, nodes=2)) == (4, 2)
-    assert wanted_processes(tiny_pretrain()) == (1, 1)
-    assert wanted_processes(tiny_pretrain().tokens) == (1, 1)
-    assert trains_together(tiny_pretrain())
-    assert not trains_together(tiny_classifier()) and not trains_together(tiny_pretrain().tokens)
+    wanted = tiny_pretrain(gpus=4, nodes=2).processes()
+    assert (wanted.per_machine, wanted.machines, wanted.total, wanted.together) == (4, 2, 8, True)
+    assert tiny_pretrain().processes().per_machine == 1
+    assert tiny_pretrain().tokens.processes() == Processes()
+    assert not tiny_classifier().processes().together
 
 
 @pytest.mark.soak
@@ -178,7 +177,7 @@ def test_sigterm_writes_a_checkpoint_on_all_ranks(tmp_path: Path) -> None:
 def torchrun(runs: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the tiny recipe under torchrun, as a user does."""
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = ["-m", "ulmfit.cli", "run", str(RECIPE), "--preset=forward", "--runs", str(runs)]
+    command = ["-m", "ulmfit", "run", str(RECIPE), "--preset=forward", "--runs", str(runs)]
     return subprocess.run(
         [*program, *command, "--set=pretrain.device=cpu", "--set=finetune.device=cpu", *options],
         env=ENVIRONMENT,

@@ -19,7 +19,8 @@ from training.learners_for_tests import BPTT, Batches, settings, small_model, to
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import layer_groups
-from ulmfit.training.distribution import current_distribution, leave_group
+from ulmfit.pipeline.processes import leave_group
+from ulmfit.training.distribution import current_distribution
 from ulmfit.training.learner import make_learner
 
 class Poison(Callback):

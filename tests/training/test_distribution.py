@@ -26,7 +26,8 @@ from ulmfit.training.settings import Phase, TrainingSettings
 
 COLLECTIVES = """
 import contextlib, json, pathlib, torch
-from ulmfit.training.distribution import current_distribution, leave_group
+from ulmfit.pipeline.processes import leave_group
+from ulmfit.training.distribution import current_distribution
 from ulmfit.training.settings import TrainingSettings
 us = current_distribution(TrainingSettings(device="cpu"))
 own = {"x": torch.full((us.rank + 1,), float(us.rank)), "half": torch.ones(3, dtype=torch.bfloat16) * us.rank}

@@ -17,7 +17,7 @@ import os, runpy, sys
 from unittest import mock
 sys.argv = {arguments}
 told = lambda program: print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
-with mock.patch("ulmfit.cli.guarded", told):
+with mock.patch("ulmfit.cli.app.guarded", told):
     {start}
 """
 

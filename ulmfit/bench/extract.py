@@ -68,7 +68,7 @@ def xml_bytes(dump: Path) -> int:
 
 
 def _ours(engine: str, dump: Path) -> Program:
-    command = ("-m", "ulmfit.cli", "extract", str(dump), "out", "--engine", engine)
+    command = ("-m", "ulmfit", "extract", str(dump), "out", "--engine", engine)
     return Program(f"ulmfit, {engine} engine", (sys.executable, "-P", *command), _count_ours)
 
 

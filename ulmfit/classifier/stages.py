@@ -10,7 +10,7 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
-from ulmfit.pipeline.stage import Stage, Work
+from ulmfit.pipeline.stage import Processes, Stage, Work
 from ulmfit.tokens.stages import TokenizerStage
 
 
@@ -78,6 +78,10 @@ class TrainClassifier(Stage):
             *self.dataset.details,
             f"seed {self.seed}",
         )
+
+    def processes(self) -> Processes:
+        """Return the processes that the settings ask for; one trains a classifier, whatever they say."""
+        return self.settings.processes(together=False)
 
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -56,7 +57,7 @@ MOST_NESTED = 50
 MOST_PLACES = 100
 """Of a curve: each place is a model to train for every seed."""
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
 """Folders of the recipes that are found by name."""
 
@@ -308,10 +309,10 @@ class Recipe(Settings):
         return validated(lambda: Experiment(self), self.run_name)
 
     def main(self) -> None:
-        """Run this recipe with the options of `ulmfit run`."""
-        from ulmfit.cli import run_recipe_as_program
-
-        run_recipe_as_program(self.from_file(Path(sys.argv[0])))
+        """Run the recipe's file with the options of the command line, as `ulmfit run FILE` does."""
+        file, *options = sys.argv
+        sys.argv = ["ulmfit", "run", file, *options]
+        runpy.run_module("ulmfit", run_name="__main__")
 
 
 def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:

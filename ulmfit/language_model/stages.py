@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
 from ulmfit.pipeline.assets import File
-from ulmfit.pipeline.stage import Stage, Work
+from ulmfit.pipeline.stage import Processes, Stage, Work
 from ulmfit.tokens.stages import EncodeTokens
 
 Direction = Literal["forward", "backward"]
@@ -59,6 +59,10 @@ class Pretrain(LanguageModelStage):
     def _every_layer_group_has_a_rate(self) -> Self:
         self.settings.check_groups(self.settings.architecture.layer_groups)
         return self
+
+    def processes(self) -> Processes:
+        """Return the processes that the settings ask for; several can train a language model together."""
+        return self.settings.processes(together=True)
 
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""
@@ -158,6 +162,10 @@ class FineTune(LanguageModelStage):
     def details(self) -> tuple[str, ...]:
         """What tells it from others of its kind."""
         return (self.direction, *self.reading, f"seed {self.seed}")
+
+    def processes(self) -> Processes:
+        """Return the processes that the settings ask for; several can train a language model together."""
+        return self.settings.processes(together=True)
 
     def resolved(self) -> Self:
         """Return a copy with the precision that `auto` means on this machine."""

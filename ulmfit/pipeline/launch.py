@@ -27,7 +27,6 @@ from typing import Any
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from ulmfit.language_model.stages import LanguageModelStage
 from ulmfit.pipeline.child_processes import safe_children
 from ulmfit.pipeline.errors import USERS_ERRORS, InputError, StageFailed
 from ulmfit.pipeline.files import read_json, write_json
@@ -41,7 +40,6 @@ from ulmfit.pipeline.process import (
 from ulmfit.pipeline.progress import Progress
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import SCRATCH, Stage, Work
-from ulmfit.training.settings import TrainingSettings
 
 SHUTDOWN_SECONDS = "120"
 """A process that was asked to stop may take this long to write its checkpoint."""
@@ -51,38 +49,25 @@ LOST_CONNECTION = ("gloo", "nccl", "connection", "timed out", "peer", "store")
 """Words of torch's errors in a process whose partner has ended."""
 
 
-def wanted_processes(stage: Stage) -> tuple[int, int]:
-    """Return how many processes a machine and how many machines the settings of a stage want."""
-    settings = getattr(stage, "settings", None)
-    if not isinstance(settings, TrainingSettings):
-        return 1, 1
-    return max(1, settings.gpus), settings.nodes
-
-
-def trains_together(stage: Stage) -> bool:
-    """Return whether several processes can build `stage`: the training of a language model."""
-    settings = getattr(stage, "settings", None)
-    return isinstance(stage, LanguageModelStage) and isinstance(settings, TrainingSettings)
-
-
 class LaunchingRunner(Runner):
     """Builds stages in this process, and those that want several in processes of their own."""
 
     def execute(self, stage: Stage, work: Work) -> None:
         """Build a stage whose folder is ready."""
-        processes, nodes = wanted_processes(stage)
-        if processes * nodes == 1 or not trains_together(stage):
-            if processes * nodes > 1:
-                work.log(f"gpus {processes}, nodes {nodes}: only language models are trained by several")
+        wanted = stage.processes()
+        if wanted.total == 1 or not wanted.together:
+            if wanted.total > 1:
+                asked = f"gpus {wanted.gpus}, nodes {wanted.machines}"
+                work.log(f"{asked}: only language models are trained by several processes")
             stage.build(work)
             return
-        if nodes > 1:
+        if wanted.machines > 1:
             raise InputError(
-                f"nodes {nodes}: start this command on every machine with torchrun, "
+                f"nodes {wanted.machines}: start this command on every machine with torchrun, "
                 "or on a cluster with --launcher slurm"
             )
         self.verify_all_above(stage)
-        launch(stage, work, processes, self)
+        launch(stage, work, wanted.per_machine, self)
 
     def verify_all_above(self, stage: Stage) -> None:
         """Check what the processes will read: they must not build anything again themselves."""
@@ -107,7 +92,7 @@ class FirstRunner(LaunchingRunner):
     """
 
     def __init__(self, runs: Path, mirror: Path | None = None) -> None:
-        from ulmfit.training.distribution import Announcements
+        from ulmfit.pipeline.processes import Announcements
 
         _end_with_torchrun()
         super().__init__(runs, mirror)
@@ -115,7 +100,7 @@ class FirstRunner(LaunchingRunner):
 
     def execute(self, stage: Stage, work: Work) -> None:
         """Build a stage whose folder is ready: a language model together with the others."""
-        if trains_together(stage):
+        if stage.processes().together:
             self.verify_all_above(stage)
             self._announcements.tell({"build": str(work.folder.relative_to(self.runs))})
         stage.build(work)
@@ -132,7 +117,7 @@ def follow(stages: Sequence[Stage], runs: Path, mirror: Path | None = None) -> N
     Raises StageFailed when it ends before that, and InputError when this process sees another recipe or other
     files than that one.
     """
-    from ulmfit.training.distribution import Announcements
+    from ulmfit.pipeline.processes import Announcements
 
     _end_with_torchrun()
     announcements = Announcements()
@@ -217,7 +202,7 @@ def _train(stage: Stage, runs: Path, mirror: Path | None, folder: Path, parent: 
         ignore_stop_signals()  # the launcher sends SIGTERM to those that are left
         _write_failure(folder / SCRATCH / f"failure-{rank}.json", error)
         sys.exit(1)
-    from ulmfit.training.distribution import leave_group
+    from ulmfit.pipeline.processes import leave_group
 
     leave_group()
     # Not yet: this process waits until its result is read, and has to end when another one fails before.

@@ -34,7 +34,7 @@ def describe() -> dict[str, Any]:
 
 def commit() -> str:
     """Return the checkout's commit, with `+changes` when code or recipes differ; empty outside of one."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
     head = _git(root, "rev-parse", "HEAD")

@@ -30,13 +30,12 @@ from typing_extensions import TypedDict
 from ulmfit.pipeline.child_processes import SAFE_PYTHON, safe_children
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import is_whole_number, read_json, write_json
-from ulmfit.pipeline.launch import FirstRunner, follow, trains_together, wanted_processes
+from ulmfit.pipeline.launch import FirstRunner, follow
 from ulmfit.pipeline.process import accept_any_text, ignore_stop_signals
 from ulmfit.pipeline.progress import say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Stage
-from ulmfit.training.settings import TrainingSettings
 
 DEFAULT_MINUTES = 24 * 60
 MOST_REQUEUES = 100
@@ -96,26 +95,16 @@ class Cluster:
 
     def parameters(self, stage: Stage) -> dict[str, Any]:
         """Return what a job for `stage` asks for."""
-        processes, nodes = processes_of(stage)
+        wanted = stage.processes()
+        tasks, nodes = (wanted.per_machine, wanted.machines) if wanted.together else (1, 1)
         chosen: dict[str, Any] = {"timeout_min": DEFAULT_MINUTES}
         for key, value in self.options.items():
-            if key == "gpus_per_node" and not isinstance(getattr(stage, "settings", None), TrainingSettings):
+            if key == "gpus_per_node" and wanted.device is None:
                 continue
             chosen[key if key in GENERIC else f"slurm_{key}"] = value
-        settings = getattr(stage, "settings", None)
-        if (
-            isinstance(settings, TrainingSettings)
-            and trains_together(stage)
-            and settings.device != "cpu"
-            and (settings.gpus > 0 or processes * nodes > 1)
-        ):
-            chosen["gpus_per_node"] = processes
-        return {**chosen, "name": f"ulmfit-{stage.stage_name}", "nodes": nodes, "tasks_per_node": processes}
-
-
-def processes_of(stage: Stage) -> tuple[int, int]:
-    """Return how many tasks a machine and how many machines a job for `stage` has."""
-    return wanted_processes(stage) if trains_together(stage) else (1, 1)
+        if wanted.together and wanted.device != "cpu" and (wanted.gpus > 0 or wanted.total > 1):
+            chosen["gpus_per_node"] = tasks
+        return {**chosen, "name": f"ulmfit-{stage.stage_name}", "nodes": nodes, "tasks_per_node": tasks}
 
 
 def need_submitit() -> Any:

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
@@ -26,6 +26,28 @@ from ulmfit.pipeline.progress import Progress, say
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 
 LOG, FAILURE, SCRATCH = "log.txt", "failed.txt", "scratch"
+
+
+class Processes(NamedTuple):
+    """How many processes the settings of a stage ask for, and on what device."""
+
+    gpus: int = 0
+    """Processes per machine, each with a GPU of its own; 0: one process, without a launcher."""
+    machines: int = 1
+    together: bool = False
+    """Whether several processes can build the stage; else one does, whatever was asked for."""
+    device: str | None = None
+    """The `device` setting of a training; None: the stage trains nothing."""
+
+    @property
+    def per_machine(self) -> int:
+        """Processes per machine that were asked for."""
+        return max(1, self.gpus)
+
+    @property
+    def total(self) -> int:
+        """Processes of all machines that were asked for."""
+        return self.per_machine * self.machines
 
 
 class Stage(Settings):
@@ -53,6 +75,10 @@ class Stage(Settings):
         """Name and details, as lines of the log begin."""
         details = ", ".join(dict.fromkeys(self.details))
         return f"{self.stage_name} ({details})" if details else self.stage_name
+
+    def processes(self) -> Processes:
+        """Return the processes that the stage's settings ask for."""
+        return Processes()
 
     def resolved(self) -> Self:
         """Return a copy in which `auto` values are replaced by what they mean on this machine."""

@@ -7,27 +7,20 @@ tell each other beside that (flags, sums, states for a checkpoint) goes through 
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import socket
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ulmfit.pipeline.errors import InputError, StageFailed
-from ulmfit.pipeline.ranks import is_rank, timeout_seconds
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.processes import JsonContent, broadcast, join_group
+from ulmfit.pipeline.ranks import is_rank
 from ulmfit.training.openmp import THREADS_VARIABLE
 from ulmfit.training.settings import TrainingSettings
 
-LONGEST_WAIT = timedelta(days=30)
-"""For what one process builds alone; a process that has ended is noticed at once all the same."""
-
-JsonContent = Any
 Tensors = dict[str, Tensor]
 
 
@@ -161,7 +154,7 @@ class ProcessGroup(Distribution):
 
     def broadcast(self, content: JsonContent) -> JsonContent:
         """Return the JSON content that rank 0 gives."""
-        return _broadcast(content if self.is_main else None)
+        return broadcast(content if self.is_main else None)
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
@@ -171,43 +164,6 @@ class ProcessGroup(Distribution):
         """Wait for all ranks at the end of training; then rank 0 computes with all cores, the others end."""
         self.barrier()
         share_cores(1)
-
-
-class Announcements:
-    """What the first process tells the others, which wait for it however long it works alone."""
-
-    def __init__(self) -> None:
-        join_group()
-        self._group: torch.distributed.ProcessGroup | None = torch.distributed.new_group(
-            backend="gloo", timeout=LONGEST_WAIT
-        )
-
-    def tell(self, content: JsonContent) -> None:
-        """Send JSON content to the other processes."""
-        _broadcast(content, self._group)
-
-    def hear(self) -> JsonContent:
-        """Wait for what the first process tells; StageFailed when it ends before."""
-        try:
-            return _broadcast(None, self._group)
-        except RuntimeError as error:
-            raise StageFailed(f"the first process has ended; its last line says why ({error})") from error
-
-    def end(self) -> None:
-        """Leave the other processes: nothing more is told or heard."""
-        self._group = None
-        leave_group()
-
-
-def _broadcast(content: JsonContent, group: torch.distributed.ProcessGroup | None = None) -> JsonContent:
-    """Return the JSON content of rank 0; what the others give is not looked at."""
-    text = torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
-    size = torch.tensor([len(text)])
-    torch.distributed.broadcast(size, 0, group=group)
-    if torch.distributed.get_rank() != 0:
-        text = torch.empty(int(size), dtype=torch.uint8)
-    torch.distributed.broadcast(text, 0, group=group)
-    return json.loads(text.numpy().tobytes())
 
 
 def _packed(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -262,28 +218,6 @@ def own_device(device: torch.device) -> torch.device:
     return own
 
 
-def join_group() -> None:
-    """Meet the other ranks, unless that has been done; StageFailed when they do not come."""
-    if torch.distributed.is_initialized():
-        return
-    if _all_here():
-        # The machine's name may not resolve, or resolve to an address behind a firewall.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # Imported later, by DistributedDataParallel, it would keep the group from being freed.
-    importlib.import_module("torch._dynamo")
-    transports = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "cpu:gloo"
-    try:
-        torch.distributed.init_process_group(transports, timeout=timedelta(seconds=timeout_seconds()))
-    except (RuntimeError, ValueError) as error:
-        raise StageFailed(f"the processes of a training did not find each other: {error}") from error
-
-
-def _all_here() -> bool:
-    """Return whether all ranks are processes of this Linux machine."""
-    world = os.environ["WORLD_SIZE"]
-    return os.environ.get("LOCAL_WORLD_SIZE") == world and os.path.isdir("/sys/class/net/lo")
-
-
 def share_cores(processes: int) -> None:
     """Compute with this process's share of the machine's cores, unless the user has set the threads."""
     if THREADS_VARIABLE not in os.environ:
@@ -293,13 +227,3 @@ def share_cores(processes: int) -> None:
 def usable_cores() -> int:
     """Return the cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def leave_group() -> None:
-    """Close the connections to the other ranks, where there are any, and end the threads that serve them.
-
-    A thread that frees a tensor while Python ends would abort the process, after all its work is done. What
-    `ProcessGroup.wrap` has returned holds them: nobody may keep that.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

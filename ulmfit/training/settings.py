@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
+from ulmfit.pipeline.stage import Processes
 from ulmfit.training.precision import resolve_precision
 
 
@@ -148,6 +149,10 @@ class TrainingSettings(Settings):
         """Return a copy whose phases, one after the other, run this many epochs."""
         changed = [phase.changed(epochs=n) for phase, n in zip(self.phases, epochs, strict=True)]
         return self.changed(phases=tuple(changed))
+
+    def processes(self, *, together: bool) -> Processes:
+        """Return what the settings ask for; `together`: whether several processes can train the model."""
+        return Processes(self.gpus, self.nodes, together, self.device)
 
     def resolved(self) -> Self:
         """Return a copy whose precision is the one that `auto` means on this machine."""

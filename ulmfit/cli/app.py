@@ -23,7 +23,6 @@ from ulmfit.cli.options import (
     TrainSizesOption,
     VerifyRunsOption,
     chosen_recipe,
-    with_options,
 )
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.pipeline.errors import InputError
@@ -367,45 +366,8 @@ def explain(
     show("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))
 
 
-def run_recipe_as_program(recipe: Recipe) -> NoReturn:
-    """Run a recipe file as a program, with the options of `ulmfit run`."""
-    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-    @program.command(help=f"Run {recipe.name}: {recipe.title}.")
-    def command(
-        preset: PresetOption = None,
-        overrides: SetOption = None,
-        seeds: SeedsOption = None,
-        train_sizes: TrainSizesOption = None,
-        label_noise: LabelNoiseOption = None,
-        until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
-        runs: RunsOption = Path("runs"),
-        mirror: MirrorOption = None,
-        launcher: LauncherOption = "local",
-        slurm: SlurmOption = None,
-    ) -> None:
-        _run(
-            with_options(recipe, preset, overrides, seeds, train_sizes, label_noise),
-            runs,
-            mirror,
-            until,
-            launcher,
-            slurm,
-        )
-
-    _start(program)
-
-
 def main() -> NoReturn:
     """Run the command line."""
-    _start(app)
-
-
-def _start(program: typer.Typer) -> NoReturn:
     wait_briefly()
     import_safely()
-    guarded(program)
-
-
-if __name__ == "__main__":
-    main()
+    guarded(app)

@@ -1,0 +1,6 @@
+"""`python -m ulmfit`, as `ulmfit`."""
+
+from ulmfit.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What all HTML pages are made with: templates beside this module, everything in them escaped."""
+"""What all HTML pages are made with: templates beside this module and the sections, all values escaped."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ def page_environment() -> Environment:
     """Return the templates; a name that a template uses and nobody gave is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    folder = Path(__file__).parent
     return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, folder / "sections"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

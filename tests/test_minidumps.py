@@ -15,9 +15,9 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
-from ulmfit.tokens.tokenizer import load_tokenizer
 
 WIKIS = 123
 WITHOUT_ARTICLES = {

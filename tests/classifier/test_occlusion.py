@@ -22,8 +22,9 @@ from ulmfit.language_model.settings import Dropouts
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Work
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.text_form import Rules
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 from ulmfit.training.settings import Phase
 

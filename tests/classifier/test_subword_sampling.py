@@ -15,9 +15,9 @@ from ulmfit.language_model.loader import reading_order
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
-from ulmfit.tokens.tokenizer import load_tokenizer
 from ulmfit.training.settings import Phase
 
 ALPHA = 0.2

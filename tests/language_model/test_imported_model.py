@@ -37,9 +37,9 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import LOG
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TrainTokenizer
 from ulmfit.tokens.text_form import Rules
-from ulmfit.tokens.tokenizer import load_tokenizer
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, reserved_pieces
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import read_weights

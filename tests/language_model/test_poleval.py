@@ -19,8 +19,8 @@ from ulmfit.language_model.settings import Dropouts
 from ulmfit.language_model.stages import Pretrain
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
-from ulmfit.tokens.tokenizer import load_tokenizer
 
 
 def figures(**changes: float) -> dict:

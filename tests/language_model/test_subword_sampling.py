@@ -18,9 +18,9 @@ from ulmfit.pipeline.progress import Progress
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
-from ulmfit.tokens.tokenizer import load_tokenizer
 from ulmfit.training.schedules import phase_schedules
 
 ALPHA = 0.2

@@ -17,6 +17,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.card import TokenizerCard
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.stages import TrainTokenizer
 from ulmfit.tokens.statistics import (
     Vocabulary,
@@ -27,7 +28,7 @@ from ulmfit.tokens.statistics import (
     without_punctuation,
 )
 from ulmfit.tokens.text_form import Rules, TextForm
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 
 PIECES = [
     "xxunk",

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from ulmfit.bench.measure import ready
 from ulmfit.tokens.encode import encode_documents
-from ulmfit.tokens.tokenizer import load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
 tokenizer = load_tokenizer(Path(sys.argv[2]))
 ready()
 encode_documents(Path(sys.argv[1]), tokenizer, Path(sys.argv[3]), 0, lambda done: None)

@@ -14,10 +14,10 @@ from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.given_model import read_given_model, tokenizer_of_model
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.sentencepiece_model import SCORE_UNIT
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer
 from ulmfit.tokens.text_form import Rules
-from ulmfit.tokens.tokenizer import load_tokenizer
 
 FASTAI = [f"▁xx{name}" for name in ("unk", "pad", "bos", "eos", "fld", "rep", "wrep", "up", "maj")]
 SYLLABLES = ("haus", "baum", "straße", "lich", "keit", "ver", "ung", "łą", "kind", "er")

@@ -13,11 +13,12 @@ from texts_for_tests import any_texts
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens import text_form
 from ulmfit.tokens.given_model import tokenizer_of_model
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.reading import mend_html
 from ulmfit.tokens.sentencepiece_training import TrainingLines, train_tokenizer
 from ulmfit.tokens.text_form import Rules, TextForm
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.tokens.words_training import train_words_tokenizer
 
 PLAIN = Rules(language="de")

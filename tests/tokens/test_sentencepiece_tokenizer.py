@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from texts_for_tests import COVERED, TOKENIZERS, WORDS, any_texts, corpus, repetitions, trained
 
 from ulmfit.pipeline.errors import InputError
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
 from ulmfit.tokens.text_form import Rules
-from ulmfit.tokens.tokenizer import load_tokenizer
 
 NAMES = list(TOKENIZERS)
 WITH_BYTES = [name for name in NAMES if "bytes" in name]

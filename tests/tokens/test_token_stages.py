@@ -14,9 +14,10 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter, token_dtype
 from ulmfit.tokens.documents import TrainingSample
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 
 WORDS = "der die das Haus HAUS Häuser Straße gehen ging gegangen über Łódź und oder nicht".split()  # noqa: SIM905
 

@@ -16,10 +16,10 @@ from stages_for_tests import InventedCorpus
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
+from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, normalize
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 from ulmfit.tokens.text_form import Rules, TextForm
-from ulmfit.tokens.tokenizer import load_tokenizer
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, cut_words
 from ulmfit.tokens.words_training import count_words, train_words_tokenizer
 

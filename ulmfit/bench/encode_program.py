@@ -34,8 +34,8 @@ def prepare(documents: Path, folder: Path) -> Figures:
     from ulmfit.pipeline.assets import File
     from ulmfit.pipeline.runner import Runner
     from ulmfit.tokens.documents import TrainingSample
+    from ulmfit.tokens.loading import load_tokenizer
     from ulmfit.tokens.stages import TrainTokenizer
-    from ulmfit.tokens.tokenizer import load_tokenizer
 
     runner = Runner(folder / "runs")
     corpus = TextFiles(files=File(path=documents), id_column="id")
@@ -64,7 +64,7 @@ def _train_stock(texts: Iterable[str], folder: Path) -> int:
 def encode_with_ours(documents: Path, folder: Path) -> Figures:
     """Encode into memory-mapped arrays in the working folder with the tokenizer in `folder`."""
     from ulmfit.tokens.encode import encode_documents
-    from ulmfit.tokens.tokenizer import load_tokenizer
+    from ulmfit.tokens.loading import load_tokenizer
 
     tokenizer = load_tokenizer(folder)
     ready()

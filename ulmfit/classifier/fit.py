@@ -29,7 +29,8 @@ from ulmfit.language_model.folder import MODEL, WEIGHTS, described_order, load_f
 from ulmfit.language_model.loader import reading_order
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.stage import Work
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.history import ValidationMetric
 from ulmfit.training.learner import train

@@ -22,7 +22,8 @@ from ulmfit.language_model.stages import BackwardOrder, Direction
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.settings import first_fault
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
 from ulmfit.training.weights import load_weights, read_weights

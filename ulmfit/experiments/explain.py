@@ -36,7 +36,7 @@ def gather_errors(
     """
     from ulmfit.classifier.predictions import average, read_predictions
     from ulmfit.evaluation.error_analysis import analyse_errors
-    from ulmfit.tokens.tokenizer import load_tokenizer
+    from ulmfit.tokens.loading import load_tokenizer
 
     stages = list(experiment.classifiers.values())
     if not stages:

@@ -98,7 +98,7 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
     from ulmfit.language_model.loader import as_read
     from ulmfit.language_model.model import LanguageModel
     from ulmfit.tokens.arrays import TokenArray
-    from ulmfit.tokens.tokenizer import load_tokenizer
+    from ulmfit.tokens.loading import load_tokenizer
 
     # A graph holds the rate that it was made with.
     settings = stage.settings.changed(cuda_graphs=False)

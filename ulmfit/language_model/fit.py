@@ -25,7 +25,8 @@ from ulmfit.language_model.vocabulary import VocabularyMatch
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.distribution import current_distribution
 from ulmfit.training.learner import train
 from ulmfit.training.loop import Resampled

@@ -16,7 +16,8 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray, id_counts
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.weights import load_weights, read_weights
 
 WEIGHTS, MODEL, VOCABULARY = "model.safetensors", "model.json", "vocabulary.json"

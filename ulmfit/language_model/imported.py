@@ -18,7 +18,8 @@ from ulmfit.language_model.stages import BackwardOrder, Direction
 from ulmfit.language_model.vocabulary import Vocabulary
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_folder, read_json, write_json
-from ulmfit.tokens.tokenizer import Tokenizer, load_tokenizer
+from ulmfit.tokens.loading import load_tokenizer
+from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.weights import save_weights
 
 DIRECTION_WORDS = {"forward": "forward", "fwd": "forward", "backward": "backward", "bwd": "backward"}

@@ -40,6 +40,7 @@ class TokenizerCard(Stage):
     def build(self, work: Work) -> None:
         """Encode both samples with every tokenizer."""
         from ulmfit.pipeline.files import write_json
+        from ulmfit.tokens.loading import load_tokenizer
         from ulmfit.tokens.statistics import (
             measure,
             sample_of_dataset,
@@ -47,7 +48,6 @@ class TokenizerCard(Stage):
             size_of,
             unknown_warning,
         )
-        from ulmfit.tokens.tokenizer import load_tokenizer
 
         samples = {"corpus": sample_of_documents(work.input(self.documents), self.sample_bytes)}
         if self.target is not None:

@@ -243,7 +243,7 @@ class EncodeTokens(Stage):
         from ulmfit.corpus.stored import document_count
         from ulmfit.pipeline.files import write_json
         from ulmfit.tokens.encode import encode_documents
-        from ulmfit.tokens.tokenizer import load_tokenizer
+        from ulmfit.tokens.loading import load_tokenizer
 
         folder = work.input(self.documents)
         tokenizer = load_tokenizer(work.input(self.tokenizer))

@@ -1,4 +1,4 @@
-"""What a tokenizer is: texts -> arrays of ids, and back; how one is loaded from its folder."""
+"""What a tokenizer is: texts -> arrays of ids, and back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import read_json
 from ulmfit.tokens.text_form import TextForm
 from ulmfit.tokens.word_encoding import WordEncoder
 
@@ -90,43 +88,3 @@ class Tokenizer(ABC):
     @abstractmethod
     def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
         """Read what `save` wrote, given the content of `tokenizer.json`; use `load_tokenizer`."""
-
-
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read a tokenizer folder; raises InputError when it is missing, altered, or of another version."""
-    rules = _read_rules(folder)
-    implementations = {implementation.kind: implementation for implementation in _implementations()}
-    kind = rules.get("kind")
-    if kind not in implementations:
-        raise InputError(
-            f"{folder / RULES_FILE} is of kind {kind!r}: expected {' or '.join(sorted(implementations))}"
-        )
-    return implementations[kind].read(folder, rules)
-
-
-def _implementations() -> list[type[Tokenizer]]:
-    """Imported late: the implementations import this module."""
-    from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
-    from ulmfit.tokens.words_tokenizer import WordsTokenizer
-
-    return [SentencePieceTokenizer, WordsTokenizer]
-
-
-def _read_rules(folder: Path) -> dict[str, Any]:
-    path = folder / RULES_FILE
-    try:
-        rules = read_json(path)
-    except OSError as error:
-        raise InputError(
-            f"{folder} is no tokenizer folder ({error.strerror or error}): expected {RULES_FILE} in it"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): copy the folder again") from error
-    if not isinstance(rules, dict) or "version" not in rules:
-        raise InputError(f"{path} is no description of a tokenizer: expected the file that training wrote")
-    if rules["version"] != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has version {rules['version']!r}, this program reads {FORMAT_VERSION}: "
-            f"train the tokenizer again"
-        )
-    return rules

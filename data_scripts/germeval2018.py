@@ -7,7 +7,7 @@ import pandas as pd
 
 from ulmfit.datasets.reading import read_lines
 from ulmfit.datasets.script import main
-from ulmfit.pipeline.errors import InputError
+from ulmfit.errors import InputError
 
 ASSETS = {"train": "germeval2018/train", "test": "germeval2018/test"}
 TASKS = ("coarse", "fine")

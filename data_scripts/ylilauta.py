@@ -7,7 +7,7 @@ import pandas as pd
 
 from ulmfit.datasets.reading import read_lines
 from ulmfit.datasets.script import main
-from ulmfit.pipeline.errors import InputError
+from ulmfit.errors import InputError
 
 ASSETS = {"train": "ylilauta/train-1000", "valid": "ylilauta/valid", "test": "ylilauta/test"}
 MARK = "__label__"

@@ -30,7 +30,7 @@ FOLDERS = [
 """In this order; a folder imports those before it."""
 FRONT = {"__init__": set(), "__main__": {"cli"}}
 """Modules beside the folders, and the folders that each imports."""
-OLD_PLACES = {"recipe": "experiments", "presets": "experiments", "assets": "pipeline"}
+OLD_PLACES = {"recipe": "experiments", "presets": "experiments", "assets": "pipeline", "errors": "pipeline"}
 """Modules that older recipes import, and the folders that have the code now; nothing here imports them."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in MODULES}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,7 @@ from ulmfit.corpus.words import count_words, has_unspaced
 from ulmfit.tokens.arrays import token_dtype
 from ulmfit.tokens.marks import are_normal_words, normalize, without_half_surrogates
 from ulmfit.tokens.repeats import collapse_words
-
-if TYPE_CHECKING:
-    from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.tokens.text_form import TextForm
 
 REMEMBERED_CHUNKS = 60_000
 """Frequent distinct chunks, remembered from batch to batch; with more of them hashing gets slower."""
@@ -88,13 +86,25 @@ class Chunks:
         )
 
 
+class EncodesWords(Protocol):
+    """What a tokenizer gives for its words to be encoded (`Tokenizer` says what each part is)."""
+
+    size: int
+    bos_id: int
+    repetition_id: int | None
+    form: TextForm
+
+    def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of normalised words and how many each word has."""
+
+
 class WordEncoder:
     """Encodes batches of texts with one tokenizer and remembers frequent words between them.
 
     The ids depend on the tokenizer and the texts alone. It is for one thread at a time.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: EncodesWords) -> None:
         self._tokenizer = tokenizer
         self._dtype = token_dtype(tokenizer.size)
         self._known = self._new_chunks(arrow_strings([]).cast(pa.binary()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fastai.learner import Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import Perplexity, accuracy
 from fastai.optimizer import OptimWrapper
+from stages_for_tests import tiny_pretrain
 from torch import Tensor
 from torch.nn import functional
 from training.learners_for_tests import (
@@ -31,6 +33,7 @@ from training.learners_for_tests import (
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Dropouts
+from ulmfit.pipeline.runner import Runner
 from ulmfit.training.readers import reads_prediction_late
 
 
@@ -150,6 +153,12 @@ def test_a_late_reader_is_recognized_before_training_and_gets_the_batches_own_lo
         "late_reader reads learn.pred after the step: logits are made in training from now on, "
         "which takes time and memory"
     ]
+
+
+def test_a_stages_own_training_asks_for_no_logits(tmp_path: Path) -> None:
+    stage = tiny_pretrain()
+    folder = Runner(tmp_path / "runs").build(stage)
+    assert "logits" not in (folder / "log.txt").read_text(encoding="utf-8")
 
 
 def test_which_callbacks_read_late() -> None:

@@ -156,7 +156,8 @@ def train(
         distribution=distribution,
         log=work.log,
     )
-    learner.add_cbs([callback for callback in (history, best, stopping, checkpointer) if callback])
+    own = (history, history.collected, best, stopping, checkpointer)
+    learner.add_cbs([callback for callback in own if callback])
     if callbacks:
         learner.logger = noop
         learner.add_cbs([QuietRecorder(), *callbacks])

@@ -134,7 +134,7 @@ def test_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("t.csv.gz", gzip.compress(b"text,id\none,a\ntwo,b\n")),
+        ("t.csv.gz", gzip.compress(b"text,id\none,a\ntwo,b\n", mtime=0)),
         ("t.jsonl", b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n'),
         ("t.json.xz", lzma.compress(b'[{"text": "one", "id": "a"}, {"text": "two", "id": "b"}]')),
         ("t.ndjson.bz2", bz2.compress(b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n')),

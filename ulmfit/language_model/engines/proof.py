@@ -82,4 +82,4 @@ def loss_and_gradients(
         torch.manual_seed(SEED)
         value = loss()
         gradients = torch.autograd.grad(value, trained, allow_unused=True)
-    return [value, *(gradient for gradient in gradients if gradient is not None)]
+    return [value.detach(), *(gradient for gradient in gradients if gradient is not None)]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ulmfit import driver, provenance
 from ulmfit.errors import InputError, StageFailed
 from ulmfit.evaluation.metric_text import shown_number
+from ulmfit.presets import PUBLISHED
 from ulmfit.printing import printable
 from ulmfit.progress import say
 from ulmfit.recipe import (
@@ -123,7 +124,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     if recipe.name != record.recipe:
         raise InputError(f"the record is of {record.recipe}, the recipe is {recipe.name}: give its own")
     advice = _advice(record)
-    if record.preset not in recipe.presets:
+    if record.preset not in {*recipe.presets, *PUBLISHED}:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
     try:

@@ -14,26 +14,26 @@ class Ours(Settings):
 
     pieces: int = Field(
         15_000,
-        description="pieces of ULMFIT, whose paper has words: as many as MultiFiT has (section 3)",
+        description="pieces of `ulmfit`, whose paper has words: as many as MultiFiT has (section 3)",
     )
     byte_fallback: bool = Field(
         True,
-        description="every vocabulary of pieces has 256 for bytes, so that no character is unknown; the "
-        "originals had none, which is --set vocabulary.byte_fallback=false",
+        description="vocabularies of pieces have 256 for bytes, so that no character is unknown; the "
+        "originals had none: `--set vocabulary.byte_fallback=false`",
     )
     words: int = Field(
         30_000,
-        description="words of ULMFIT_WORDS: the paper states no number; as tok2id.py of its scripts has for "
-        "the task's texts",
+        description="words of `ulmfit_words`: the paper states no number; as tok2id.py of its scripts has "
+        "for the task's texts",
     )
     ulmfit_classifier_epochs: int = Field(
         50,
-        description="epochs of ULMFIT's classifier, those of gradual unfreezing among them: the paper says "
-        "50, and not of which phases",
+        description="epochs of the classifier of `ulmfit`, those of gradual unfreezing among them: the paper "
+        "says 50, and not of which phases",
     )
     reddit_batch_size: int = Field(
         100,
-        description="batch size of POLEVAL_2019's QRNN in pretraining: it is recorded for the LSTM alone",
+        description="batch size of `poleval_2019`, a QRNN, in pretraining: it is recorded for the LSTM alone",
     )
     classifier_ar: float = Field(
         0.0, description="AR of the classifiers of SMALL and TOY: off until a measurement says otherwise"

@@ -5,7 +5,8 @@
     <!-- benchmarks: records -->           the outputs of `ulmfit bench --json` in the folder
     <!-- presets: published -->            the published presets with their sources
 
-Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`, `presets`). Paths are relative to the page.
+Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`, `presets`). Paths are relative to the
+page.
 """
 
 from __future__ import annotations

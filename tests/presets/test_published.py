@@ -179,7 +179,7 @@ NWAVES_PRETRAIN = {
     "dropouts": {**FASTAI_DROPOUTS, "multiplier": 0.5},
     "sampled_softmax": 15_000,
 }
-CASED = {"kind": "unigram", "marks": False, "character_coverage": 1, "reading": "own", "moses": False}
+CASED = {"kind": "unigram", "marks": False, "nfkc": True, "character_coverage": 1, "reading": "own"}
 
 POLEVAL_2018 = {
     "directions": ("forward",),

@@ -22,6 +22,8 @@ from ulmfit.presets.preset import ALL_COMPARISONS, Preset, VocabularySettings
 CASED_PIECES: Final = VocabularySettings(
     size=30_000,
     marks=False,
+    # SentencePiece's own normaliser, which nothing turns off.
+    nfkc=True,
     character_coverage=1.0,
     byte_fallback=OURS.byte_fallback,
 )

@@ -15,7 +15,8 @@ POLEVAL_2018: Final = Preset(
     note="n-waves' language model for PolEval 2018, 4 layers of 1150 units, 25k cased pieces and bytes",
     comparisons=ALL_COMPARISONS,
     directions=("forward",),
-    # 123 million to train on and 10 million to validate: task3/split-datasets.py.
+    # 123 million to train on and 10 million to validate, but of pieces: task3/split-datasets.py. Words are
+    # counted here, so that more is read where there is more.
     max_tokens=133_000_000,
     # 25,000 were the best (Czapla, Howard & Kardas 2018, arXiv 1810.10222); the README's example has 100,000.
     vocabulary=CASED_PIECES.changed(size=25_000),

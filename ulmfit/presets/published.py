@@ -85,7 +85,8 @@ POLEVAL_2018: Final = Origin(
     "`--set deduplication=exact`. The task has no labels: fine-tuning and classifier are "
     "GermEval 2017's, which is our choice.",
     result="Word perplexity 117.67 submitted, about 95 later (both unverified); the second team's: 146.71.",
-    out_of_reach="No recipe has the task's texts. They were split by a shuffle with a seed, here by hashes.",
+    out_of_reach="No recipe has the task's texts. They were split by a shuffle with a "
+    "seed, here by hashes; their size was limited in pieces, here in words.",
 )
 POLEVAL_2019: Final = Origin(
     title="PolEval 2019, task 6-1: hateful tweets",

@@ -127,6 +127,17 @@ def test_what_is_done_to_texts_reaches_every_tokenizer() -> None:
     assert experiment.tokenizer.character_coverage == 0.9
 
 
+def test_how_rare_a_word_may_be_reaches_vocabularies_of_words_alone() -> None:
+    pieces = VocabularySettings(size=80, min_count=2)
+    of_pieces, of_words = (
+        Experiment(recipe_with(presets={"tiny": Preset(vocabulary=vocabulary, comparisons=("words",))}))
+        for vocabulary in (pieces, pieces.changed(kind="words"))
+    )
+    assert of_pieces.words is not None
+    assert of_pieces.tokenizer.min_count == 3, "the field's default, without effect on pieces"
+    assert of_pieces.words.pretrained.tokens.tokenizer.min_count == of_words.tokenizer.min_count == 2
+
+
 @pytest.mark.parametrize("given", [None, File(path="spm.model")])
 def test_the_reading_of_multifit_sets_every_step(given: File | None) -> None:
     plain, multifit = (

@@ -26,9 +26,13 @@ def name(page: Path) -> str:
 
 def test_every_page_that_should_have_tables_has_marks_for_them() -> None:
     recipes = {page.parent.name for page in (ROOT / "recipes").rglob("*.py")}
-    assert {f"recipes/{one}/README.md" for one in recipes} | {"README.md", "benchmarks/README.md"} == set(
-        map(name, PAGES)
-    ), "a page of recipes needs <!-- results: records --> and <!-- end of results -->"
+    assert {f"recipes/{one}/README.md" for one in recipes} | {
+        "README.md",
+        "benchmarks/README.md",
+        "docs/presets.md",
+    } == set(map(name, PAGES)), (
+        "a page of recipes needs <!-- results: records --> and <!-- end of results -->"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -49,10 +53,11 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
 
 
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of one recipe's page, a front page with a leaderboard, and a measurement."""
+    """A checkout of one recipe's page, a front page with a leaderboard, a measurement, and the presets."""
     write_page(tmp_path / "README.md", "leaderboard", "recipes/*/records")
     write_page(tmp_path / "recipes" / "xx" / "README.md", "results", "records")
     write_page(tmp_path / "benchmarks" / "README.md", "benchmarks", "records")
+    write_page(tmp_path / "docs" / "presets.md", "presets", "published")
     (tmp_path / "recipes" / "xx" / "records").mkdir()
     write_record(tmp_path / "recipes" / "xx" / "records" / "task.json", made_up_record())
     (tmp_path / "benchmarks" / "records").mkdir()
@@ -71,11 +76,14 @@ def test_the_command_renews_every_page_once(tmp_path: Path) -> None:
     root = checkout(tmp_path)
     program = [sys.executable, "-m", "ulmfit", "pages", root]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert len(done.stdout.splitlines()) == 3
+    assert len(done.stdout.splitlines()) == 4
     assert renew_pages(root) == []
     front = (root / "README.md").read_text("utf-8")
     assert front.startswith("before\n<!--") and front.endswith("-->\nafter\n") and "STALE" not in front
     assert "[xx/task](recipes/xx/records/task.json)" in front
+    assert "| `multifit` | 4 QRNN of 1550 | 15,000 pieces |" in (root / "docs" / "presets.md").read_text(
+        "utf-8"
+    )
     assert "| batches of 64 x 70 |" in (root / "benchmarks" / "README.md").read_text("utf-8")
     page = root / "recipes" / "xx" / "README.md"
     page.write_text(page.read_text("utf-8").replace("seeds", "seats"), encoding="utf-8")
@@ -87,6 +95,9 @@ def test_pages_that_cannot_be_made_say_why(tmp_path: Path) -> None:
         renew_pages(tmp_path)
     write_page(tmp_path / "README.md", "leaderboard", "nowhere/*")
     with pytest.raises(InputError, match="there is no record in nowhere"):
+        renew_pages(tmp_path)
+    write_page(tmp_path / "README.md", "presets", "secret")
+    with pytest.raises(InputError, match="there are no presets called 'secret': expected published"):
         renew_pages(tmp_path)
     write_page(tmp_path / "README.md", "benchmarks", "nowhere")
     with pytest.raises(InputError, match="nowhere is no folder"):

@@ -1,10 +1,12 @@
-"""Pages whose tables are made from committed records, between marks that name where the records are.
+"""Pages whose tables are made from committed records, or from presets, between marks.
 
     <!-- results: records -->              the tables of each record in the folder
     <!-- leaderboard: recipes/*/records --> one table of all records in these folders
     <!-- benchmarks: records -->           the outputs of `ulmfit bench --json` in the folder
+    <!-- presets: published -->            the published presets with their sources
 
-Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`). Paths are relative to the page.
+Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`, `presets`). Paths are relative to the
+page.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(
-    r"<!-- (?P<kind>results|leaderboard|benchmarks): (?P<folder>\S+) -->.*?<!-- end of (?P=kind) -->",
+    r"<!-- (?P<kind>results|leaderboard|benchmarks|presets): (?P<folder>\S+) -->.*?<!-- end of (?P=kind) -->",
     re.DOTALL,
 )
-PAGES = ("README.md", "recipes/README.md", "recipes/*/README.md", "benchmarks/README.md")
+PAGES = ("README.md", "recipes/README.md", "recipes/*/README.md", "benchmarks/README.md", "docs/*.md")
 BOARD, BOARD_PAGE = "leaderboard.md", "leaderboard.html"
 
 
@@ -142,10 +144,19 @@ def _benchmarks(folder: str, page: Path) -> list[str]:
     return [benchmark_table(page.parent / folder, folder)]
 
 
+def _presets(kind: str, page: Path) -> list[str]:
+    from ulmfit.experiments.presets.markdown import presets_markdown
+
+    if kind != "published":
+        raise InputError(f"{page}: there are no presets called {kind!r}: expected published")
+    return [presets_markdown()]
+
+
 BLOCKS: dict[str, Callable[[str, Path], list[str]]] = {
     "results": _results,
     "leaderboard": _leaderboard,
     "benchmarks": _benchmarks,
+    "presets": _presets,
 }
 
 

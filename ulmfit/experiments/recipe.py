@@ -22,7 +22,7 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiments.plan import Experiment
-from ulmfit.experiments.presets import Preset
+from ulmfit.experiments.presets import PUBLISHED, Preset
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.pipeline.assets import File, with_files
 from ulmfit.pipeline.errors import InputError
@@ -74,7 +74,10 @@ class Recipe(Settings):
     corpus: CorpusStage = Field(description="what the language model is pretrained on")
     dataset: DatasetStage | None = Field(None, description="labelled texts; None: language model only")
     presets: dict[str, Preset] = Field(min_length=1, description="named settings; the first is the default")
-    preset: str = Field("", description="name of the chosen preset; empty: the first")
+    preset: str = Field(
+        "",
+        description="name of the chosen preset, one of `presets` or else a published one; empty: the first",
+    )
     seeds: tuple[Seed, ...] = Field(
         (0, 1, 2),
         min_length=1,
@@ -148,10 +151,24 @@ class Recipe(Settings):
     _written: dict[str, Any] = PrivateAttr({})
     """What the file says where options of the command may say something else; nothing without a file."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_the_published_preset_that_was_chosen(cls, fields: Any) -> Any:
+        """Put it behind the recipe's own, one of which may have its name."""
+        if not isinstance(fields, dict) or not isinstance(own := fields.get("presets"), dict):
+            return fields
+        chosen = fields.get("preset")
+        if not isinstance(chosen, str) or chosen in own or chosen not in PUBLISHED:
+            return fields
+        return {**fields, "presets": {**own, chosen: PUBLISHED[chosen].preset}}
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.preset and self.preset not in self.presets:
-            raise ValueError(f"preset {self.preset!r} is not one of {', '.join(self.presets)}")
+            raise ValueError(
+                f"preset {self.preset!r} is none of the recipe's, {', '.join(self.presets)}, and none of the "
+                f"published, {', '.join(PUBLISHED)}"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: a seed occurs twice")
         return self

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ulmfit.evaluation.metric_text import shown_number
 from ulmfit.experiments import driver
+from ulmfit.experiments.presets import PUBLISHED
 from ulmfit.experiments.recipe import (
     NAME,
     Recipe,
@@ -124,7 +125,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     if recipe.name != record.recipe:
         raise InputError(f"the record is of {record.recipe}, the recipe is {recipe.name}: give its own")
     advice = _advice(record)
-    if record.preset not in recipe.presets:
+    if record.preset not in {*recipe.presets, *PUBLISHED}:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
     try:

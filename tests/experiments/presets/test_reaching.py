@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from cli_for_tests import RECIPE, ulmfit
-from ulmfit.verify import check_configuration, recorded_recipe
 
-from ulmfit import driver
 from ulmfit.evaluation.record import read_record
+from ulmfit.experiments import driver
 from ulmfit.experiments.presets import PUBLISHED, TOY
 from ulmfit.experiments.recipe import Recipe, load_recipe
+from ulmfit.experiments.verify import check_configuration, recorded_recipe
 
 SMALL = (
     "min_words=0",

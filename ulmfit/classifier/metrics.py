@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from ulmfit.datasets.stages import Metric, SingleLabelMetric
+from ulmfit.datasets.metrics import ranking_metrics
 from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-MainMetric = Metric
-"""The metrics that a data set can be ranked by."""
-
-MAIN_METRICS: tuple[str, ...] = get_args(SingleLabelMetric)
+MAIN_METRICS = ranking_metrics("single_label")
 
 
 def score(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ulmfit.classifier.schedules import read_schedule
-from ulmfit.datasets.metrics import ranking_metrics
+from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.task import Task, has_numbers
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.pipeline.errors import InputError

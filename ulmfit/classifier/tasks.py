@@ -19,11 +19,15 @@ from ulmfit.classifier.losses import (
     effective_smoothing,
     positive_weights,
 )
-from ulmfit.classifier.multi_label import MultiLabelPredictions, indicators, tune_thresholds
-from ulmfit.classifier.predictions import Predictions
-from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.multi_label import indicators, tune_thresholds
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    SingleLabelPredictions,
+)
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.classifier.task_predictions import TaskPredictions, task_of
+from ulmfit.datasets.task import task_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,9 +51,7 @@ class TaskKind(Protocol):
     def tune(self, column: Sequence[Any], values: numpy.ndarray) -> None:
         """Choose what is chosen on validation, from its label column and the activated outputs."""
 
-    def predictions(
-        self, ids: Sequence[str], column: Sequence[Any], values: numpy.ndarray
-    ) -> TaskPredictions:
+    def predictions(self, ids: Sequence[str], column: Sequence[Any], values: numpy.ndarray) -> Predictions:
         """Return the predictions of the texts `ids` from their activated outputs (N, `outputs`)."""
 
     def description(self) -> dict[str, Any]:
@@ -94,9 +96,11 @@ class SingleLabel:
     def tune(self, column: Sequence[str], values: numpy.ndarray) -> None:
         """Choose nothing: the most probable label is predicted."""
 
-    def predictions(self, ids: Sequence[str], column: Sequence[str], values: numpy.ndarray) -> Predictions:
+    def predictions(
+        self, ids: Sequence[str], column: Sequence[str], values: numpy.ndarray
+    ) -> SingleLabelPredictions:
         """Predict the most probable label."""
-        return Predictions.from_probabilities(ids, list(column), values, self.labels)
+        return SingleLabelPredictions.from_probabilities(ids, list(column), values, self.labels)
 
     def description(self) -> dict[str, Any]:
         """Return nothing: `model.json` described this task before there were others."""

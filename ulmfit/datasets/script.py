@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulmfit.datasets.metrics import ranking_metrics
+from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.datasets.task import Task
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ulmfit.datasets.metrics import metric_of, ranking_metrics
+from ulmfit.datasets.metric_table import metric_of, ranking_metrics
 from ulmfit.datasets.task import TASKS, Task, has_one_label
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.stage import Stage, Work
@@ -45,8 +45,8 @@ class DatasetStage(Stage):
     )
     metric: str = Field(
         "accuracy",
-        description="headline metric, a name of ulmfit/datasets/metrics.py; not given: the task's first in "
-        "METRICS_OF_TASK",
+        description="headline metric, a name of ulmfit/datasets/metric_table.py; not given: the task's first "
+        "in METRICS_OF_TASK",
     )
     positive_label: str | None = Field(
         None, description="label that binary_f1 counts as positive; None: the metric needs none"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from ulmfit.datasets.metrics import ranking_metrics
+from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.task import Task, has_numbers, has_one_label
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.data_checks import DataCheckSummary

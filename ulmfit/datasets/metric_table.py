@@ -285,6 +285,13 @@ def ranking_metrics(task: Task, *, positive_label: bool = True) -> tuple[str, ..
     return tuple(one.name for one in metrics_of(task, positive_label=positive_label) if one.ranks)
 
 
+def columns_with(task: Task, main: str) -> list[str]:
+    """Return the metrics that have a column in a table with the main metric `main`, which is the first."""
+    entry = metric_of(task, main)
+    others = [*(one.name for one in metrics_of(task) if one.column), *entry.beside]
+    return [main, *(name for name in others if name not in (main, entry.same_as))]
+
+
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return part / whole, and 0 where the whole is 0."""
     import numpy as np

@@ -9,11 +9,10 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
-from ulmfit.classifier.regression import RegressionPredictions
-from ulmfit.datasets.stages import Task
-from ulmfit.evaluation.baselines import FEATURES, BaselineResult, Choices, Split
-from ulmfit.evaluation.task_baselines import fit_and_predict_task
+from ulmfit.classifier.multi_label import tune_thresholds
+from ulmfit.classifier.predictions import MultiLabelPredictions, RegressionPredictions
+from ulmfit.datasets.task import Task
+from ulmfit.evaluation.baselines import FEATURES, BaselineResult, Choices, Split, fit_and_predict
 from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b", "c"]
@@ -47,7 +46,7 @@ def fit(
     task: Task, data: dict[str, Split], *, metric: str, labels: Sequence[str] = LABELS, **choices
 ) -> BaselineResult:
     settings = Choices(analyzer="word", **choices)
-    return fit_and_predict_task(task, data, labels, settings, metric=metric, positive_label=None)
+    return fit_and_predict(data, labels, settings, metric=metric, task=task)
 
 
 def matrices(data: dict[str, Split]):

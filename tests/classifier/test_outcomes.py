@@ -1,4 +1,4 @@
-"""Many samples scored at once are what scikit-learn and SciPy say of each: several labels, and numbers."""
+"""Many samples scored at once have the scores of their documents alone: several labels, and numbers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MAKERS = pytest.mark.parametrize("make", [several_labels, numbers], ids=lambda m
 
 
 @MAKERS
-def test_every_metric_of_every_resample_is_the_librarys(make):
+def test_every_resample_has_the_scores_of_its_documents(make):
     (weights,) = document_weights(ROWS, 25, seed=1)
     fast = make(3).outcomes().resampled(weights)
     for index, row in enumerate(weights):
@@ -64,7 +64,7 @@ def test_every_metric_of_every_resample_is_the_librarys(make):
 
 
 @MAKERS
-def test_every_metric_of_swapped_outputs_is_the_librarys(make):
+def test_swapped_outputs_have_the_scores_of_the_mixture(make):
     """Outputs of the other run for the second half of the documents."""
     first, second = make(3), make(4)
     swaps = np.array([np.arange(ROWS) >= ROWS, np.arange(ROWS) >= ROWS // 2, np.arange(ROWS) >= 0])

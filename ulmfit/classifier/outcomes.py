@@ -271,8 +271,11 @@ class NumberOutcomes(Outcomes):
     def sums(self, totals: np.ndarray, weights: np.ndarray | None) -> NumberSums:
         """Turn the sums of the columns into means."""
         *parts, documents = np.moveaxis(totals, -1, 0)
-        means = (part / documents for part in parts)
-        return NumberSums(*means, _ranked(weights, self._rank_correlations))
+        gold, predicted, gold_square, predicted_square, product, absolute, square = (
+            part / documents for part in parts
+        )
+        ranked = _ranked(weights, self._rank_correlations)
+        return NumberSums(gold, predicted, gold_square, predicted_square, product, absolute, square, ranked)
 
     def mixed(self, other: Self, swapped: np.ndarray) -> Self:
         """Return this run with the other's outputs where `swapped` is true."""

@@ -156,7 +156,6 @@ def scored_row(
     seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
     from ulmfit.classifier.metrics import confusion_matrix
-    from ulmfit.classifier.predictions import SingleLabelPredictions
 
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:
@@ -167,7 +166,7 @@ def scored_row(
     outcomes = [run.outcomes(positive_label) for run in test]
     samples = resampled_means(outcomes, resamples)
     bounds = intervals(samples)
-    labelled = [run for run in test if isinstance(run, SingleLabelPredictions)]
+    labelled, labelled_valid = _of_one_label(test), _of_one_label(valid)
     result = RowResult(
         name=name,
         kind=kind,
@@ -177,14 +176,17 @@ def scored_row(
         valid_metrics=_values([run.outcomes(positive_label).scores() for run in valid]),
         label_metrics=_label_values(labelled, bounds) if labelled else {},
         confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for run in labelled),
-        calibration=tuple(
-            calibrate(one, run)
-            for one, run in zip(valid, labelled, strict=False)
-            if isinstance(one, SingleLabelPredictions)
-        ),
+        calibration=tuple(calibrate(one, run) for one, run in zip(labelled_valid, labelled, strict=False)),
         notes=tuple(notes),
     )
     return ScoredRow(result, test[0].ids, outcomes, samples)
+
+
+def _of_one_label(runs: Sequence[Predictions]) -> list[SingleLabelPredictions]:
+    """Return the runs, and none if their texts do not have exactly one label each."""
+    from ulmfit.classifier.predictions import SingleLabelPredictions
+
+    return [run for run in runs if isinstance(run, SingleLabelPredictions)]
 
 
 def _averaged(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.classifier.predictions import Predictions
+from ulmfit.classifier.predictions import SingleLabelPredictions
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
 from ulmfit.evaluation.record import (
     DatasetSummary,
@@ -29,7 +29,7 @@ ROWS = 200
 
 def made_up_predictions(
     accuracy: float, seed: int, labels: list[str] | None = None, rows: int = ROWS
-) -> Predictions:
+) -> SingleLabelPredictions:
     """Predictions that are right with the given probability."""
     labels = labels or LABELS
     source = random.Random(f"{accuracy} {seed}")
@@ -37,7 +37,9 @@ def made_up_predictions(
     predicted = [label if source.random() < accuracy else source.choice(labels) for label in gold]
     probabilities = np.full((rows, len(labels)), 0.3 / (len(labels) - 1), dtype=np.float32)
     probabilities[np.arange(rows), [labels.index(label) for label in predicted]] = 0.7
-    return Predictions([f"id{index}" for index in range(rows)], gold, predicted, probabilities, labels)
+    return SingleLabelPredictions(
+        [f"id{index}" for index in range(rows)], gold, predicted, probabilities, labels
+    )
 
 
 def made_up_history(name: str, phases: int = 1, epochs: int = 4, groups: int = 1) -> History:
@@ -220,7 +222,7 @@ def made_up_leaks() -> dict[str, Any]:
 def made_up_record() -> Record:
     """A record with every part filled."""
 
-    def runs(accuracy: float, seeds: int) -> list[tuple[int, Predictions]]:
+    def runs(accuracy: float, seeds: int) -> list[tuple[int, SingleLabelPredictions]]:
         return [(seed, made_up_predictions(accuracy, seed)) for seed in range(seeds)]
 
     return Record(

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.loader import DocumentLoader
+from ulmfit.classifier.metrics import main_score_of
 from ulmfit.classifier.model import TextClassifier, layer_groups
+from ulmfit.classifier.predictions import write_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.classifier.task_metrics import main_score_of
-from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
 from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.encoder import Encoder
@@ -102,7 +102,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     task.tune(valid_split.labels, values["valid"])
     for name in ("valid", "test"):
         predictions = task.predictions(splits[name].ids, splits[name].labels, values[name])
-        write_any(work.folder / f"predictions-{name}.parquet", predictions)
+        write_predictions(work.folder / f"predictions-{name}.parquet", predictions)
     write_json(work.folder / MODEL, _description(stage, tokenizer, described["labels"], task))
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ulmfit.datasets.stages import METRICS_OF_TASK, Task
+from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.tables import Description, check_splits, write_tables
+from ulmfit.datasets.task import Task
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.printing import show
@@ -131,7 +132,7 @@ def _description(name: str, language: str, files: Mapping[str, File], task: Task
         source="; ".join(dict.fromkeys(file.source for file in files.values())),
         licence="; ".join(dict.fromkeys(file.licence for file in files.values())),
         task=task,
-        metric=METRICS_OF_TASK[task][0],
+        metric=ranking_metrics(task)[0],
     )
 
 

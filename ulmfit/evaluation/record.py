@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from ulmfit.classifier.metrics import MainMetric
-from ulmfit.datasets.stages import METRICS_OF_TASK, Task
+from ulmfit.datasets.metric_table import ranking_metrics
+from ulmfit.datasets.task import Task, has_numbers, has_one_label
 from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
 from ulmfit.evaluation.data_checks import DataCheckSummary
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
@@ -64,7 +64,7 @@ class DatasetSummary(RecordPart):
         description="label names, in the order of the confusion matrices; (): numbers in their place"
     )
     task: Task = Field("single_label", description="what a text's label is: a name, names, or a number")
-    metric: MainMetric = Field(description="the metric of the first column")
+    metric: str = Field(description="the metric of the first column")
     positive_label: str | None = Field(None, description="what binary_f1 is about; None without it")
     warnings: tuple[str, ...] = Field(
         (), description="what was lost or changed when the files were read, with ids; (): nothing, or unknown"
@@ -72,9 +72,9 @@ class DatasetSummary(RecordPart):
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
-        if self.metric not in METRICS_OF_TASK[self.task]:
+        if self.metric not in ranking_metrics(self.task):
             raise ValueError(f"metric {self.metric} does not fit task {self.task}")
-        if bool(self.labels) == (self.task == "regression"):
+        if bool(self.labels) == has_numbers(self.task):
             raise ValueError(f"{len(self.labels)} labels do not fit task {self.task}")
         return self
 
@@ -143,9 +143,8 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
-            if self.dataset.task != "single_label" and (
-                row.label_metrics or row.confusion or row.calibration
-            ):
+            of_one_label = row.label_metrics or row.confusion or row.calibration
+            if of_one_label and not has_one_label(self.dataset.task):
                 raise ValueError(f"row {row.name!r} has figures that only single labels have")
             if len(row.label_metrics) not in (0, size):
                 raise ValueError(

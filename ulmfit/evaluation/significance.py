@@ -19,7 +19,7 @@ from ulmfit.evaluation.record_part import Figure, RecordPart
 if TYPE_CHECKING:
     import numpy as np
 
-    from ulmfit.evaluation.outcomes import Outcomes
+    from ulmfit.classifier.outcomes import Outcomes
 
 Interval = tuple[Figure, Figure]
 

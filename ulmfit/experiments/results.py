@@ -259,7 +259,7 @@ def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
 
 
 def _dataset_summary(recipe: Recipe, runner: Runner):
-    from ulmfit.classifier.task_predictions import task_of
+    from ulmfit.datasets.task import task_of
     from ulmfit.evaluation.record import DatasetSummary
 
     if recipe.dataset is None:

@@ -11,7 +11,7 @@ from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.task_predictions import TaskPredictions
+    from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.learning_curve import LearningCurve
     from ulmfit.evaluation.row import ScoredRow
 
@@ -41,7 +41,7 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
 
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
     """Score the learning curves by the data set's metric."""
-    from ulmfit.classifier.task_metrics import main_score_of
+    from ulmfit.classifier.metrics import main_score_of
     from ulmfit.evaluation.learning_curve import learning_curve
 
     plans, dataset = experiment.curves(), experiment.recipe.dataset
@@ -73,19 +73,21 @@ def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]
 
 def _predictions(
     experiment: Experiment, runner: Runner
-) -> Callable[[Sequence[Stage]], tuple[TaskPredictions, TaskPredictions]]:
+) -> Callable[[Sequence[Stage]], tuple[Predictions, Predictions]]:
     """Return what reads the predictions of stages on validation and test, averaged."""
-    from ulmfit.classifier.task_predictions import average_any, read_any
+    from ulmfit.classifier.predictions import average_splits, read_predictions
+    from ulmfit.datasets.task import task_of
 
     dataset = experiment.recipe.dataset
     description = read_json(runner.verified(dataset) / "dataset.json") if dataset else {}
+    labels, task = description.get("labels", ()), task_of(description)
 
-    def read(stages: Sequence[Stage]) -> tuple[TaskPredictions, TaskPredictions]:
+    def read(stages: Sequence[Stage]) -> tuple[Predictions, Predictions]:
         folders = [runner.verified(stage) for stage in stages]
         valid, test = (
-            [read_any(folder / f"predictions-{split}.parquet", description) for folder in folders]
+            [read_predictions(folder / f"predictions-{split}.parquet", labels, task) for folder in folders]
             for split in ("valid", "test")
         )
-        return (valid[0], test[0]) if len(stages) == 1 else average_any(valid, test)
+        return (valid[0], test[0]) if len(stages) == 1 else average_splits(valid, test)
 
     return read

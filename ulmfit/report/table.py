@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ulmfit.datasets.stages import Task
+from ulmfit.datasets.metric_table import columns_with, metric_of
+from ulmfit.datasets.task import Task
 from ulmfit.evaluation.cards import LeakSummary
 from ulmfit.evaluation.data_checks import data_check_notes
 from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, comparability_notes
@@ -28,13 +29,6 @@ from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.pipeline.printing import printable
 from ulmfit.report.verdict import best_row
-
-SHOWN: dict[Task, tuple[str, ...]] = {
-    "single_label": ("accuracy", "macro_f1", "binary_f1", "binary_precision", "binary_recall"),
-    "multi_label": ("macro_f1", "micro_f1", "samples_f1", "subset_accuracy"),
-    "regression": ("pearson", "spearman", "mae", "rmse"),
-}
-"""The metrics that get a column beside the main one; the others stand in the record."""
 
 MOST_METRICS_WITH_DIFFERENCES: dict[Task, int] = {"single_label": 3, "multi_label": 4, "regression": 4}
 """So that a table with differences stays narrow."""
@@ -69,26 +63,22 @@ def shown_metrics(record: Record) -> list[str]:
     """Return the metrics that get a column, the main one first; none without a data set."""
     if record.dataset is None:
         return []
-    main = record.dataset.metric
-    candidates = list(SHOWN[record.dataset.task])
-    if main == "germeval_f":
-        candidates += ["macro_precision", "macro_recall"]
-    if main == "micro_f1" and record.dataset.task == "single_label":
-        candidates.remove("accuracy")  # the same number when every text has one label
-    present = [name for name in candidates if any(name in row.metrics for row in record.rows)]
-    shown = [main, *(name for name in present if name != main)]
+    main, *others = columns_with(record.dataset.task, record.dataset.metric)
+    shown = [main, *(name for name in others if any(name in row.metrics for row in record.rows))]
     return shown[: MOST_METRICS_WITH_DIFFERENCES[record.dataset.task]] if record.comparisons else shown
 
 
 def shown_titles(record: Record) -> list[str]:
     """Return the names of `shown_metrics` for a reader; the binary ones name their label."""
-    positive_label = record.dataset.positive_label if record.dataset else None
+    data = record.dataset
 
-    def title(metric: str) -> str:
-        name = METRIC_TITLES.get(metric, metric)
-        return f"{name} of {positive_label}" if metric.startswith("binary_") and positive_label else name
+    def title(name: str) -> str:
+        assert data is not None, "without a data set no metric is shown"
+        metric = metric_of(data.task, name)
+        of_label = metric.of_positive_label and data.positive_label
+        return f"{metric.title} of {data.positive_label}" if of_label else metric.title
 
-    return [title(metric) for metric in shown_metrics(record)]
+    return [title(name) for name in shown_metrics(record)]
 
 
 def result_table(record: Record) -> Table:

@@ -1,4 +1,4 @@
-"""Many samples scored at once are what scikit-learn and SciPy say of each: several labels, and numbers."""
+"""Many samples scored at once have the scores of their documents alone: several labels, and numbers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
+from evaluation.samples import made_up_predictions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from evaluation.samples import made_up_predictions
-from ulmfit.classifier.multi_label import MultiLabelPredictions, names_of
-from ulmfit.classifier.regression import RegressionPredictions
-from ulmfit.classifier.task_metrics import scores
-from ulmfit.classifier.task_predictions import average_any
+from ulmfit.classifier.metrics import scores
+from ulmfit.classifier.multi_label import names_of
+from ulmfit.classifier.outcomes import (
+    LabelOutcomes,
+    MultiLabelOutcomes,
+    NumberOutcomes,
+    average_precisions,
+    spearman_correlations,
+)
+from ulmfit.classifier.predictions import MultiLabelPredictions, RegressionPredictions, average_splits
 from ulmfit.evaluation.bootstrap import document_weights
-from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes, NumberOutcomes, outcomes_of
-from ulmfit.evaluation.rank_metrics import average_precisions, spearman_correlations
 from ulmfit.evaluation.row import compare_rows, scored_row
 from ulmfit.evaluation.significance import permutation_p
 from ulmfit.pipeline.errors import InputError
@@ -51,16 +55,16 @@ MAKERS = pytest.mark.parametrize("make", [several_labels, numbers], ids=lambda m
 
 
 @MAKERS
-def test_every_metric_of_every_resample_is_the_librarys(make):
+def test_every_resample_has_the_scores_of_its_documents(make):
     (weights,) = document_weights(ROWS, 25, seed=1)
-    fast = outcomes_of(make(3)).resampled(weights)
+    fast = make(3).outcomes().resampled(weights)
     for index, row in enumerate(weights):
         expected = scores(make(3, drawn=np.repeat(np.arange(ROWS), row.astype(int))))
         assert {name: values[index] for name, values in fast.items()} == pytest.approx(expected, abs=1e-10)
 
 
 @MAKERS
-def test_every_metric_of_swapped_outputs_is_the_librarys(make):
+def test_swapped_outputs_have_the_scores_of_the_mixture(make):
     """Outputs of the other run for the second half of the documents."""
     first, second = make(3), make(4)
     swaps = np.array([np.arange(ROWS) >= ROWS, np.arange(ROWS) >= ROWS // 2, np.arange(ROWS) >= 0])
@@ -76,7 +80,7 @@ def test_every_metric_of_swapped_outputs_is_the_librarys(make):
             first.thresholds,
         )
     expected = [scores(one) for one in (first, mixed, second)]
-    one, other = outcomes_of(first), outcomes_of(second)
+    one, other = first.outcomes(), second.outcomes()
     for metric in expected[0]:
         found = one.swapped(other, swaps, metric)
         assert list(found) == pytest.approx([each[metric] for each in expected], abs=1e-10)
@@ -84,7 +88,7 @@ def test_every_metric_of_swapped_outputs_is_the_librarys(make):
 
 def test_single_labels_are_swapped_whole():
     first, second = made_up_predictions(0.8, 0), made_up_predictions(0.5, 1)
-    one, other = outcomes_of(first), outcomes_of(second)
+    one, other = first.outcomes(), second.outcomes()
     swaps = np.array([[False] * 200, [True] * 200])
     for metric, value in scores(first).items():
         assert one.swapped(other, swaps, metric)[0] == pytest.approx(value)
@@ -112,7 +116,7 @@ def test_rows_of_other_tasks_have_intervals_and_are_compared(make):
 def test_ensembles_of_other_tasks(make):
     runs = [(seed, make(seed)) for seed in (5, 6)]
     row = scored_row("both", runs, valid_runs=runs, average_seeds=True, resamples=50).result
-    _, expected = average_any([run for _, run in runs], [run for _, run in runs])
+    _, expected = average_splits([run for _, run in runs], [run for _, run in runs])
     assert {name: metric.values for name, metric in row.metrics.items()} == {
         name: (pytest.approx(value),) for name, value in scores(expected).items()
     }
@@ -126,7 +130,7 @@ def test_thresholds_are_never_tuned_on_the_test_split():
 
 
 def test_number_of_permutations_follows_the_metric():
-    runs = [[outcomes_of(numbers(seed, noise))] for seed, noise in ((1, 0.1), (2, 3.0))]
+    runs = [[numbers(seed, noise).outcomes()] for seed, noise in ((1, 0.1), (2, 3.0))]
     assert permutation_p(*runs, "pearson") == 1 / 10_001
     assert permutation_p(*runs, "spearman") == 1 / 1_001
 
@@ -134,7 +138,7 @@ def test_number_of_permutations_follows_the_metric():
 @pytest.mark.parametrize(("metric", "rescaled"), [("pearson", lambda x: 100 * x - 95), ("spearman", np.exp)])
 def test_p_of_a_correlation_does_not_depend_on_a_rows_scale(metric, rescaled):
     """Mixed as they are, the second row's numbers would outweigh the first's."""
-    first, second = ([outcomes_of(numbers(seed, noise))] for seed, noise in ((1, 0.5), (2, 0.6)))
+    first, second = ([numbers(seed, noise).outcomes()] for seed, noise in ((1, 0.5), (2, 0.6)))
     wide = [replace(second[0], predicted=rescaled(second[0].predicted))]
     p = permutation_p(first, second, metric, permutations=499)
     assert 0.002 < p < 0.9
@@ -145,7 +149,7 @@ def test_p_of_a_correlation_does_not_depend_on_a_rows_scale(metric, rescaled):
 
 
 def test_errors_of_numbers_depend_on_their_scale():
-    first = [outcomes_of(numbers(1, 0.5))]
+    first = [numbers(1, 0.5).outcomes()]
     shifted = [replace(first[0], predicted=first[0].predicted + 1)]
     assert permutation_p(first, shifted, "mae", permutations=499) == 1 / 500
     assert permutation_p(first, shifted, "pearson", permutations=499) == 1

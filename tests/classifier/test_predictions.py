@@ -6,17 +6,19 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-
 from evaluation.samples import LABELS, made_up_predictions
-from ulmfit.classifier.predictions import Predictions, average, read_predictions, write_predictions
+
+from ulmfit.classifier.predictions import SingleLabelPredictions, average, read_predictions, write_predictions
 from ulmfit.pipeline.errors import InputError
 
 
-def small(probabilities: list[list[float]], gold: list[str] | None = None, **changes) -> Predictions:
+def small(
+    probabilities: list[list[float]], gold: list[str] | None = None, **changes
+) -> SingleLabelPredictions:
     rows = np.array(probabilities)
     ids = changes.get("ids", [f"id{index}" for index in range(len(rows))])
     gold = gold or ["a"] * len(rows)
-    return Predictions.from_probabilities(ids, gold, rows, changes.get("labels", ["a", "b"]))
+    return SingleLabelPredictions.from_probabilities(ids, gold, rows, changes.get("labels", ["a", "b"]))
 
 
 def test_round_trip_and_equal_bytes(tmp_path):
@@ -89,7 +91,7 @@ def test_parts_that_do_not_fit():
     with pytest.raises(InputError, match="twice"):
         small([[1, 0], [1, 0]], ids=["x", "x"])
     with pytest.raises(InputError, match="shape"):
-        Predictions(["x"], ["a"], ["a"], np.zeros((1, 3)), ["a", "b"])
+        SingleLabelPredictions(["x"], ["a"], ["a"], np.zeros((1, 3)), ["a", "b"])
     with pytest.raises(InputError, match="label 'c'"):
         small([[1, 0]], gold=["c"])
 

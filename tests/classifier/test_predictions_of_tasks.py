@@ -13,16 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
-from ulmfit.classifier.predictions import Predictions, average, write_predictions
-from ulmfit.classifier.regression import RegressionPredictions
-from ulmfit.classifier.task_predictions import average_any, read_any, task_of, write_any
+from ulmfit.classifier.multi_label import tune_thresholds
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    RegressionPredictions,
+    SingleLabelPredictions,
+    average,
+    average_splits,
+    read_predictions,
+    write_predictions,
+)
+from ulmfit.datasets.task import task_of
 from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b"]
 MULTI = {"task": "multi_label", "labels": LABELS}
 REGRESSION = {"task": "regression", "labels": []}
 SINGLE = {"labels": LABELS}
+
+
+def read(path: Path, description: dict):
+    """Read predictions on the data set of a `dataset.json`."""
+    return read_predictions(path, description["labels"], task_of(description))
 
 
 def multi(probabilities: list[list[float]], gold: list[list[str]] | None = None, **changes):
@@ -34,9 +46,9 @@ def multi(probabilities: list[list[float]], gold: list[list[str]] | None = None,
     )
 
 
-def single(probabilities: list[list[float]]) -> Predictions:
+def single(probabilities: list[list[float]]) -> SingleLabelPredictions:
     rows = np.array(probabilities)
-    return Predictions.from_probabilities(
+    return SingleLabelPredictions.from_probabilities(
         [f"id{n}" for n in range(len(rows))], ["a"] * len(rows), rows, LABELS
     )
 
@@ -58,12 +70,12 @@ def test_multi_label_files_come_back_and_have_equal_bytes(tmp_path: Path):
     )
     predictions = multi(probabilities, gold, thresholds=thresholds)
     for name in ("one.parquet", "two.parquet"):
-        write_any(tmp_path / name, predictions)
+        write_predictions(tmp_path / name, predictions)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
     schema = pq.read_schema(tmp_path / "one.parquet")
     assert schema.names == ["id", "gold", "predicted", "p0", "p1"]
     assert schema.field("gold").type == pa.list_(pa.string())
-    again = read_any(tmp_path / "one.parquet", MULTI)
+    again = read(tmp_path / "one.parquet", MULTI)
     assert isinstance(again, MultiLabelPredictions)
     assert (again.ids, again.gold, again.predicted, again.thresholds) == (
         predictions.ids,
@@ -75,17 +87,17 @@ def test_multi_label_files_come_back_and_have_equal_bytes(tmp_path: Path):
 
 
 def test_files_without_any_label_come_back(tmp_path: Path):
-    write_any(tmp_path / "p.parquet", multi([[0, 0], [0.1, 0.1]], [[], []]))
-    again = read_any(tmp_path / "p.parquet", MULTI)
+    write_predictions(tmp_path / "p.parquet", multi([[0, 0], [0.1, 0.1]], [[], []]))
+    again = read(tmp_path / "p.parquet", MULTI)
     assert (again.gold, again.predicted) == ([[], []], [[], []])
 
 
 def test_regression_files_come_back_and_have_equal_bytes(tmp_path: Path):
     predictions = RegressionPredictions(["x", "y"], [0.1, -3.0], [1e-300, 2.5])
     for name in ("one.parquet", "two.parquet"):
-        write_any(tmp_path / name, predictions)
+        write_predictions(tmp_path / name, predictions)
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
-    again = read_any(tmp_path / "one.parquet", REGRESSION)
+    again = read(tmp_path / "one.parquet", REGRESSION)
     assert isinstance(again, RegressionPredictions)
     assert (again.task, again.ids, again.gold, again.predicted) == (
         "regression",
@@ -95,13 +107,10 @@ def test_regression_files_come_back_and_have_equal_bytes(tmp_path: Path):
     )
 
 
-def test_single_label_files_are_what_they_were(tmp_path: Path):
-    predictions = single([[0.2, 0.8], [0.9, 0.1]])
-    write_any(tmp_path / "any.parquet", predictions)
-    write_predictions(tmp_path / "single.parquet", predictions)
-    assert (tmp_path / "any.parquet").read_bytes() == (tmp_path / "single.parquet").read_bytes()
-    again = read_any(tmp_path / "any.parquet", SINGLE)
-    assert isinstance(again, Predictions) and again.task == "single_label" == task_of(SINGLE)
+def test_single_label_files_come_back(tmp_path: Path):
+    write_predictions(tmp_path / "p.parquet", single([[0.2, 0.8], [0.9, 0.1]]))
+    again = read(tmp_path / "p.parquet", SINGLE)
+    assert isinstance(again, SingleLabelPredictions) and again.task == "single_label" == task_of(SINGLE)
     assert again.predicted == ["b", "a"]
 
 
@@ -163,7 +172,7 @@ def test_an_ensemble_has_thresholds_of_its_own():
     backward = multi([[0.9, 0], [0.8, 0], [0.9, 0], [0.7, 0]], gold, thresholds=[0.85, 0.5])
     test = multi([[0.5, 0.5], [0.6, 0.2]], [["b"], ["b"]])
     other = multi([[0.52, 0.3], [0.52, 0.9]], [["b"], ["b"]], thresholds=[0.1, 0.1])
-    valid_mean, test_mean = average_any([forward, backward], [test, other])
+    valid_mean, test_mean = average_splits([forward, backward], [test, other])
     np.testing.assert_allclose(valid_mean.probabilities[:, 0], [0.65, 0.45, 0.6, 0.45], rtol=1e-6)
     np.testing.assert_allclose(test_mean.probabilities, [[0.51, 0.4], [0.56, 0.55]], rtol=1e-6)
     assert valid_mean.thresholds == test_mean.thresholds == pytest.approx([0.5, 0.5])
@@ -176,7 +185,7 @@ def test_an_ensembles_thresholds_are_tuned_on_its_validation_alone():
     found = set()
     for gold in ([["a"], ["b"]], [[], []], [["a", "b"], ["a", "b"]]):
         test = [multi([[0.2, 0.5], [0.1, 0.9]], gold)] * 2
-        _, averaged = average_any(valid, test)
+        _, averaged = average_splits(valid, test)
         found.add((tuple(averaged.thresholds), str(averaged.predicted)))
     ((thresholds, predicted),) = found
     assert thresholds == pytest.approx((0.15, 0.85))
@@ -185,15 +194,15 @@ def test_an_ensembles_thresholds_are_tuned_on_its_validation_alone():
 
 def test_numbers_are_averaged():
     members = [RegressionPredictions(["x"], [3.0], [value]) for value in (1.0, 2.0, 6.0)]
-    valid, test = average_any(members[:2], members[1:])
+    valid, test = average_splits(members[:2], members[1:])
     assert (valid.predicted, test.predicted, test.gold) == ([1.5], [4.0], [3.0])
     huge = [RegressionPredictions(["x"], [3.0], [1.5e308])] * 2
-    assert average_any(huge, huge)[0].predicted == [1.5e308]
+    assert average_splits(huge, huge)[0].predicted == [1.5e308]
 
 
 def test_single_labels_are_averaged_as_ever():
     members = [single([[0.6, 0.4]]), single([[0.1, 0.9]])]
-    valid, test = average_any(members, members)
+    valid, test = average_splits(members, members)
     assert valid.predicted == test.predicted == average(members).predicted == ["b"]
 
 
@@ -210,7 +219,7 @@ def test_single_labels_are_averaged_as_ever():
 )
 def test_predictions_that_cannot_be_averaged(valid, test, message):
     with pytest.raises(InputError, match=message) as error:
-        average_any(valid, test)
+        average_splits(valid, test)
     assert "\n" not in str(error.value)
 
 
@@ -269,21 +278,21 @@ def test_regression_parts_that_do_not_fit(ids, gold, predicted, message):
 
 def test_files_of_another_data_set_or_task(tmp_path: Path):
     multi_path, number_path = tmp_path / "multi.parquet", tmp_path / "number.parquet"
-    write_any(multi_path, multi([[0.9, 0.1]]))
-    write_any(number_path, RegressionPredictions(["x"], [1.0], [2.0]))
+    write_predictions(multi_path, multi([[0.9, 0.1]]))
+    write_predictions(number_path, RegressionPredictions(["x"], [1.0], [2.0]))
     with pytest.raises(InputError, match="p0, p1, p2 for 3 labels"):
-        read_any(multi_path, {"task": "multi_label", "labels": ["a", "b", "c"]})
+        read(multi_path, {"task": "multi_label", "labels": ["a", "b", "c"]})
     with pytest.raises(InputError, match="label 'a' is not one of x, y"):
-        read_any(multi_path, {"task": "multi_label", "labels": ["x", "y"]})
+        read(multi_path, {"task": "multi_label", "labels": ["x", "y"]})
     with pytest.raises(InputError, match="expected id, gold, predicted of regression"):
-        read_any(multi_path, REGRESSION)
+        read(multi_path, REGRESSION)
     with pytest.raises(InputError, match="columns are id, gold, predicted; expected"):
-        read_any(number_path, MULTI)
+        read(number_path, MULTI)
     with pytest.raises(InputError, match="task 'ranking' is none of"):
-        read_any(number_path, {"task": "ranking", "labels": []})
-    write_any(multi_path, single([[0.9, 0.1]]))
+        read(number_path, {"task": "ranking", "labels": []})
+    write_predictions(multi_path, single([[0.9, 0.1]]))
     with pytest.raises(InputError, match="column gold holds string, expected list"):
-        read_any(multi_path, MULTI)
+        read(multi_path, MULTI)
 
 
 def test_damaged_files(tmp_path: Path):
@@ -291,21 +300,21 @@ def test_damaged_files(tmp_path: Path):
     for description in (MULTI, REGRESSION):
         path.unlink(missing_ok=True)
         with pytest.raises(InputError, match="cannot be read"):
-            read_any(path, description)
+            read(path, description)
         path.write_bytes(b"PAR1 nonsense")
         with pytest.raises(InputError, match="cannot be read"):
-            read_any(path, description)
-    write_any(path, multi([[0.9, 0.1]]))
+            read(path, description)
+    write_predictions(path, multi([[0.9, 0.1]]))
     table = pq.read_table(path)
     for metadata in ({}, {b"thresholds": b"[0.5"}, {b"thresholds": b'["x", 1]'}, {b"thresholds": b"3"}):
         pq.write_table(table.replace_schema_metadata(metadata), path)
         with pytest.raises(InputError, match="thresholds are missing"):
-            read_any(path, MULTI)
+            read(path, MULTI)
     pq.write_table(table.replace_schema_metadata({b"thresholds": json.dumps([0.95, 0.5]).encode()}), path)
     with pytest.raises(InputError, match="not those with a probability"):
-        read_any(path, MULTI)
+        read(path, MULTI)
     for column in ([[None]], [None]):
         changed = table.set_column(1, "gold", pa.array(column, pa.list_(pa.string())))
         pq.write_table(changed, path)
         with pytest.raises(InputError, match="a cell is empty"):
-            read_any(path, MULTI)
+            read(path, MULTI)

@@ -9,11 +9,21 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
-from ulmfit.classifier.regression import RegressionPredictions
-from ulmfit.datasets.stages import Task
-from ulmfit.evaluation.baselines import FEATURES, BaselineResult, Choices, Split
-from ulmfit.evaluation.task_baselines import fit_and_predict_task
+from ulmfit.classifier.multi_label import tune_thresholds
+from ulmfit.classifier.predictions import KINDS, MultiLabelPredictions, RegressionPredictions
+from ulmfit.classifier.tasks import TASK_KINDS
+from ulmfit.datasets.stages import METRICS_OF_TASK
+from ulmfit.datasets.targets import LABELS as LABEL_KINDS
+from ulmfit.datasets.task import TASKS, Task
+from ulmfit.evaluation.baselines import (
+    FEATURES,
+    FITTERS,
+    BaselineResult,
+    Choices,
+    Split,
+    fit_and_predict,
+)
+from ulmfit.evaluation.stages import LEARNERS
 from ulmfit.pipeline.errors import InputError
 
 LABELS = ["a", "b", "c"]
@@ -47,13 +57,18 @@ def fit(
     task: Task, data: dict[str, Split], *, metric: str, labels: Sequence[str] = LABELS, **choices
 ) -> BaselineResult:
     settings = Choices(analyzer="word", **choices)
-    return fit_and_predict_task(task, data, labels, settings, metric=metric, positive_label=None)
+    return fit_and_predict(data, labels, settings, metric=metric, task=task)
 
 
 def matrices(data: dict[str, Split]):
     vectorizer = TfidfVectorizer(lowercase=True, sublinear_tf=True, **FEATURES["word"])
     train = vectorizer.fit_transform(data["train"].texts)
     return train, vectorizer.transform(data["valid"].texts), vectorizer.transform(data["test"].texts)
+
+
+def test_every_kind_of_task_has_its_class_in_each_place() -> None:
+    for place in (LABEL_KINDS, KINDS, TASK_KINDS, FITTERS, LEARNERS, METRICS_OF_TASK):
+        assert tuple(place) == TASKS
 
 
 def test_one_classifier_a_label_with_thresholds_of_validation() -> None:

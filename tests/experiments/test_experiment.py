@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit.classifier.schedules import all_at_once
@@ -312,6 +313,15 @@ def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate(rate: fl
             assert [phase.learning_rate for phase in stage.settings.phases] == [rate]
     for stage in (*made.classifiers.values(), *rows["ULMFiT without LM fine-tuning, forward"]):
         assert stage.settings == preset.classifier
+
+
+def test_a_run_makes_its_stages_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    stages = Recipe.stages
+    monkeypatch.setattr(Recipe, "stages", lambda recipe: made.append(stages(recipe)) or made[-1])
+    recipe = recipe_with(dataset=None, presets={"tiny": TINY.changed(directions=("forward",))})
+    assert driver.run(recipe, tmp_path / "runs") is not None
+    assert len(made) == 1
 
 
 def test_other_published_results_are_another_record(tmp_path: Path) -> None:

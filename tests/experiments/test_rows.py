@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,6 +74,53 @@ def test_all_rows_in_their_order() -> None:
         ("TF-IDF, words 1-2 + linear SVM", "baseline", 1),
         ("TF-IDF, characters 2-5 + linear SVM", "baseline", 1),
     ]
+
+
+EVERY_ROW = (*ALL_COMPARISONS, "with_tfidf")
+
+
+def test_ulmfit_and_tfidf_together_is_a_row_behind_those_of_tfidf() -> None:
+    made = experiment(TINY.changed(comparisons=EVERY_ROW))
+    row, before = made.systems[-1], made.systems[-5:-1]
+    assert (row.name, row.kind) == ("ULMFiT and TF-IDF together", "mixture")
+    assert list(row.mixed_with.items()) == [(one.name, one.runs[0][0]) for one in before]
+    for seed, stages in row.runs.items():
+        assert stages == (made.classifiers["forward", seed], made.classifiers["backward", seed])
+    plain = experiment()
+    assert [stage.title for stage in made.all()[:50]] == [stage.title for stage in plain.all()[:50]]
+    keys = Runner(Path("runs")).keys
+    assert {keys.key(stage) for stage in made.all()} == {keys.key(stage) for stage in plain.all()}
+
+
+def test_ulmfit_is_averaged_with_rows_of_tfidf_that_are_there() -> None:
+    with pytest.raises(ValidationError, match="with_tfidf averages ULMFiT with a row of tfidf: add tfidf"):
+        TINY.changed(comparisons=("with_tfidf",))
+
+
+GOLDEN = (95, "b294ea98b760ebe8")
+
+
+def test_golden_keys_of_a_recipe_with_everything() -> None:
+    """These change only when a stage computes something else; finished runs are found by them."""
+    preset = TINY.changed(
+        comparisons=ALL_COMPARISONS,
+        pretrain=TINY.pretrain.changed(precision="fp32"),
+        finetune=TINY.finetune.changed(precision="fp32"),
+        classifier=TINY.classifier.changed(precision="fp32"),
+    )
+    made = experiment(
+        preset,
+        train_sizes=(10, 20, "all"),
+        label_noise=(0.0, 0.2),
+        transformers=(BERT,),
+        leaks="remove",
+        deduplication="minhash",
+        data_checks="drop",
+    )
+    runner = Runner(Path("runs"))
+    stages = runner.order(*made.all())
+    listed = "\n".join(f"{stage.stage_name} {runner.keys.key(stage)}" for stage in stages)
+    assert (len(stages), hashlib.sha256(listed.encode()).hexdigest()[:16]) == GOLDEN, listed
 
 
 def test_without_comparisons_there_is_ulmfit_alone() -> None:
@@ -305,7 +353,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 OPTIONS = (
     *("--preset", "forward", "--train-sizes", "10,all", "--label-noise", "0,0.3"),
-    *("--set", f"comparisons={json.dumps(ALL_COMPARISONS)}", "--set", "classifier.phases.0.epochs=2"),
+    *("--set", f"comparisons={json.dumps(EVERY_ROW)}", "--set", "classifier.phases.0.epochs=2"),
 )
 
 
@@ -336,6 +384,12 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
     assert {one["row"] for one in record["comparisons"]} == set(rows) - {"ULMFiT, forward"}
     names = [model["name"] for model in record["language_models"]]
     assert {"pretrained, words", "fine-tuned, words, seed 1"} <= set(names)
+    both = rows["ULMFiT and TF-IDF together"]
+    assert both["kind"] == "mixture" and both["seeds"] == [0, 1]
+    assert re.fullmatch(
+        r"averaged with TF-IDF, .*, the best of its kind on validation; share of ULMFiT: 0.\d+, 0.\d+",
+        both["notes"][0],
+    )
     page = (results_of(finished) / "report.md").read_text(encoding="utf-8")
     assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     """A row's seeds, each with the predictions of its run."""
 
 Matrix = tuple[tuple[int, ...], ...]
-Kind = Literal["model", "ensemble", "baseline", "comparison"]
+Kind = Literal["model", "ensemble", "baseline", "mixture", "comparison"]
 
 
 class MetricValues(RecordPart):
@@ -73,7 +72,7 @@ class RowResult(RecordPart):
     name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
     kind: Kind = Field(
         description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "comparison: another library's model"
+        "mixture: averaged with a baseline; comparison: another library's model"
     )
     seeds: tuple[int, ...] = Field(description="seed of each run")
     averages_seeds: bool = Field(
@@ -242,13 +241,12 @@ def _checked_seeds(name: str, runs: Runs) -> tuple[int, ...]:
 def reference_row(rows: Sequence[RowResult]) -> RowResult | None:
     """Return the row that the others are held against; None without rows.
 
-    It follows from kinds, order and seeds alone, never from results: the first ensemble before the baselines
-    with a run for each seed of the first model (both reading directions, no average over seeds), else the
-    first model, else the first row. An ensemble behind the baselines is one with a baseline.
+    It follows from kinds and seeds alone, never from results: the first ensemble with a run for each seed of
+    the first model (both reading directions, no average over seeds), else the first model, else the first
+    row.
     """
     models = [row for row in rows if row.kind == "model"]
-    before = takewhile(lambda row: row.kind != "baseline", rows)
-    ensembles = [row for row in before if row.kind == "ensemble" and not row.averages_seeds]
+    ensembles = [row for row in rows if row.kind == "ensemble" and not row.averages_seeds]
     if models:
         ensembles = [row for row in ensembles if row.seeds == models[0].seeds]
     return next(iter([*ensembles, *models, *rows]), None)

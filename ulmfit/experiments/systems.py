@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.stages import LEARNERS, Analyzer, Learner, TfidfBaseline
@@ -12,7 +12,8 @@ from ulmfit.experiments.stage_factory import StageFactory
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Stage
 
-RowKind = Literal["model", "ensemble", "baseline", "comparison"]
+if TYPE_CHECKING:
+    from ulmfit.evaluation.row import Kind
 
 FEATURE_NAMES: dict[Analyzer, str] = {"word": "words 1-2", "char": "characters 2-5"}
 LEARNER_NAMES: dict[Learner, str] = {
@@ -28,7 +29,7 @@ class System:
     """One row of the table: for each seed, the stages whose predictions are averaged."""
 
     name: str
-    kind: RowKind
+    kind: Kind
     runs: Mapping[int, tuple[Stage, ...]]
     average_seeds: bool = False
     """Whether the seeds are averaged as well, into one run."""
@@ -102,7 +103,7 @@ def with_tfidf(make: StageFactory) -> Iterator[System]:
     """ULMFiT, all directions, averaged with the best TF-IDF row."""
     if "with_tfidf" in make.settings.comparisons:
         others = {tfidf_name(stage): stage for stage in baselines_of(make.dataset)}
-        yield System("ULMFiT and TF-IDF together", "ensemble", _all_directions(make), mixed_with=others)
+        yield System("ULMFiT and TF-IDF together", "mixture", _all_directions(make), mixed_with=others)
 
 
 def transformers(make: StageFactory) -> Iterator[System]:

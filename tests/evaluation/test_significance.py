@@ -207,6 +207,8 @@ def test_reference_row():
     assert reference_row(named).name == "both"
     assert reference_row(named[:3]).name == "one"
     assert reference_row(named[:1]).name == "floor"
+    mixture = row("with floor", 0.9, kind="mixture")
+    assert reference_row([mixture.result, *named[:3]]).name == "one"
     assert reference_row([]) is None
     assert compare_rows([], "accuracy") == ()
     assert compare_rows([one], "accuracy") == ()

@@ -181,5 +181,5 @@ def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     assert folder is not None
     assert "transductive: the language model has seen the texts" in (folder / "report.md").read_text()
     other = recipe.changed(transductive=False).stages()
-    assert recipe.stages().finetuned["forward", 0] != other.finetuned["forward", 0]
+    assert recipe.stages().classifiers["forward", 0] != other.classifiers["forward", 0]
     assert recipe.stages().pretrained["forward"] == other.pretrained["forward"]

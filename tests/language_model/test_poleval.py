@@ -11,8 +11,9 @@ from stages_for_tests import InventedCorpus, tiny_pretrain
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced
 from ulmfit.corpus.stored import stored_documents
+from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset, VocabularySettings
-from ulmfit.experiments.recipe import Experiment, Recipe
+from ulmfit.experiments.recipe import Recipe
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.poleval import POLEVAL, PolEvalPerplexity, poleval_figures
 from ulmfit.language_model.settings import Dropouts

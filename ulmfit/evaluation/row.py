@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     """A row's seeds, each with the predictions of its run."""
 
 Matrix = tuple[tuple[int, ...], ...]
-Kind = Literal["model", "ensemble", "baseline", "comparison"]
+Kind = Literal["model", "ensemble", "baseline", "mixture", "comparison"]
 
 
 class MetricValues(RecordPart):
@@ -70,7 +70,7 @@ class RowResult(RecordPart):
     name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
     kind: Kind = Field(
         description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "comparison: another library's model"
+        "mixture: averaged with a baseline; comparison: another library's model"
     )
     seeds: tuple[int, ...] = Field(description="seed of each run")
     averages_seeds: bool = Field(

@@ -80,10 +80,8 @@ def _stage(recipe: Recipe, kind: str) -> Pretrain | FineTune:
     """Return the recipe's first stage of this kind."""
     if kind not in ("pretrain", "finetune"):
         raise InputError(f"--stage {kind}: expected pretrain or finetune")
-    experiment = recipe.stages()
-    stages = [*experiment.pretrained.values(), *experiment.finetuned.values()]
-    for stage in stages:
-        if stage.stage_name == kind and isinstance(stage, (Pretrain, FineTune)):
+    for stage in recipe.stages().language_models():
+        if stage.stage_name == kind:
             return stage
     reason = "imports its language model" if kind == "pretrain" else "has no data set to adapt one to"
     raise InputError(f"--stage {kind}: {recipe.name} {reason}")

@@ -23,7 +23,6 @@ from ulmfit.evaluation.metric_text import shown_number
 from ulmfit.experiments import driver
 from ulmfit.experiments.presets import PUBLISHED
 from ulmfit.experiments.recipe import (
-    NAME,
     Recipe,
     RecipeNotFound,
     json_or_text,
@@ -31,6 +30,7 @@ from ulmfit.experiments.recipe import (
     load_recipe,
     validated,
 )
+from ulmfit.experiments.recipe_settings import NAME, RecipeSettings
 from ulmfit.experiments.results import RECORD, configuration
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -222,7 +222,7 @@ def differences(recorded: Any, now: Any, defaults: Any, name: str = "") -> Itera
         yield name, recorded, now
 
 
-def _defaults(recipe: Recipe) -> dict[str, Any]:
+def _defaults(recipe: RecipeSettings) -> dict[str, Any]:
     """Return the configuration without the fields that have their defaults."""
     content = recipe.model_dump(
         mode="json", serialize_as_any=True, exclude={"presets"}, exclude_defaults=True

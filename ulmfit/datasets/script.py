@@ -17,6 +17,7 @@ from ulmfit.datasets.stages import METRICS_OF_TASK, Task
 from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.pins import Pins, pin_file
 from ulmfit.pipeline.printing import show
 from ulmfit.pipeline.process import accept_any_text
 from ulmfit.pipeline.progress import say
@@ -120,7 +121,9 @@ def _run_on_assets(
 ) -> Mapping[str, pd.DataFrame]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     cache = chosen.out / "downloads"
-    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in files.items()}
+    pins = Pins(chosen.out)
+    known = {key: pin_file(file, pins, cache, chosen.mirror, say) for key, file in files.items()}
+    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in known.items()}
     return run_convert(convert, name, paths, options)
 
 

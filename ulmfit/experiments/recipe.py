@@ -21,6 +21,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
+from ulmfit.experiments.pinning import with_pins
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset
 from ulmfit.language_model.stages import Direction, ImportedModel
@@ -299,8 +300,8 @@ class Recipe(Settings):
         return recipe
 
     def from_file(self, path: Path) -> Recipe:
-        """Return a copy that knows the file it was read from, and what that says."""
-        recipe = self.relative_to(path.parent)
+        """Return a copy that knows its file and what that says, with what is pinned beside it."""
+        recipe = with_pins(self.relative_to(path.parent), path.parent)
         recipe._file, recipe._written = path, {name: getattr(self, name) for name in OPTION_NAMES}
         return recipe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ulmfit.corpus.stages import NEWEST, Wikipedia
-from ulmfit.pipeline.assets import File, with_settings
+from ulmfit.pipeline.assets import File, all_settings, with_settings
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.pins import DUMPS, PINS, Pins, is_unpinned, pin_file, pinned_file
 from ulmfit.pipeline.progress import say
@@ -32,18 +32,9 @@ def with_pins(recipe: Pinnable, folder: Path) -> Pinnable:
 
 def unpinned(recipe: Settings) -> list[str]:
     """Return what a recipe does not fix yet: dumps of no date, files of no hash."""
-    found: list[str] = []
-
-    def look_at_dump(dump: Wikipedia) -> Wikipedia:
-        found.extend([f"the newest dump of {dump.language}"] if dump.date == NEWEST else [])
-        return dump
-
-    def look_at_file(file: File) -> File:
-        found.extend([file.name] if is_unpinned(file) else [])
-        return file
-
-    with_settings(recipe, Wikipedia, look_at_dump)
-    with_settings(recipe, File, look_at_file)
+    dumps = [dump for dump in all_settings(recipe, Wikipedia) if dump.date == NEWEST]
+    files = [file for file in all_settings(recipe, File) if is_unpinned(file)]
+    found = [*(f"the newest dump of {dump.language}" for dump in dumps), *(file.name for file in files)]
     return list(dict.fromkeys(found))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -31,7 +32,7 @@ from ulmfit.pipeline.files import is_whole_number
 from ulmfit.pipeline.settings import Settings, first_fault
 from ulmfit.tokens.marks import OTHER_CODES
 
-__all__ = ["Experiment", "Recipe", "load_recipe", "validated"]
+__all__ = ["Experiment", "Recipe", "load_family", "load_recipe", "validated"]
 
 
 class RecipeNotFound(InputError):
@@ -388,7 +389,20 @@ def load_named_recipe(name: str) -> Recipe:
     return _load(_named(name))
 
 
+def load_family(path: Path) -> ModuleType:
+    """Load a module beside recipes, with what several of them share, such as `recipes/families/xed.py`."""
+    return _module(path)
+
+
 def _load(path: Path) -> Recipe:
+    module = _module(path)
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
+    return recipe.from_file(path)
+
+
+def _module(path: Path) -> ModuleType:
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
@@ -408,10 +422,7 @@ def _load(path: Path) -> Recipe:
         raise InputError(f"recipe {path} cannot be read: {other}{error.strerror or error}") from error
     except Exception as error:
         raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
-    recipe = getattr(module, "recipe", None)
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
-    return recipe.from_file(path)
+    return module
 
 
 def _named(reference: str) -> Path:

@@ -78,6 +78,18 @@ def with_settings(value: Any, kind: type[Changed], change: Callable[[Changed], S
     return value
 
 
+def all_settings(value: Any, kind: type[Changed]) -> list[Changed]:
+    """Return the settings of that kind in `value`, however deep, in the order of the fields."""
+    found: list[Changed] = []
+
+    def note(settings: Changed) -> Changed:
+        found.append(settings)
+        return settings
+
+    with_settings(value, kind, note)
+    return found
+
+
 class Catalogue:
     """The downloads listed in an `assets.toml`: `Catalogue(path)["germeval2018/train"]` is a `File`."""
 

@@ -20,7 +20,13 @@ from ulmfit.datasets.expected_counts import PUBLISHED, check_counts
 from ulmfit.datasets.published_archives import tar_members
 from ulmfit.datasets.script import main
 from ulmfit.errors import InputError
+from ulmfit.pipeline.assets import File
 
+ARCHIVE = File(
+    path=Path(__file__).parents[1] / "data" / "cls" / "cls-acl10-unprocessed.tar.gz",
+    licence="for research",
+    source="ask for it at zenodo.org/record/3251672 and put it there",
+)
 LANGUAGES = {"de": "de", "fr": "fr", "ja": "jp", "en": "en"}
 """Codes, and the archive's names of them."""
 DOMAINS = ("books", "dvd", "music")
@@ -74,4 +80,4 @@ def _label(rating: str, place: str) -> str:
 
 
 if __name__ == "__main__":
-    main(convert, {}, language="de")
+    main(convert, {"archive": ARCHIVE}, language="de")

@@ -19,7 +19,6 @@ import pandas as pd
 
 from ulmfit.datasets.expected_counts import PUBLISHED, Counts, check_counts
 from ulmfit.datasets.reading import read_lines
-from ulmfit.datasets.script import main
 from ulmfit.errors import InputError
 
 LABELS = ("CCAT", "ECAT", "GCAT", "MCAT")
@@ -63,7 +62,3 @@ def _text(written: str, place: str) -> str:
         return content.decode("utf-8")
     except (ValueError, SyntaxError, AttributeError) as error:
         raise InputError(f"{place}: expected a text or its bytes, b'...': {error}") from error
-
-
-if __name__ == "__main__":
-    main(convert, {}, language="de")

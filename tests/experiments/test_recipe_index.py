@@ -61,7 +61,7 @@ def test_a_recipe_is_a_line_with_the_best_figure_that_somebody_has_read(tmp_path
     ("values", "expected"),
     [
         ({"corpus": MIRRORED}, "needs a mirror with a.txt"),
-        ({"test": 'File(path="b.csv", source="ask for it")'}, "by hand: ask for it"),
+        ({"test": 'File(path="b.csv", source="ask for it")'}, "needs files by hand (ask for it)"),
         ({"corpus": 'TextFiles(files=File(path="a.txt"))'}, "yes"),
     ],
 )

@@ -102,12 +102,15 @@ def _tokens_read(record: Record) -> str:
     return f"{model.training_tokens / 1e6:.1f} M" if model and model.training_tokens else NONE
 
 
-def _repeatable(recipe: Recipe) -> str:
-    """Return what somebody else needs to repeat the recipe beside this project."""
+def needs(recipe: Recipe) -> list[str]:
+    """Return what a recipe needs that nobody can simply download; nothing: it is repeated as it stands."""
     files = all_settings(recipe, File)
     by_hand = sorted({file.source for file in files if file.path is not None and file.source})
     mirrored = sorted({file.name for file in files if file.path is None and not file.url})
-    needs = [*(f"by hand: {how}" for how in by_hand), *(f"needs a mirror with {name}" for name in mirrored)]
-    if needs:
-        return "; ".join(needs)
+    return [*(f"files by hand ({how})" for how in by_hand), *(f"a mirror with {name}" for name in mirrored)]
+
+
+def _repeatable(recipe: Recipe) -> str:
+    if needed := needs(recipe):
+        return f"needs {'; '.join(needed)}"
     return "yes, on a dump of its day" if all_settings(recipe, Wikipedia) else "yes"

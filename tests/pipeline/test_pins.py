@@ -35,6 +35,21 @@ def test_what_is_noted_is_read_again(tmp_path: Path) -> None:
     assert again.get(FILES, 'https://example.org/"ü') == "0" * 64
 
 
+def test_notes_of_another_run_are_kept(tmp_path: Path) -> None:
+    first, second = Pins(tmp_path), Pins(tmp_path)
+    first.add(DUMPS, "pl", "20240101")
+    second.add(DUMPS, "de", "20240201")
+    assert [Pins(tmp_path).get(DUMPS, language) for language in ("pl", "de")] == ["20240101", "20240201"]
+
+
+def test_notes_that_cannot_be_written_end_the_run_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / PINS).mkdir()
+    with pytest.raises(InputError, match=r"pins\.toml cannot be read"):
+        Pins(tmp_path)
+    with pytest.raises(InputError, match="copy the recipe into a folder of your own, or name pl = 20240101"):
+        Pins(tmp_path / "gone").add(DUMPS, "pl", "20240101")
+
+
 @pytest.mark.parametrize("text", ["[dumps", "dumps = 1", "[dumps]\npl = 1"])
 def test_damaged_notes_are_refused_with_their_place(text: str, tmp_path: Path) -> None:
     (tmp_path / PINS).write_text(text, encoding="utf-8")

@@ -45,7 +45,11 @@ class Pins:
         return self._tables.get(kind, {}).get(name, "")
 
     def add(self, kind: str, name: str, value: str) -> None:
-        """Note `value` and write the file; raises InputError where that is not possible."""
+        """Note `value` and write the file; raises InputError where that is not possible.
+
+        What another run has noted meanwhile is kept.
+        """
+        self._tables = Pins(self.path.parent)._tables
         self._tables.setdefault(kind, {})[name] = value
         tables = [
             "\n".join(

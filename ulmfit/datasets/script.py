@@ -18,6 +18,7 @@ from ulmfit.datasets.tables import Description, check_splits, write_tables
 from ulmfit.datasets.task import Task
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.pins import Pins, pin_file
 from ulmfit.pipeline.printing import show
 from ulmfit.pipeline.process import accept_any_text
 from ulmfit.pipeline.progress import say
@@ -70,7 +71,7 @@ def _failure(name: str, error: Exception) -> InputError:
 
 def main(
     convert: Convert,
-    assets: Mapping[str, str],
+    assets: Mapping[str, str | File],
     language: str,
     arguments: Sequence[str] | None = None,
     *,
@@ -78,7 +79,8 @@ def main(
 ) -> None:
     """Be the command line of a data script: write the tables of its data set into a folder.
 
-    `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script.
+    `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script,
+    or to local files, which somebody has to put there.
     `task` says what its labels are, as in `DatasetStage`; the labels of a multi-label cell stand between `|`.
     Exits with status 2 and one line when the input is wrong.
     """
@@ -97,7 +99,7 @@ def main(
     try:
         options = dict(_option(text) for text in chosen.options)
         catalogue = Catalogue(script.with_name(CATALOGUE))
-        files = {name: catalogue[key] for name, key in assets.items()}
+        files = {name: catalogue[key] if isinstance(key, str) else key for name, key in assets.items()}
         splits = _run_on_assets(convert, script.name, files, chosen, options)
         _write(chosen.out, splits, _description(script.stem, language, files, task))
     except (InputError, StageFailed) as error:
@@ -121,7 +123,9 @@ def _run_on_assets(
 ) -> Mapping[str, pd.DataFrame]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     cache = chosen.out / "downloads"
-    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in files.items()}
+    pins = Pins(chosen.out)
+    known = {key: pin_file(file, pins, cache, chosen.mirror, say) for key, file in files.items()}
+    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in known.items()}
     return run_convert(convert, name, paths, options)
 
 

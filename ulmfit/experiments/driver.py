@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import OPTION_NAMES
@@ -57,9 +58,12 @@ def run(
     in those processes under torchrun that are not the first. On a `cluster` every stage is a job.
     """
     if not is_rank():
-        return _run(recipe, launch.LaunchingRunner(runs, mirror), until, cluster)
+        runner = launch.LaunchingRunner(runs, mirror)
+        return _run(pinned(recipe, recipe.file, runner), runner, until, cluster)
     if cluster is not None:
         raise InputError("--launcher slurm starts the processes itself: run it without torchrun")
+    if what := unpinned(recipe):
+        raise InputError(f"{what[0]} is not pinned yet: run the recipe once without torchrun, which notes it")
     if not is_first_rank():
         launch.follow(recipe.stages().all(), runs, mirror)
         return None

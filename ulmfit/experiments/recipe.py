@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ulmfit.experiments.pinning import with_pins
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset
 from ulmfit.experiments.recipe_settings import CAME_ALONG, NAME, OPTION_NAMES, Origin, RecipeSettings
@@ -64,9 +66,10 @@ class Recipe(RecipeSettings):
         return with_files(self, absolute)
 
     def from_file(self, path: Path) -> Recipe:
-        """Return a copy that knows the file it was read from, and what that says."""
-        written = {name: getattr(self, name) for name in OPTION_NAMES}
-        return self.relative_to(path.parent).changed(origin=Origin(file=path, written=written))
+        """Return a copy that knows its file and what that says, with what is pinned beside it."""
+        recipe = with_pins(self.relative_to(path.parent), path.parent)
+        written = {name: getattr(recipe, name) for name in OPTION_NAMES}
+        return recipe.changed(origin=Origin(file=path, written=written))
 
     def stages(self) -> Experiment:
         """Return the stages of this experiment; InputError where settings do not fit together."""
@@ -151,7 +154,20 @@ def load_named_recipe(name: str) -> Recipe:
     return _load(_named(name))
 
 
+def load_family(path: Path) -> ModuleType:
+    """Load a module beside recipes, with what several of them share, such as `recipes/families/xed.py`."""
+    return _module(path)
+
+
 def _load(path: Path) -> Recipe:
+    module = _module(path)
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
+    return recipe.from_file(path)
+
+
+def _module(path: Path) -> ModuleType:
     import importlib.util
 
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
@@ -171,10 +187,7 @@ def _load(path: Path) -> Recipe:
         raise InputError(f"recipe {path} cannot be read: {other}{error.strerror or error}") from error
     except Exception as error:
         raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
-    recipe = getattr(module, "recipe", None)
-    if not isinstance(recipe, Recipe):
-        raise InputError(f"{path} is no recipe: it has no module-level `recipe = Recipe(...)`")
-    return recipe.from_file(path)
+    return module
 
 
 def _named(reference: str) -> Path:

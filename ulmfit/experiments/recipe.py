@@ -19,7 +19,6 @@ from ulmfit.corpus.data_checks import Mode as DataCheckMode
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset
@@ -27,6 +26,7 @@ from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.pipeline.assets import File, with_files
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import is_whole_number
+from ulmfit.pipeline.record_part import MOST_SEEDS
 from ulmfit.pipeline.settings import Settings, first_fault
 from ulmfit.tokens.marks import OTHER_CODES
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ulmfit.corpus.documents import DOCUMENTS
 from ulmfit.corpus.hash_sample import HashSample
+from ulmfit.corpus.stored import batches
 from ulmfit.corpus.words import count_words
 from ulmfit.tokens.card import Piece, PieceLists, TextKind, TextSize, TokenCounts, TokenizerFigures
-from ulmfit.tokens.documents import batches
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, WORD_BOUNDARY
 from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 
@@ -33,7 +34,7 @@ _ENCODED_TOGETHER = 1024
 def sample_of_documents(folder: Path, limit: int) -> list[str]:
     """Return validation texts of a corpus of `limit` bytes together."""
     sample: HashSample[str] = HashSample(_SALT, limit)
-    for batch in batches(folder / "documents.parquet", ["id", "text", "split"]):
+    for batch in batches(folder / DOCUMENTS, ["id", "text", "split"]):
         for name, text, split in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if split == "valid":
                 sample.offer(name, text, _bytes_of(text))

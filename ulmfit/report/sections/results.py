@@ -93,8 +93,7 @@ def _compared_row(one: Comparison, low: float, high: float, has_margins: bool) -
 def _margin(one: Comparison) -> str:
     if one.seed_margin is None:
         return "–"
-    within = ", not exceeded" if one.within_seed_noise else ""
-    return f"± {metric_text.shown_number(one.metric, one.seed_margin)}{within}"
+    return f"± {metric_text.shown_number(one.metric, one.seed_margin)}"
 
 
 SECTION = Section("results", "Results", "results.html.j2", lambda material: describe_results(material.record))

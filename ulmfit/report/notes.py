@@ -27,7 +27,7 @@ def result_notes(record: Record) -> list[str]:
     """Return the notes below the main table."""
     return [
         *difference_notes(record),
-        *_majority_note(record),
+        *majority_notes(record),
         *leak_notes(record),
         *data_check_notes(record.data_checks),
         *gap_notes(record),
@@ -76,7 +76,7 @@ def gap_notes(record: Record) -> list[str]:
     return notes
 
 
-def _majority_note(record: Record) -> list[str]:
+def majority_notes(record: Record) -> list[str]:
     """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
     data = record.dataset
     gold = next(([sum(line) for line in row.confusion[0]] for row in record.rows if row.confusion), None)

@@ -23,7 +23,14 @@ from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.language_model.figures import LanguageModelResult
-from ulmfit.report.notes import NOISE_MARK, compared_rows, language_model_notes, result_notes, row_notes
+from ulmfit.report.notes import (
+    NOISE_MARK,
+    compared_rows,
+    language_model_notes,
+    majority_notes,
+    result_notes,
+    row_notes,
+)
 from ulmfit.report.table import Row, Table
 from ulmfit.report.verdict import best_row
 
@@ -116,7 +123,7 @@ def result_table(record: Record, *, with_differences: bool = True) -> Table:
     return Table(
         header,
         [line(row) for row in record.rows],
-        notes=result_notes(record) if with_differences else row_notes(record),
+        notes=result_notes(record) if with_differences else [*majority_notes(record), *row_notes(record)],
         spare=[*range(len(metrics), 1, -1), *([len(metrics) + 1] if with_valid else [])],
     )
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ulmfit.classifier.predictions import SingleLabelPredictions
 from ulmfit.evaluation.error_analysis import LabelScore, Part, Share, analyse_errors, folded_words, parts_by
 from ulmfit.evaluation.record import Record
-from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.record_part import RecordPart
 from ulmfit.report.sections.errors import part_names
 
 LABELS = ["no", "yes"]

@@ -79,9 +79,9 @@ def _stock(dump: Path) -> Program:
 
 
 def _count_ours(folder: Path, output: str) -> Mapping[str, float]:
-    import pyarrow.parquet
+    from ulmfit.corpus.stored import document_count
 
-    return {"documents": pyarrow.parquet.read_metadata(folder / "out" / "documents.parquet").num_rows}
+    return {"documents": document_count(folder / "out")}
 
 
 def _count_stock(folder: Path, output: str) -> Mapping[str, float]:

@@ -128,15 +128,12 @@ def _raw_texts(dump: Path, folder: Path) -> Texts:
 
 
 def _our_texts(dump: Path, folder: Path, engine: str) -> Texts:
-    import pyarrow.parquet
-
     from ulmfit.corpus.extract import extract
+    from ulmfit.corpus.stored import stored_documents
 
     extract(dump, folder, engine=engine, log=lambda _: None)
-    with pyarrow.parquet.ParquetFile(folder / "documents.parquet") as file:
-        for batch in file.iter_batches(columns=["id", "title", "text"]):
-            for document in batch.to_pylist():
-                yield document["id"], document["title"], document["text"]
+    for document in stored_documents(folder):
+        yield document.id, document.title, document.text
     shutil.rmtree(folder)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.pipeline.record_part import RecordPart
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ulmfit.evaluation.metric_text import BOUNDS, METRIC_TITLES
-from ulmfit.evaluation.record_part import Figure, RecordPart
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 
 class PublishedResult(RecordPart):

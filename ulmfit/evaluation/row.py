@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
-from ulmfit.evaluation.record_part import Figure, RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 if TYPE_CHECKING:
     import numpy as np

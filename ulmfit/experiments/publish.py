@@ -115,16 +115,23 @@ def with_tables(text: str, page: Path) -> str:
 
 def _results(folder: str, page: Path) -> list[str]:
     from ulmfit.evaluation.record import read_record
-    from ulmfit.report.table import escape, markdown_table
+    from ulmfit.report.markdown import GUIDE, escape, markdown_table
 
-    parts = []
+    parts, guide = [], _link(GUIDE, page)
     for path in sorted((page.parent / folder).glob("*.json")):
         record = read_record(path)
         links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
         origin = escape(f"{record.recipe}, preset {record.preset}")
         parts.append(f"**{escape(record.title)}** ({origin}; {links})")
-        parts.append(markdown_table(record).strip())
+        parts.append(markdown_table(record, guide).strip())
     return parts
+
+
+def _link(file: str, page: Path) -> str:
+    """Return the address of a file of the page's checkout, relative to the page; "" where there is none."""
+    above = (folder for folder in page.resolve().parents if (folder / file).is_file())
+    root = next(above, None)
+    return os.path.relpath(root / file, page.resolve().parent).replace(os.sep, "/") if root else ""
 
 
 def _leaderboard(folder: str, page: Path) -> list[str]:

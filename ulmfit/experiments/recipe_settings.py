@@ -14,11 +14,11 @@ from ulmfit.corpus.data_checks import Mode as DataCheckMode
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.evaluation.record_part import MOST_SEEDS
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiments.presets import PUBLISHED, Preset
 from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.record_part import MOST_SEEDS
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 from ulmfit.tokens.marks import OTHER_CODES
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import __version__
-from ulmfit.corpus.card import CARD as CORPUS_CARD
-from ulmfit.corpus.card import SAMPLES
-from ulmfit.corpus.checks.wording import data_check_summary
+from ulmfit.corpus.card import read_corpus_card, read_samples
+from ulmfit.corpus.checks.summary import read_data_checks
 from ulmfit.corpus.data_checks import CleanedDataset
+from ulmfit.corpus.filters import read_leaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.datasets.stages import DatasetStage
@@ -28,15 +28,14 @@ from ulmfit.pipeline.files import read_json, write_json, write_text
 from ulmfit.pipeline.manifest import Manifest, stages_of_outputs
 from ulmfit.pipeline.runner import Runner, add_numbered
 from ulmfit.pipeline.stage import Stage
-from ulmfit.tokens.card import CARD as TOKENIZER_CARD
-from ulmfit.tokens.card import PIECES
+from ulmfit.tokens.card import read_pieces, read_tokenizer_card
 from ulmfit.tokens.stages import TokenizerStage
 from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
-    from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
     from ulmfit.evaluation.record import Record, StageTime
-    from ulmfit.report.sections.training_curves import History
+    from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.report.section import History
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
@@ -49,13 +48,13 @@ def write_results(
 ) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
     from ulmfit.evaluation.record import write_record
+    from ulmfit.report.markdown import markdown_table
     from ulmfit.report.report import render_html
-    from ulmfit.report.table import markdown_table
 
     record = make_record(experiment, runner)
     write_text(folder / TABLE, markdown_table(record))
-    samples = read_json(runner.verified(experiment.corpus_card) / SAMPLES)
-    pieces = read_json(runner.verified(experiment.tokenizer_card) / PIECES)
+    samples = read_samples(runner.verified(experiment.corpus_card))
+    pieces = read_pieces(runner.verified(experiment.tokenizer_card))
     errors = gather_errors(experiment, runner, most=most_errors)
     page = render_html(
         record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
@@ -110,8 +109,7 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOS
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
-    from ulmfit.corpus.filtering.leaks import leak_summary
-    from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
+    from ulmfit.evaluation.record import Record
     from ulmfit.evaluation.row import compare_rows
 
     recipe = experiment.recipe
@@ -127,9 +125,6 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels.append(recipe.settings.note)
     if recipe.overrides:
         labels.append(f"changed: {', '.join(recipe.overrides)}")
-    corpus_card = read_json(runner.verified(experiment.corpus_card) / CORPUS_CARD)
-    tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
-    leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
     dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
     times, threads = tuple(_stage_time(stage, runner) for stage in stages), _threads(stages, runner)
     return Record(
@@ -149,9 +144,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
         stages=times,
-        corpora=(measured_corpus(corpus_card),),
-        leaks=checked_leaks(leaks) if leaks else None,
-        tokenizers=measured_tokenizers(tokenizer_card),
+        corpora=(read_corpus_card(runner.verified(experiment.corpus_card)),),
+        leaks=read_leaks(runner.verified(experiment.leaks)) if experiment.leaks else None,
+        tokenizers=read_tokenizer_card(runner.verified(experiment.tokenizer_card)),
         data_checks=_data_checks(experiment, runner),
         inputs=_inputs(stages, runner),
         configuration=configuration(recipe),
@@ -277,13 +272,11 @@ def _dataset_summary(recipe: RecipeSettings, runner: Runner):
 
 
 def _data_checks(experiment: Experiment, runner: Runner):
-    from ulmfit.evaluation.data_checks import checked_data
-
     if experiment.data_checks is None:
         return None
     dataset = experiment.recipe.dataset
     cleaned = runner.verified(dataset) if isinstance(dataset, CleanedDataset) else None
-    return checked_data(data_check_summary(runner.verified(experiment.data_checks), cleaned))
+    return read_data_checks(runner.verified(experiment.data_checks), cleaned)
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
@@ -305,7 +298,7 @@ def language_model_name(stage: Pretrain | FineTune, usual: TokenizerStage) -> st
 
 
 def _language_model(name: str, stage: Pretrain | FineTune, runner: Runner) -> list[LanguageModelResult]:
-    from ulmfit.evaluation.language_models import LanguageModelResult
+    from ulmfit.language_model.figures import LanguageModelResult
 
     metrics = read_json(runner.verified(stage) / "metrics.json")
     measures = _manifest(stage, runner)["measures"]
@@ -329,7 +322,7 @@ def _language_model(name: str, stage: Pretrain | FineTune, runner: Runner) -> li
 
 
 def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
-    from ulmfit.evaluation.language_models import TrainedModel
+    from ulmfit.language_model.figures import TrainedModel
 
     description = read_json(runner.verified(stage) / "model.json")
     architecture = description["architecture"]
@@ -350,7 +343,7 @@ def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: 
 
 
 def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
-    from ulmfit.evaluation.language_models import PolEvalResult
+    from ulmfit.language_model.figures import PolEvalResult
 
     return [
         PolEvalResult(name="pretrained", direction=direction, **read_json(runner.verified(stage) / POLEVAL))
@@ -364,7 +357,7 @@ def _histories(experiment: Experiment, runner: Runner) -> list[History]:
 
 
 def _history(stage: Trained, runner: Runner) -> History:
-    from ulmfit.report.sections.training_curves import History
+    from ulmfit.report.section import History
 
     settings = stage.settings
     return History(

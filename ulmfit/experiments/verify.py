@@ -40,8 +40,8 @@ from ulmfit.pipeline.runner import Runner, add_numbered
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 
 if TYPE_CHECKING:
-    from ulmfit.evaluation.language_models import LanguageModelResult
     from ulmfit.evaluation.record import MetricValues, Record
+    from ulmfit.language_model.figures import LanguageModelResult
 
 RUNS = Path("runs") / "verify"
 EQUAL = 1e-6

@@ -145,7 +145,8 @@ def _fit(
     }
     if match is not None:
         metrics["vocabulary"] = match.summary()
-    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
+    figures = evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
+    metrics |= {split: of_split.model_dump(mode="json") for split, of_split in figures.items()}
     write_json(work.folder / METRICS, metrics)
 
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ulmfit.corpus.stored import batches
 from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import BackwardOrder
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
-from ulmfit.tokens.documents import batches
 from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.resampling import resampling_seed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.report.table import escape
+from ulmfit.report.markdown import escape, pipe_table
 
 HEADER = ("record", "case", "ours", "stock", "ratio", "unit", "other load, cores", "machine", "commit")
 NUMBERS = range(2, 5)
@@ -28,8 +28,7 @@ def benchmark_table(folder: Path, link: str) -> str:
         lines += [_line(f"[{path.stem}]({link}/{path.name})", case) for case in compared]
         if len(compared) < len(cases):
             others.append(f"[{path.stem}]({link}/{path.name})")
-    aligned = ["--:" if column in NUMBERS else ":--" for column in range(len(HEADER))]
-    table = [f"| {' | '.join(cells)} |" for cells in (HEADER, aligned, *lines)]
+    table = pipe_table(HEADER, lines, NUMBERS)
     blocks = ["A ratio above 1 is better for us.", "\n".join(table)]
     if others:
         blocks.append(f"No comparison with the stock library, and not in the table: {', '.join(others)}.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from evaluation.samples import made_up_predictions, made_up_record
-from evaluation.test_report import Page
+
+from report.test_report import Page
 from ulmfit.evaluation.record import Record, row_result
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.confusion import MOST_CONFUSIONS, MixedUp, describe_confusions
+from ulmfit.report.sections.confusion import MOST_CONFUSIONS, describe_confusions
 
 
 def with_matrix(*matrices: list[list[int]], labels: list[str] | None = None) -> Record:
@@ -49,7 +49,7 @@ def test_few_labels_stand_above_their_columns():
     section = describe_confusions(with_matrix(square(6)))
     assert not section.has_numbers
     assert section.labels[0] == ("label 0", "label 0")
-    assert section.main.largest == []
+    assert section.main.largest.rows == []
 
 
 @pytest.mark.parametrize("count", [7, 15, 40])
@@ -68,13 +68,11 @@ def test_many_labels_have_numbers_above_their_columns(count):
 def test_the_largest_confusions_are_listed():
     matrix = square(7)
     matrix[2][5], matrix[5][2], matrix[0][1] = 60, 300, 60
-    first, second, third = describe_confusions(with_matrix(matrix)).main.largest
-    assert first == MixedUp("label 5", "label 2", "300", "75.0 %")
-    assert (second, third) == (
-        MixedUp("label 0", "label 1", "60", "37.5 %"),
-        MixedUp("label 2", "label 5", "60", "37.5 %"),
-    )
-    assert len(describe_confusions(many_labels(40)).main.largest) == MOST_CONFUSIONS
+    first, second, third = describe_confusions(with_matrix(matrix)).main.largest.lines
+    assert first == ["label 5", "label 2", "300", "75.0 %"]
+    assert second == ["label 0", "label 1", "60", "37.5 %"]
+    assert third == ["label 2", "label 5", "60", "37.5 %"]
+    assert len(describe_confusions(many_labels(40)).main.largest.rows) == MOST_CONFUSIONS
 
 
 def test_the_matrix_of_the_best_row_stands_open_and_the_others_folded():

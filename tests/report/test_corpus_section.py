@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from evaluation.samples import made_up_pieces, made_up_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.samples import made_up_pieces, made_up_samples
-from evaluation.test_report import Page
+from report.test_report import Page
 from ulmfit.pipeline.errors import InputError
 from ulmfit.report.bars import bars_of_counts, share, width
 from ulmfit.report.charts import HEIGHT, LEFT, TOP, WIDTH, Column, column_chart
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.corpus import describe_corpus
 from ulmfit.report.sections.tokenizers import describe_tokenizers
 
 
@@ -51,7 +50,7 @@ def test_record_alone_shows_no_texts(record):
     assert "Pieces of" not in html
     assert "kalominetu" not in html
     assert "all of them 4 7.7" in text_of(html)
-    assert "tokens a word (fertility) 1.599 1.350" in text_of(html)
+    assert "tokens per word (fertility) 1.599 1.350" in text_of(html)
 
 
 def test_page_of_a_corpus_without_a_data_set_or_models(record):
@@ -65,7 +64,7 @@ def test_corpus_that_nobody_measured(record):
     corpus = record.corpora[0].changed(figures=None)
     html = render_html(record.changed(corpora=(corpus, record.corpora[0])))
     assert html.count("Of 2,004 pages read") == 2
-    assert html.count("Markup left over") == 1
+    assert html.count("<figcaption>Markup left over") == 1
 
 
 def test_languages_that_nobody_identified(record):
@@ -77,8 +76,6 @@ def test_languages_that_nobody_identified(record):
 def test_samples_that_do_not_fit(record):
     with pytest.raises(InputError, match="sample documents of 2 corpora do not fit a record of 1"):
         render_html(record, samples=[[], []])
-    with pytest.raises(InputError, match="sample documents: words"):
-        describe_corpus(record.corpora[0], [{**made_up_samples()[0], "words": "many"}])
 
 
 def test_tokenizers_stand_side_by_side(page):
@@ -89,12 +86,12 @@ def test_tokenizers_stand_side_by_side(page):
             "validation documents of the corpus: 90 texts, 10,000 words",
             "train and valid texts of the task: 90",
         ),
-        *("tokens a word (fertility) 1.599 1.350", "tokens a word (fertility) 1.799 1.550"),
-        *("characters a token 3.877 4.593", "bytes a token 4.003 4.741"),
+        *("tokens per word (fertility) 1.599 1.350", "tokens per word (fertility) 1.799 1.550"),
+        *("characters per token 3.877 4.593", "bytes per token 4.003 4.741"),
         *("words kept whole 66.7 % 66.7 %", "unknown tokens 0.31 % 0.37 %"),
-        *("words with an unknown token 0.40 % 0.40 %", "tokens a text, median 50 50"),
+        *("words with an unknown token 0.40 % 0.40 %", "tokens per text, median 50 50"),
         *(
-            "tokens a text, 95 % have at most 109 109",
+            "tokens per text, 95 % have at most 109 109",
             "learned pieces that none of these texts uses 1.3 % 0.4 %",
         ),
         *("Pieces of unigram 8,000", "▁kalominetu 3", "שלו 0"),
@@ -120,15 +117,14 @@ def test_no_texts_give_dashes(record):
         for kind, counts in one.texts.items()
     }
     comparison = record.tokenizers.changed(texts=sizes, tokenizers=(one.changed(texts=empty), two))
-    group = describe_tokenizers(comparison, []).groups[1]
-    assert {values[0] for _, values in group.lines} == {"–"}
+    lines = describe_tokenizers(comparison, []).table.lines
+    first = next(place for place, line in enumerate(lines) if line[0].startswith("validation documents"))
+    assert {line[1] for line in lines[first + 1 : first + 10]} == {"–"}
 
 
 def test_pieces_of_other_tokenizers(record):
     with pytest.raises(InputError, match="pieces of 1 tokenizers do not fit a card of 2"):
         describe_tokenizers(record.tokenizers, made_up_pieces()[:1])
-    with pytest.raises(InputError, match="pieces of the tokenizers: longest"):
-        describe_tokenizers(record.tokenizers, [{"rarest": []}] * 2)
 
 
 def test_shares_never_hide_that_there_is_something():

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import pytest
-
 from evaluation.samples import made_up_record
-from evaluation.test_report import FORBIDDEN, HOSTILE, Page
+
+from report.test_report import FORBIDDEN, HOSTILE, Page
 from ulmfit.corpus.checks.found import all_checks
 from ulmfit.corpus.checks.rows import Row
-from ulmfit.corpus.checks.wording import summary_of
+from ulmfit.corpus.checks.summary import DataCheckSummary, summary_of
 from ulmfit.corpus.data_checks import CheckSettings
-from ulmfit.evaluation.data_checks import checked_data, data_check_notes
 from ulmfit.evaluation.record import read_record, write_record
 from ulmfit.pipeline.errors import InputError
-from ulmfit.report.page import page_environment
+from ulmfit.pipeline.record_part import part_of
+from ulmfit.report.markdown import markdown_table
+from ulmfit.report.notes import data_check_notes
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.data_checks import describe_data_checks
-from ulmfit.report.table import markdown_table
+from ulmfit.report.sections.data_checks import check_tables, describe_data
 from ulmfit.report.text_table import text_table
 
 
-def summary(label: str = "b") -> dict:
+def summary(label: str = "b", dropped: dict | None = None) -> DataCheckSummary:
     """What the checks say of six texts: one of test stands in train, and one is near-empty."""
     texts = [("train", "a good room", "a"), ("train", "a bad room", label), ("valid", "no towels there", "a")]
     texts += [
@@ -29,19 +29,18 @@ def summary(label: str = "b") -> dict:
         ("test", "something else entirely", label),
     ]
     rows = [Row(split, f"{n}", text, (name,)) for n, (split, text, name) in enumerate(texts)]
-    return summary_of(all_checks(rows, CheckSettings().thresholds(), lambda _: None))
+    return summary_of(all_checks(rows, CheckSettings().thresholds(), lambda _: None), dropped)
 
 
 def test_a_record_keeps_them_and_tells_them_below_the_table(tmp_path) -> None:
-    checks = checked_data({**summary(), "dropped": {"train": {"train_in_test": 1, "near_empty": 2}}})
+    checks = summary(dropped={"train": {"train_in_test": ["1"], "near_empty": ["2", "3"]}})
     record = made_up_record().changed(data_checks=checks)
     write_record(tmp_path / "record.json", record)
     assert read_record(tmp_path / "record.json") == record
     expected = [
-        "data check: test: texts that stand in train: 1 but for case and punctuation (of 2)",
-        "data check: train: texts that stand in test: 1 but for case and punctuation (of 2)",
-        "data check: valid: texts of fewer than 2 words or 3 letters: 1 (of 2)",
         "left out of the data: train 3 (train in test 1, near empty 2)",
+        "data check: test: texts that stand in train: 1 but for case and punctuation (of 2); "
+        "2 more findings in the record",
     ]
     assert data_check_notes(checks) == expected
     assert all(f"- {line}" in markdown_table(record) for line in expected)
@@ -61,23 +60,20 @@ def test_what_was_lost_when_the_files_were_read_stands_in_record_table_and_page(
     assert lost in " ".join(text_table(record, 100).split())
     page = render_html(record)
     assert f"data set: {lost}" in page and "train: &lt;b&gt; dropped" in page
-    assert '<a href="#data">Data</a>' in page and 'id="data"' in page
+    assert '<section id="data">' in page
 
 
 def test_the_section_shows_counts_and_shares() -> None:
-    section = describe_data_checks(checked_data(summary()))
-    copies = {line.name: line.cells for line in section.copies}
-    assert copies["test in train"] == ["0", "1", "0", "50.00 %"]
-    assert section.labels.lines[0].cells == ["1 (50.0 %)"] * 3
-    assert [line.name for line in section.labels.shifts] == ["valid", "test"]
-    assert describe_data_checks(None) is None
+    tables = check_tables(summary())
+    assert ["test in train", "0", "1", "0", "50.00 %"] in tables["Copies"].lines
+    assert tables["Labels"].lines[0] == ["a", *["1 (50.0 %)"] * 3]
+    assert [line[0] for line in tables["Labels beside those of train"].lines] == ["valid", "test"]
+    assert describe_data(made_up_record()) is None
 
 
 @pytest.mark.parametrize("checks", [None, summary(HOSTILE)], ids=["none", "hostile"])
-def test_the_section_is_closed_html_whatever_the_labels(checks: dict | None) -> None:
-    section = describe_data_checks(checked_data(checks) if checks else None)
-    html = page_environment().get_template("data_checks.html.j2").render(data_checks=section)
-    page = Page(html)
+def test_the_section_is_closed_html_whatever_the_labels(checks: DataCheckSummary | None) -> None:
+    page = Page(render_html(made_up_record().changed(data_checks=checks)))
     assert not {tag for tag, _ in page.elements} & FORBIDDEN
     assert (HOSTILE in "".join(page.text)) is (checks is not None)
 
@@ -93,4 +89,4 @@ def test_the_section_is_closed_html_whatever_the_labels(checks: dict | None) -> 
 )
 def test_a_malformed_summary_is_refused(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=f"data checks: .*{message}"):
-        checked_data(summary() | change)
+        part_of(DataCheckSummary, summary().model_dump() | change, "data checks")

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-
 from evaluation.part_samples import made_up_errors, with_statistics
 from evaluation.samples import (
     made_up_histories,
@@ -17,12 +16,19 @@ from evaluation.samples import (
     made_up_record,
     made_up_samples,
 )
-from ulmfit.classifier.occlusion import Explanation, Piece, Word
+
+from ulmfit.classifier import occlusion
+from ulmfit.classifier.occlusion import Explanation, Word
+from ulmfit.corpus.card import SampleDocument
 from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.pipeline.errors import InputError
-from ulmfit.report.report import History, duration, render_html
+from ulmfit.report.bars import duration
+from ulmfit.report.report import SECTIONS as EVERY_SECTION
+from ulmfit.report.report import render_html
+from ulmfit.report.section import History, Material, Section
 from ulmfit.report.sections.training_curves import smoothed
+from ulmfit.tokens.card import Piece, PieceLists
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 NASTY = (
@@ -128,7 +134,8 @@ def hostile_record() -> Record:
 def hostile_errors() -> ErrorAnalysis:
     """An analysis of errors with hostile texts, ids, labels and pieces."""
     analysis = made_up_errors()
-    word = Word(HOSTILE, 0.4, (Piece(HOSTILE, 0.2), Piece(HOSTILE, -0.1)))
+    pieces = (occlusion.Piece(HOSTILE, 0.2), occlusion.Piece(HOSTILE, -0.1))
+    word = Word(HOSTILE, 0.4, pieces)
     explanation = Explanation(HOSTILE, 0.7, (word, replace(word, weight=-0.2)), cut=True)
     mistakes = [
         replace(
@@ -151,12 +158,12 @@ def hostile_errors() -> ErrorAnalysis:
 
 def hostile_page() -> str:
     """The page of that record with sample documents and pieces of the same kind."""
-    sample = {"id": HOSTILE, "title": HOSTILE, "split": "train", "words": 3, "text": HOSTILE}
-    pieces = {"longest": [{"piece": HOSTILE, "uses": 1}], "rarest": [{"piece": HOSTILE, "uses": 0}]}
+    sample = SampleDocument(id=HOSTILE, title=HOSTILE, split="train", words=3, text=HOSTILE)
+    pieces = PieceLists(longest=(Piece(piece=HOSTILE, uses=1),), rarest=(Piece(piece=HOSTILE, uses=0),))
     return render_html(
         hostile_record(),
         [made_up_history(HOSTILE)],
-        samples=[[sample, {**sample, "title": ""}]],
+        samples=[[sample, sample.changed(title="")]],
         pieces=[pieces, pieces],
         errors=hostile_errors(),
     )
@@ -266,9 +273,10 @@ def test_statistics_are_on_the_page(page):
         "Difference from ULMFiT, forward + backward",
         "−31.25 −36.25 to −27.25",
         "<0.001 0.004 0.016",
-        "± 8.00 within it",
-        "best of a shared task macro F1 76.8 Table 3 there unverified",
-        "fastText accuracy 71.25 its paper frozen vectors",
+        "<0.001 0.004 0.016 –",
+        "0.210 0.200 0.400 ± 8.00",
+        "best of a shared task macro F1 Table 3 there unverified 76.8",
+        "fastText accuracy its paper frozen vectors 71.25",
         "T = 1.700 ± 0.100; 3 runs",
         "before ECE 12.00 % ± 0.00 %",
         "after temperature scaling ECE 2.00 % ± 0.00 %",
@@ -395,3 +403,18 @@ def test_smoothed():
 def test_durations():
     shown = [duration(seconds) for seconds in (0.41, 9.96, 12, 200, 3599.6, 7500, 86_400 * 2)]
     assert shown == ["0.4 s", "10.0 s", "12 s", "3 min 20 s", "1 h 00 min", "2 h 05 min", "48 h 00 min"]
+
+
+def test_every_section_has_a_template_of_its_own(record):
+    assert len({section.template for section in EVERY_SECTION}) == len(EVERY_SECTION)
+    assert len({section.id for section in EVERY_SECTION}) == len(EVERY_SECTION)
+    shown = {section.id for section in EVERY_SECTION if section.describe(Material(record)) is not None}
+    assert {"results", "corpus", "run", "repeat"} <= shown and "errors" not in shown
+
+
+def test_a_new_section_is_one_entry_in_one_list(record, monkeypatch):
+    words = Section("words", "Words", "times.html.j2", lambda material: {"total": "7 words", "bars": []})
+    monkeypatch.setattr("ulmfit.report.report.SECTIONS", (words, *EVERY_SECTION))
+    page = render_html(record)
+    assert '<section id="words">' in page and "7 words in all" in page
+    assert page.index("<h2>Words</h2>") < page.index("<h2>Results</h2>")

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-
 from evaluation.samples import made_up_record
+
 from ulmfit.evaluation.record import MetricValues, Record, RowResult, read_record
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.report.overview import describe_overview

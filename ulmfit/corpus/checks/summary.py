@@ -1,14 +1,19 @@
-"""What a record says of the data behind it: counts of what the checks found, never ids or texts."""
+"""What a record says of the checks of a data set: counts of what they found, never ids or texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from ulmfit.corpus.checks.wording import sentences
-from ulmfit.evaluation.record_part import RecordPart, part_of
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.record_part import RecordPart, part_of
+
+CHECKS, CLEANING = "checks.json", "cleaning.json"
+SETTINGS = ("similarity", "shingle_words", "min_words", "min_letters")
 
 
 class RepeatCounts(RecordPart):
@@ -73,24 +78,42 @@ class DataCheckSummary(RecordPart):
         return self
 
 
-def checked_data(summary: Mapping[str, Any]) -> DataCheckSummary:
-    """Take over the summary of a data set's checks. Raises InputError when it is malformed."""
-    return part_of(DataCheckSummary, summary, "data checks")
+def summary_of(
+    checks: Mapping[str, Any], dropped: Mapping[str, Mapping[str, Sequence[str]]] | None = None
+) -> DataCheckSummary:
+    """Return the content of `checks.json` with counts in place of lists of ids.
+
+    `dropped` has the ids that a cleaning left out: split -> reason -> ids. Raises InputError when the content
+    is malformed.
+    """
+    conflicts = checks["conflicts"]
+    splits = Counter(row["split"] for conflict in conflicts for row in conflict["rows"])
+    kinds = Counter(conflict["kind"] for conflict in conflicts)
+    content = {
+        **{name: checks[name] for name in (*SETTINGS, "texts", "labels", "label_shift")},
+        **{name: _counts_of_each(checks[name]) for name in ("inside", "across", "damaged")},
+        "conflicts": {
+            "exact": kinds["exact"],
+            "loose": kinds["loose"],
+            "rows": dict(sorted(splits.items())),
+        },
+        "near_empty": _counts(checks["near_empty"]),
+        "dropped": _counts_of_each(dropped or {}),
+    }
+    return part_of(DataCheckSummary, content, "data checks")
 
 
-def data_check_notes(summary: DataCheckSummary | None) -> list[str]:
-    """Return the remarks below a table: one line for each thing found, and one on what was left out."""
-    if summary is None:
-        return []
-    lines = [f"data check: {line}" for line in sentences(summary.model_dump())]
-    return [*lines, *_dropped_lines(summary)]
+def read_data_checks(checks: Path, cleaned: Path | None = None) -> DataCheckSummary:
+    """Return what a record says, from the folders of a DataChecks and, if there is one, a CleanedDataset."""
+    dropped = read_json(cleaned / CLEANING)["dropped"] if cleaned else None
+    return summary_of(read_json(checks / CHECKS), dropped)
 
 
-def _dropped_lines(summary: DataCheckSummary) -> list[str]:
-    listed = [
-        f"{split} {sum(reasons.values()):,} ("
-        + ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items())
-        + ")"
-        for split, reasons in summary.dropped.items()
-    ]
-    return [f"left out of the data: {', '.join(listed)}"] if listed else []
+def _counts(lists: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    return {name: len(entries) for name, entries in lists.items()}
+
+
+def _counts_of_each(
+    groups: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> dict[str, dict[str, int]]:
+    return {name: _counts(lists) for name, lists in groups.items()}

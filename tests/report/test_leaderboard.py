@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from evaluation.samples import made_up_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.samples import made_up_record
-from evaluation.test_report import FORBIDDEN, HOSTILE, Page, hostile_record
+from report.test_report import FORBIDDEN, HOSTILE, Page, hostile_record
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.pipeline.errors import InputError
 from ulmfit.report.leaderboard import (

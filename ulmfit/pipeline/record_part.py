@@ -1,4 +1,4 @@
-"""The base of everything that stands in a record."""
+"""The base of everything that stands in a record; each part is defined beside what measures it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def part_of(model: type[Part], content: Any, what: str) -> Part:
         return model.model_validate(content)
     except (ValidationError, ArithmeticError) as error:
         raise InputError(f"{what}: {first_fault(error)}") from error
+
+
+def parts_of(model: type[Part], content: Any, what: str) -> list[Part]:
+    """Check the content of a file that holds a list of parts; raises InputError likewise."""
+    if not isinstance(content, list):
+        raise InputError(f"{what}: expected a list; got {type(content).__name__}")
+    return [part_of(model, item, what) for item in content]
 
 
 def first_fault(error: Exception) -> str:

@@ -6,10 +6,11 @@ import math
 from xml.etree import ElementTree
 
 import pytest
-
 from evaluation.samples import made_up_history, made_up_record
+
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.training_curves import KEPT, History, draw, kept_epoch
+from ulmfit.report.section import History
+from ulmfit.report.sections.training_curves import KEPT, draw, kept_epoch
 
 
 def history(losses: list[float | None], metric: list[float] | None = None, **options) -> History:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from evaluation.samples import made_up_histories, made_up_record
-from evaluation.test_confusion_section import many_labels
-from evaluation.test_report import CHARTS, HOSTILE, NASTY, SECTIONS, hostile_page, strips
+
+from report.test_confusion_section import many_labels
+from report.test_report import CHARTS, HOSTILE, NASTY, SECTIONS, hostile_page, strips
 from ulmfit.report.report import render_html
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

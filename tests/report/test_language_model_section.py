@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import pytest
-
 from evaluation.samples import (
     made_up_language_model,
     made_up_poleval,
     made_up_record,
     made_up_training,
 )
-from evaluation.test_report import FORBIDDEN, HOSTILE, Page
-from ulmfit.evaluation.language_models import TrainedModel
+
+from report.test_report import FORBIDDEN, HOSTILE, Page
+from ulmfit.language_model.figures import TrainedModel
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.language_models import Cell, describe_language_models, number
+from ulmfit.report.sections.language_models import describe_language_models, number
 
 
 def fine_tuned(losses: list[float], **more) -> list:
@@ -25,23 +25,22 @@ def fine_tuned(losses: list[float], **more) -> list:
 
 def test_seeds_stand_below_their_mean():
     models = [made_up_language_model("pretrained", 3.0, split="valid"), *fine_tuned([2.0, 2.1, 2.3])]
-    lines = describe_language_models(models, ()).quality.lines
-    assert [line.name for line in lines] == [
+    rows = describe_language_models(models, ()).quality.rows
+    assert [row.cells[0] for row in rows] == [
         "pretrained",
         "fine-tuned, mean of 3",
         "seed 0",
         "seed 1",
         "seed 2",
     ]
-    assert [line.is_seed for line in lines] == [False, False, True, True, True]
-    assert lines[1].words == ["forward", "valid"]
-    assert lines[1].cells[:2] == [Cell("41,230"), Cell("2.1333", "± 0.1528")]
-    assert lines[2].cells[1] == Cell("2.0000")
+    assert [row.style for row in rows] == ["", "", "seed", "seed", "seed"]
+    assert rows[1].cells[1:5] == ["forward", "valid", "41,230", "2.1333 ± 0.1528"]
+    assert rows[2].cells[4] == "2.0000"
 
 
 def test_one_seed_has_no_mean():
     lines = describe_language_models(fine_tuned([2.0]), ()).quality.lines
-    assert [line.name for line in lines] == ["fine-tuned, seed 0"]
+    assert [line[0] for line in lines] == ["fine-tuned, seed 0"]
 
 
 def test_directions_and_splits_are_not_mixed():
@@ -49,14 +48,14 @@ def test_directions_and_splits_are_not_mixed():
         model.changed(direction="backward") for model in fine_tuned([2.2, 2.3])
     ]
     models += [model.changed(split="test") for model in models]
-    lines = [line for line in describe_language_models(models, ()).quality.lines if not line.is_seed]
-    assert [line.words for line in lines] == [
+    rows = [row for row in describe_language_models(models, ()).quality.rows if row.style != "seed"]
+    assert [list(row.cells[1:3]) for row in rows] == [
         ["forward", "valid"],
         ["backward", "valid"],
         ["forward", "test"],
         ["backward", "test"],
     ]
-    assert len(describe_language_models(models, ()).trained.names) == 2
+    assert len(describe_language_models(models, ()).trained.header) == 3
 
 
 @pytest.mark.parametrize(
@@ -66,31 +65,30 @@ def test_directions_and_splits_are_not_mixed():
         (
             3,
             "",
-            "unknown tokens without an asterisk: 0.012 per 100 words, 0.1 at most, which perplexity bears",
+            "without *: 0.012 unknown tokens per 100 words (limit 0.1)",
         ),
         (
             300,
             "*",
-            "* not comparable: unknown tokens make perplexity and bits per character look too good "
-            "(1.2 per 100 words, more than 0.1)",
+            "* not comparable: 1.2 unknown tokens per 100 words (limit 0.1)",
         ),
     ],
 )
 def test_unknown_tokens_mark_what_does_not_compare(unknown, mark, note):
-    section = describe_language_models(fine_tuned([2.0], unknown=unknown), ())
-    assert [cell.mark for cell in section.quality.lines[0].cells] == ["", "", mark, mark, mark]
-    assert section.notes[:-1] == ([note] if note else [])
+    quality = describe_language_models(fine_tuned([2.0], unknown=unknown), ()).quality
+    assert [cell.endswith("*") for cell in quality.lines[0]] == [False] * 5 + [mark == "*"] * 3
+    assert quality.notes[:-1] == ([note] if note else [])
 
 
 def test_replaced_words_mark_as_well():
-    section = describe_language_models(fine_tuned([2.0], rare_words_replaced=True), ())
-    assert [cell.mark for cell in section.quality.lines[0].cells] == ["", "", "*", "*", "*"]
-    assert section.notes[0] == "* not comparable: rare words of the texts were replaced by a mark"
+    quality = describe_language_models(fine_tuned([2.0], rare_words_replaced=True), ()).quality
+    assert [cell.endswith("*") for cell in quality.lines[0]] == [False] * 5 + [True] * 3
+    assert quality.notes[0] == "* not comparable: rare words of the texts were replaced by a mark"
 
 
 def test_perplexity_beyond_a_float_has_no_mean():
-    cells = describe_language_models(fine_tuned([2.0, 900.0]), ()).quality.lines[0].cells
-    assert cells[3] == cells[2] == Cell("–")
+    line = describe_language_models(fine_tuned([2.0, 900.0]), ()).quality.lines[0]
+    assert line[5] == line[6] == "–"
     assert number(2.5e6) == "2.50e+06"
 
 
@@ -99,33 +97,33 @@ def test_terms_of_training():
     models = fine_tuned([2.0, 2.1], trained=trained, parameters=7, seconds=90.0, tokens_per_second=1000.0)
     models[1] = models[1].changed(tokens_per_second=2000.0)
     terms = describe_language_models(models, ()).trained
-    assert terms.names == ["fine-tuned, 2 seeds, forward"]
+    assert terms.header == ["", "fine-tuned, 2 seeds, forward"]
     assert terms.lines == [
-        ("layers", ["AWD-LSTM 3 × 1,152"]),
-        ("embedding", ["400"]),
-        ("vocabulary", ["15,000"]),
-        ("parameters", ["7"]),
-        ("ids matched in the vocabulary of the model it began with", ["87.4 %"]),
-        ("precision", ["bf16"]),
-        ("engine", ["fast"]),
-        ("tokens a second", ["1,500"]),
-        ("training time", ["1 min 30 s"]),
-        ("steps skipped, their gradients not finite", ["4"]),
+        ["layers", "AWD-LSTM 3 × 1,152"],
+        ["embedding", "400"],
+        ["vocabulary", "15,000"],
+        ["parameters", "7"],
+        ["ids matched in the vocabulary of the model it began with", "87.4 %"],
+        ["precision", "bf16"],
+        ["engine", "fast"],
+        ["tokens per second", "1,500"],
+        ["training time", "1 min 30 s"],
+        ["steps skipped, their gradients not finite", "4"],
     ]
 
 
 def test_what_nobody_knows_has_no_line():
     assert describe_language_models(fine_tuned([2.0]), ()).trained.lines == []
     qrnn = describe_language_models(fine_tuned([2.0], trained=TrainedModel(kind="qrnn")), ())
-    assert qrnn.trained.lines == [("layers", ["QRNN"])]
+    assert qrnn.trained.lines == [["layers", "QRNN"]]
 
 
 def test_poleval_stands_apart(record):
     section = describe_language_models(record.language_models, [made_up_poleval()])
     assert section.poleval is not None
-    assert section.poleval.numbers[-1] == "PolEval-2018 word perplexity"
-    assert [cell.value for cell in section.poleval.lines[0].cells] == ["90", "25,770", "1.56 %", "118.39"]
-    assert "PolEval-2018 word perplexity" not in section.quality.numbers
+    assert section.poleval.header[-1] == "PolEval-2018 word perplexity"
+    assert section.poleval.lines[0][2:] == ["90", "25,770", "1.56 %", "118.39"]
+    assert "PolEval-2018 word perplexity" not in section.quality.header
     assert "As PolEval 2018 counted" in render_html(record)
     assert "As PolEval 2018 counted" not in render_html(record.changed(poleval=()))
 

@@ -15,7 +15,6 @@
     lm_program    what the processes of `lm` run
     lm_profile    where the time of a training step goes
     made_tokens   token arrays for `loader` and `lm`
-    precision     the same training of a recipe's language model in fp32 and bf16
 
 A new bench is a module with `USES` and `run(options, folder, log)`, and a line in `run`.
 """

@@ -118,7 +118,9 @@ def run_ours(job: Job, folder: Path) -> Figures:
     loss = torch.nn.CrossEntropyLoss()
 
     def fit(loader: DocumentLoader, name: str) -> float:
-        work = Work(Runner(Path.cwd() / name), Training(), Path())
+        place = Path(name)
+        place.mkdir()  # of its own: a checkpoint of the first batches is none of the measured ones
+        work = Work(Runner(place.absolute()), Training(), place)
         valid = DocumentLoader(warming, made_labels(len(warming)), job.batch_size, shuffled=False)
         history = train(model, loader, valid, loss, layer_groups, settings, work)
         return float(history.epochs[-1]["valid_loss"])

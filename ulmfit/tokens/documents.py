@@ -11,7 +11,6 @@ from pyarrow import RecordBatch, compute
 
 from ulmfit.corpus.hash_sample import HashSample
 
-SPLITS = ("train", "valid", "test")
 _ROWS = 128
 """Rows read at a time: whole novels still fit."""
 _READ_BYTES = 1 << 16

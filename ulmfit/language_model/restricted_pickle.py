@@ -73,8 +73,9 @@ def _check(content: bytes) -> None:
     """Look at every instruction without running it; raises _Refused, or what pickletools raises."""
     stream = io.BytesIO(content)
     last = ["", ""]  # strings: what STACK_GLOBAL would put together
-    for steps, (opcode, argument, _) in enumerate(pickletools.genops(stream), 1):
+    for steps, (opcode, value, _) in enumerate(pickletools.genops(stream), 1):
         name = opcode.name
+        argument: Any = value
         if name not in ALLOWED:
             raise _Refused(_what_it_asks_for(name, argument, last))
         if steps > MOST_STEPS:

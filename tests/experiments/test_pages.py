@@ -101,7 +101,7 @@ def test_pages_that_cannot_be_made_say_why(tmp_path: Path) -> None:
         renew_pages(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"machine": 3}'])
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"machine": 3}', '{"machine": {}}'])
 def test_a_malformed_measurement_is_named_with_its_line(line: str, tmp_path: Path) -> None:
     root = checkout(tmp_path)
     path = root / "benchmarks" / "records" / "loader.jsonl"
@@ -122,14 +122,11 @@ def test_a_measurement_is_shown_as_it_was_recorded(tmp_path: Path) -> None:
         "input": {"device": "NVIDIA X"},
         "machine": {"commit": "0123456789abcdef+changes", "hardware": {"processor": "P", "cores": 4}},
     }
-    other = {"case": "precision", "machine": {}}
-    lines = "".join(json.dumps(one) + "\n" for one in (case, other))
-    (root / "benchmarks" / "records" / "loader.jsonl").write_text(lines, encoding="utf-8")
+    (root / "benchmarks" / "records" / "loader.jsonl").write_text(json.dumps(case) + "\n", encoding="utf-8")
     renew_pages(root)
     page = (root / "benchmarks" / "README.md").read_text("utf-8")
     cells = "12,346 | 0.5 | – | token/s | 0.32 | NVIDIA X; P, 4 cores | 0123456789ab+changes |"
     assert f"| [loader](records/loader.jsonl) | a \\| b | {cells}" in page
-    assert "not in the table: [loader](records/loader.jsonl)." in page
 
 
 def test_a_leaderboard_of_runs_names_them_by_their_folders(tmp_path: Path) -> None:

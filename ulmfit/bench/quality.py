@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ulmfit.bench.compare import Comparison, Measured, aligned
+from ulmfit.bench.compare import Comparison, Log, Measured, aligned
 from ulmfit.bench.measure import Program, finished
 from ulmfit.bench.reference import Reference, Score, load_references, score, word_hashes, words
 from ulmfit.bench.run import Report
@@ -24,7 +24,6 @@ LEFTOVERS = ("[[", "{{", "||", "<ref", "&amp;")
 LEFTOVER_UNIT = "a million words"
 RAW = "wikiextractor"
 
-Log = Callable[[str], None]
 Texts = Iterator[tuple[str, str, str]]
 """Id, title and text of every document."""
 

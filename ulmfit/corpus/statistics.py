@@ -29,7 +29,6 @@ _ATTRIBUTE = re.compile(
     r"\b(?:class|style|width|align|rowspan|colspan|bgcolor)\s?=\s?[\"'0-9]", re.IGNORECASE
 )
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-UNDECIDED = "und"
 SURE = 0.5
 """Probability of a language below which a document counts as undecided; of very short texts, mostly."""
 _EXCERPT_CHARACTERS = 1000

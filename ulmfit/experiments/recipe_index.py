@@ -42,7 +42,7 @@ def recipe_index(folder: Path) -> str:
 
 
 def _line(recipe: Recipe, records: list[Record]) -> str:
-    from ulmfit.report.table import escape
+    from ulmfit.report.markdown import escape
 
     metric = recipe.dataset.metric if recipe.dataset else "word_perplexity"
     cells = (

@@ -91,7 +91,6 @@ def precision_of(model: LanguageModel) -> Precision:
 
     Losses are summed in float64 in any case. Scored in bf16 a model of German Wikipedia (3 x 400 units, loss
     6.18) had 0.00007 nats a token more than in fp32, one that knew its texts by heart (loss 0.07) 0.00011.
-    `ulmfit bench precision` tells the difference for others.
     """
     return "bf16" if model.encoder.compute.dtype == torch.bfloat16 else "fp32"
 

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by torch's profiler, in a process that measures nothing else.
+"""Where the time of a batch goes, by torch's profiler, in a process that measures nothing else.
 
 Parts of the forward pass are marked; what runs backward belongs to the part whose forward operation it is the
 backward of. Within a layer, matrix products are told apart by their shapes.
@@ -13,11 +13,12 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ulmfit.bench.lm_job import Sizes
+from ulmfit.bench.job import Job
+from ulmfit.classifier.model import TextClassifier
 from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.loss import StreamLoss
 from ulmfit.language_model.model import LanguageModel, Outputs
@@ -32,6 +33,7 @@ LOADER, MASKS, EMBEDDING, LOSS, OPTIMIZER = (
     "decoder and loss",
     "clipping and optimizer",
 )
+POOLING, HEAD = "pooling and state", "head and loss"
 LAYER = "layer "
 REST = "rest"
 RECURRENT, FUSED, INPUTS, GRADIENTS, OTHER = (
@@ -69,24 +71,22 @@ class MarkedLoss(StreamLoss):
             return super().penalty(outputs)
 
 
-def mark_parts(model: LanguageModel) -> None:
+def mark_parts(model: LanguageModel | TextClassifier) -> None:
     """Mark the parts of a model, and those of all training in this process."""
-    mark(model.encoder, "draw_masks", MASKS)
-    mark(model.encoder, "_embed", EMBEDDING)
-    mark(model.decoder, "drop", MASKS)
-    for number, rnn in enumerate(model.encoder.rnns, 1):
-        mark(rnn, "forward", f"{LAYER}{number}")
-    mark(Guard, "step", OPTIMIZER)
-    mark_fused_steps()
-
-
-def mark(owner: Any, name: str, marked_as: str) -> None:
-    """Let all that a method does be the part of a name."""
-    _recorded(owner, name, MARK + marked_as)
-
-
-def mark_fused_steps() -> None:
-    """Let the profiler see the kernels that are no operations of torch's, as events of a layer."""
+    if isinstance(model, LanguageModel):
+        encoder = model.encoder
+        _recorded(model.decoder, "drop", MARK + MASKS)
+    else:
+        encoder = model.encoder.module
+        _recorded(model.encoder, "forward", MARK + POOLING)
+        _recorded(model.head, "forward", MARK + HEAD)
+        _recorded(nn.CrossEntropyLoss, "forward", MARK + HEAD)
+    _recorded(encoder, "draw_masks", MARK + MASKS)
+    _recorded(encoder, "_embed", MARK + EMBEDDING)
+    for number, rnn in enumerate(encoder.rnns, 1):
+        _recorded(rnn, "forward", f"{MARK}{LAYER}{number}")
+    _recorded(Guard, "step", MARK + OPTIMIZER)
+    # The profiler does not see kernels that are no operations of torch's.
     for name in ("forward_steps", "backward_steps"):
         _recorded(fused_steps, name, FUSED)
     _recorded(fused_steps, "weight_gradient", GRADIENTS)
@@ -103,10 +103,12 @@ def _recorded(owner: Any, name: str, event: str) -> None:
 
 
 class Profile:
-    """The profile of some steps."""
+    """The profile of the batches of a job."""
 
-    def __init__(self, kind: Kind, steps: int, device: torch.device) -> None:
-        self.kind, self.steps = kind, steps
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self.job = job
+        # A classifier reads its documents in batches of another size when it predicts.
+        self.steps = -(-job.documents // job.batch_size)
         self.on_gpu = device.type == "cuda"
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.on_gpu else [])]
         self._profile = profile(activities=activities, record_shapes=True)
@@ -124,7 +126,7 @@ class Profile:
         # The device's own list of kernels and marks would count them a second time.
         operations = [event for event in self._profile.events() or () if event.device_type == DeviceType.CPU]
         events = [Event.of(event, self.on_gpu) for event in operations]
-        rows = {name: value / 1000 / self.steps for name, value in microseconds(events, self.kind).items()}
+        rows = {name: value / 1000 / self.steps for name, value in microseconds(events, self.job).items()}
         rows[REST] = 1000 * seconds / self.steps - sum(rows.values())
         return rows
 
@@ -150,11 +152,7 @@ class Event:
         return cls(event.name, event.time_range.start, own, parent, shapes, event.sequence_nr)
 
 
-Kind = Callable[[Event], str]
-"""Says what an event inside of a layer does."""
-
-
-def microseconds(events: Iterable[Event], kind: Kind) -> Rows:
+def microseconds(events: Iterable[Event], job: Job) -> Rows:
     """Return the time of every part, in a layer of every kind; what belongs to none is left out."""
     in_order = sorted(events, key=lambda event: event.start)
     parts_of_numbers: dict[int, str] = {}
@@ -166,7 +164,7 @@ def microseconds(events: Iterable[Event], kind: Kind) -> Rows:
     for event in in_order:
         name = _marked(event) or parts_of_numbers.get(_backward_number(event))
         if name is not None:
-            row = f"{name}, {kind(event)}" if name.startswith(LAYER) else name
+            row = f"{name}, {kind(event, job)}" if name.startswith(LAYER) else name
             rows[row] += event.own_microseconds
     return dict(sorted(rows.items()))
 
@@ -189,24 +187,18 @@ def _backward_number(event: Event | None) -> int:
     return -1
 
 
-def operands(event: Event) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the shapes of a matrix product's two sides; None for any other event."""
-    if event.name not in PRODUCTS or len(event.shapes) < 2 + (event.name == ADDING_PRODUCT):
-        return None
-    # `addmm` has a bias before its operands; after them may come a tensor for the result.
-    left, right = event.shapes[1:3] if event.name == ADDING_PRODUCT else event.shapes[:2]
-    return left, right
-
-
-def kind_in_a_stream(sizes: Sizes, event: Event) -> str:
-    """Return what an event inside of a layer of a language model does."""
+def kind(event: Event, job: Job) -> str:
+    """Return what an event inside of a layer does; matrix products are told apart by their shapes."""
     if event.name in (FUSED, GRADIENTS):
         return event.name
-    both = operands(event)
-    if both is None:
+    if event.name not in PRODUCTS or len(event.shapes) < 2 + (event.name == ADDING_PRODUCT):
         return OTHER
-    left, right = both
-    tokens = sizes.tokens_of_a_step
-    if left[-1] == tokens or (event.name != PACKED_PRODUCT and right[0] == tokens):
-        return GRADIENTS
-    return INPUTS if prod(left[:-1]) == tokens else RECURRENT
+    # `addmm` has a bias before its operands; after them may come a tensor for the result.
+    left, right = event.shapes[1:3] if event.name == ADDING_PRODUCT else event.shapes[:2]
+    architecture = job.sizes.architecture
+    gates = (1, 4) if architecture.kind == "lstm" else (1, 2, 3)
+    sizes = (architecture.hidden_size, architecture.embedding_size)
+    widths = {gate * size for gate in gates for size in sizes}
+    if event.name != PACKED_PRODUCT and right[0] not in widths:
+        return GRADIENTS  # which are sums over tokens
+    return RECURRENT if prod(left[:-1]) <= job.batch_size else INPUTS

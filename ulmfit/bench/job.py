@@ -1,4 +1,4 @@
-"""What one process of `ulmfit bench lm` does, and how many operations that takes. Imports no torch."""
+"""What one process of `ulmfit bench lm` or `classifier` does, and how many operations. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from typing import Any, Literal, Self
 from ulmfit.language_model.settings import Architecture
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Device = Literal["cpu", "cuda"]
+Library = Literal["ours", "stock"]
+Work = Literal["lm", "inference", "training"]
+"""Training of a language model; prediction and training of a classifier."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """A language model and its batches."""
+    """A model, its batches in training and, of a classifier, its documents."""
 
     name: str
     architecture: Architecture
     vocabulary_size: int
     batch_size: int
     bptt: int = 70
+    tokens: int = 0
+    """Median length of a document; lengths are log-normal."""
 
     @property
     def tokens_of_a_step(self) -> int:
-        """Tokens of a batch."""
+        """Tokens of a language model's batch."""
         return self.batch_size * self.bptt
 
     def with_batch(self, batch_size: int) -> Self:
@@ -66,15 +72,18 @@ def flop_per_token(sizes: Sizes) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """Training of one model by one of the two libraries."""
+    """Work with one model by one of the two libraries."""
 
-    who: Literal["ours", "stock"]
+    who: Library
+    work: Work
     sizes: Sizes
     precision: Precision
     steps: int
-    """Steps that are measured; `warm_up` more come first (compilation, first allocations)."""
+    """Batches that are measured; `warm_up` more come first (compilation, first allocations)."""
     warm_up: int
-    device: Literal["cpu", "cuda"]
+    device: Device
+    batch_size: int
+    """In training that of `sizes`."""
     workers: int = 0
     """Processes of stock's loader."""
     graphs: bool = True
@@ -83,13 +92,24 @@ class Job:
     """Say where the time of a step goes; the seconds are not to be used."""
 
     @property
+    def documents(self) -> int:
+        """Documents of a classifier that are measured: as many for every size of a batch."""
+        return self.steps * self.sizes.batch_size
+
+    @property
+    def amount(self) -> int:
+        """What is measured: tokens of a language model, documents of a classifier."""
+        return self.steps * self.sizes.tokens_of_a_step if self.work == "lm" else self.documents
+
+    @property
     def name(self) -> str:
         """What is run and with which settings, for people."""
         library = "ulmfit" if self.who == "ours" else "fastai"
-        sizes = f"{self.sizes.name}, batch {self.sizes.batch_size}"
+        work = "" if self.work == "lm" else f", {self.work}"
         workers = f", {self.workers} workers" if self.workers else ""
         graphs = "" if self.graphs else ", no CUDA graphs"
-        return f"{library} {self.precision}, {sizes}{workers}{graphs}"
+        batch = f"{self.sizes.name}, batch {self.batch_size}"
+        return f"{library} {self.precision}{work}, {batch}{workers}{graphs}"
 
     def as_json(self) -> str:
         """Return the job as an argument of a command."""

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ulmfit.classifier.predictions import read_predictions
-from ulmfit.cli import app
+from ulmfit.cli.app import app
 from ulmfit.experiments.explain import explain_document, gather_errors
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.pipeline.errors import InputError

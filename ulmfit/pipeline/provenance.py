@@ -25,6 +25,9 @@ PACKAGES = (
     "numpy",
 )
 
+CHECKOUT = Path(__file__).parents[2]
+"""The folder that holds the package: a checkout, or where it is installed."""
+
 
 @cache
 def describe() -> dict[str, Any]:
@@ -34,17 +37,16 @@ def describe() -> dict[str, Any]:
 
 def commit() -> str:
     """Return the checkout's commit, with `+changes` when code or recipes differ; empty outside of one."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return ""
-    head = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--", "ulmfit", "recipes", "data_scripts")
+    head = _git(CHECKOUT, "rev-parse", "HEAD")
+    changed = _git(CHECKOUT, "status", "--porcelain", "--", "ulmfit", "recipes", "data_scripts")
     return f"{head}+changes" if changed else head
 
 
 def is_committed(path: Path) -> bool:
     """Return whether the checkout's commit holds a file as it is now; False outside of the checkout."""
-    root, path = Path(__file__).parent.parent, path.resolve()
+    root, path = CHECKOUT, path.resolve()
     if not (root / ".git").exists() or not path.is_relative_to(root):
         return False
     name = str(path.relative_to(root))

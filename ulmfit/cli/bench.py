@@ -1,0 +1,57 @@
+"""`bench`: this project beside the stock libraries."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ulmfit.cli.options import Changes, MirrorOption, RunsOption, with_changes
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.printing import show
+
+
+@with_changes("preset", "overrides")
+def bench(
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier or precision")],
+    changes: Changes,
+    dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="encode: a documents.parquet; default: a generated one")
+    ] = None,
+    megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="how often each program runs; precision: how many seeds")
+    ] = 3,
+    recipe: Annotated[
+        str | None, typer.Option(help="precision: a recipe, whose language model is trained")
+    ] = None,
+    runs: RunsOption = Path("runs"),
+    mirror: MirrorOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="lm, classifier: full, small, quick or all; lm: qrnn")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
+) -> None:
+    """Measure this project beside the stock library, in one run, in alternating processes."""
+    from ulmfit.bench.run import Options
+    from ulmfit.bench.run import bench as run_bench
+
+    if recipe is None and (changes.preset or changes.overrides):
+        raise InputError("--preset and --set belong to a recipe: give --recipe as well, or leave them out")
+    chosen = None if recipe is None else changes.recipe(recipe)
+    options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
+    report = run_bench(name, options, lambda line: show(line, sys.stderr))
+    for case in report.cases if as_json else ():
+        show(json.dumps(case, ensure_ascii=False, allow_nan=False))
+    if not as_json:
+        show(report.table)

@@ -241,7 +241,7 @@ def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> 
     assert status == 0, errors
     assert (tmp_path / "records" / "tiny.json").exists()
     assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
-    assert "| ULMFiT, forward |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "ULMFiT, forward" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def test_real_recipes_have_a_paper_and_a_small_preset(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=names)
-def test_the_front_page_lists_every_recipe_with_its_presets(path: Path) -> None:
+def test_the_page_of_recipes_lists_every_recipe_with_its_presets(path: Path) -> None:
     recipe = load_recipe(str(path))
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{recipe.name}` |")]
     assert line.endswith(f"| {', '.join(recipe.presets)} |")
 

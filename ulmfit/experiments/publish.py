@@ -2,9 +2,10 @@
 
     <!-- results: records -->              the tables of each record in the folder
     <!-- leaderboard: recipes/*/records --> one table of all records in these folders
+    <!-- summary: recipes/*/records -->     the same, shorter: one row per task
     <!-- benchmarks: records -->           the outputs of `ulmfit bench --json` in the folder
 
-Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`). Paths are relative to the page.
+Each ends with `<!-- end of results -->` (or the other kind's name). Paths are relative to the page.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import LOG
 
 if TYPE_CHECKING:
-    from ulmfit.report.leaderboard import Leaderboard
+    from ulmfit.report.leaderboard import Leaderboard, Source
 
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(
-    r"<!-- (?P<kind>results|leaderboard|benchmarks): (?P<folder>\S+) -->.*?<!-- end of (?P=kind) -->",
+    r"<!-- (?P<kind>results|leaderboard|summary|benchmarks): (?P<folder>\S+) -->.*?<!-- end of (?P=kind) -->",
     re.DOTALL,
 )
 PAGES = ("README.md", "recipes/README.md", "recipes/*/README.md", "benchmarks/README.md")
@@ -38,7 +39,7 @@ BOARD, BOARD_PAGE = "leaderboard.md", "leaderboard.html"
 def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[Path]:
     """Copy a run's record and logs into `target/records`, and renew the tables made from them.
 
-    These are in `target/README.md`, and in the README two folders above where that has marks for tables.
+    These are in `target/README.md`, and in the READMEs one and two folders above where those have marks.
     """
     from ulmfit.evaluation.record import read_record, write_record
 
@@ -47,10 +48,11 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[
     records.mkdir(parents=True, exist_ok=True)
     write_record(records / f"{name}.json", read_record(folder / RECORD))
     write_text(records / f"{name}.log", _joined_logs(recipe, runner))
-    page, front_page = target / "README.md", target.resolve().parents[1] / "README.md"
+    page, above = target / "README.md", target.resolve().parents[:2]
     if not page.exists():
         write_text(page, EMPTY_PAGE)
-    pages = [page, *([front_page] if front_page.exists() and _is_marked(front_page) else [])]
+    fronts = [folder / "README.md" for folder in above]
+    pages = [page, *(front for front in fronts if front.exists() and _is_marked(front))]
     for renewed in pages:
         write_text(renewed, with_tables(renewed.read_text(encoding="utf-8"), renewed))
     return [records / f"{name}.json", records / f"{name}.log", *pages]
@@ -126,12 +128,23 @@ def _results(folder: str, page: Path) -> list[str]:
 def _leaderboard(folder: str, page: Path) -> list[str]:
     from ulmfit.report.leaderboard import markdown_leaderboard
 
+    return [markdown_leaderboard(_board(_records(folder, page), page.parent)).strip()]
+
+
+def _summary(folder: str, page: Path) -> list[str]:
+    from ulmfit.report.summary import markdown_summary
+
+    return [markdown_summary(_sources(_records(folder, page), page.parent)).strip()]
+
+
+def _records(folder: str, page: Path) -> list[Path]:
+    """Return the records in the folders that a page names; `folder` may have wildcards."""
     records = [path for found in sorted(page.parent.glob(folder)) for path in sorted(found.glob("*.json"))]
     if not records:
         raise InputError(
             f"{page}: there is no record in {folder}: name folders of records, relative to the page"
         )
-    return [markdown_leaderboard(_board(records, page.parent)).strip()]
+    return records
 
 
 def _benchmarks(folder: str, page: Path) -> list[str]:
@@ -145,6 +158,7 @@ def _benchmarks(folder: str, page: Path) -> list[str]:
 BLOCKS: dict[str, Callable[[str, Path], list[str]]] = {
     "results": _results,
     "leaderboard": _leaderboard,
+    "summary": _summary,
     "benchmarks": _benchmarks,
 }
 
@@ -162,9 +176,15 @@ def write_leaderboard(records: Sequence[Path], folder: Path) -> str:
 
 
 def _board(records: Sequence[Path], folder: Path) -> Leaderboard:
+    from ulmfit.report.leaderboard import leaderboard
+
+    return leaderboard(_sources(records, folder))
+
+
+def _sources(records: Sequence[Path], folder: Path) -> list[Source]:
     """Read records; links to them begin in `folder`."""
     from ulmfit.evaluation.record import read_record
-    from ulmfit.report.leaderboard import Source, leaderboard
+    from ulmfit.report.leaderboard import Source
 
     def source(path: Path) -> Source:
         link = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
@@ -175,7 +195,7 @@ def _board(records: Sequence[Path], folder: Path) -> Leaderboard:
     distinct: dict[Path, Path] = {}
     for path in records:
         distinct.setdefault(path.resolve(), path)
-    return leaderboard([source(path) for path in distinct.values()])
+    return [source(path) for path in distinct.values()]
 
 
 def _group(path: Path) -> str:

@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ulmfit.pipeline.printing import show
 
 NOT_IN_KEY: Final = "not in key"
 """Marks a field that cannot change a result: `workers: Annotated[int, NOT_IN_KEY] = 2`."""
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses unknown fields, NaN and infinity; every experiment is made of these."""
+    """A frozen model that refuses unknown fields, NaN and infinity; every experiment is made of these.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    A field that was renamed has its first name as `serialization_alias`. That name stays in keys, files and
+    records, so that no result is lost, and it is still accepted, with a notice.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        serialize_by_alias=True,
+    )
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, validated like a new one."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**current, **values})
+        return type(self)(**{**current, **self._with_present_names(values)})
+
+    @classmethod
+    def present_name(cls, name: str) -> str:
+        """Return what the field `name` is called now; a notice says so where that is another name."""
+        for present, field in cls.model_fields.items():
+            if field.serialization_alias == name:
+                show(f"{name} is now called {present}; the old name still works", sys.stderr)
+                return present
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_present_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        renamed = {name: cls.present_name(name) for name in values if name not in cls.model_fields}
+        if twice := [name for name, present in renamed.items() if present != name and present in values]:
+            raise ValueError(f"{twice[0]} is the old name of {renamed[twice[0]]}: give one of them")
+        return {renamed.get(name, name): value for name, value in values.items()}
 
 
 WHOLE, NUMBER, LIST, OBJECT = (

@@ -169,7 +169,7 @@ class Keys:
             return {"sha256": self.file_hash(value), **form}
         if isinstance(value, Settings):
             fields = {
-                name: self._canonical(getattr(value, name), full=full)
+                field.serialization_alias or name: self._canonical(getattr(value, name), full=full)
                 for name, field in type(value).model_fields.items()
                 if NOT_IN_KEY not in field.metadata and (full or getattr(value, name) != field.default)
             }

@@ -40,7 +40,7 @@ def bench(
     steps: Annotated[
         int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a case")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object per case")] = False,
 ) -> None:
     """Measure this project beside the stock library, in one run, in alternating processes."""
     from ulmfit.bench.run import Options

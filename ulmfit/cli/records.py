@@ -63,7 +63,7 @@ def leaderboard(
     records: Annotated[list[Path], typer.Argument(help="record.json files")],
     out: Annotated[Path, typer.Option(help="folder for leaderboard.md and leaderboard.html")] = Path("runs"),
 ) -> None:
-    """Compare several records in one table: a line a model, a column a task."""
+    """Compare several records in one table: one row per model, one column per task."""
     _print_leaderboard(records, out)
 
 
@@ -90,7 +90,7 @@ def verify(
     runs: VerifyRunsOption = None,
     mirror: MirrorOption = None,
     recipe: Annotated[
-        str | None, typer.Option(help="the recipe's file, where it is not found by the record's name")
+        str | None, typer.Option(help="the recipe's file, if it is not found by the record's name")
     ] = None,
 ) -> None:
     """Run what a record names again and compare every figure; exit status 1 when one is outside."""

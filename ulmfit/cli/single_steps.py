@@ -19,7 +19,7 @@ def extract(
     language: Annotated[str | None, typer.Option(help="language code; default: what the dump says")] = None,
     engine: Annotated[str, typer.Option(help="fast, or wikiextractor, which expands templates")] = ("fast"),
     headings: Annotated[bool, typer.Option(help="keep the headings of sections")] = True,
-    workers: Annotated[int, typer.Option(min=0, help="processes; 0: one a core")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="processes; 0: one per core")] = 0,
 ) -> None:
     """Turn a dump into documents.parquet and account.json, without a recipe."""
     from ulmfit.corpus.extract import extract as extract_dump
@@ -32,9 +32,9 @@ def import_(
     weights: Annotated[Path, typer.Argument(help="a language model's .pth or .safetensors file")],
     vocabulary: Annotated[Path, typer.Argument(help="its itos.pkl, or .json, .model, .vocab")],
     out: Annotated[Path, typer.Argument(help="new folder for model.safetensors and its descriptions")],
-    direction: Annotated[str, typer.Option(help="the way it reads: forward or backward")] = "forward",
+    direction: Annotated[str, typer.Option(help="reading direction: forward or backward")] = "forward",
     description: Annotated[
-        Path | None, typer.Option(help="the model.json that came with it, which has to agree")
+        Path | None, typer.Option(help="the model.json that came with the weights; it has to agree with them")
     ] = None,
     backward_order: Annotated[
         str,
@@ -44,7 +44,7 @@ def import_(
         ),
     ] = "bos-first",
     tokenizer: Annotated[
-        Path | None, typer.Option(help="folder of the tokenizer that will be used, to be tried on --text")
+        Path | None, typer.Option(help="folder of the tokenizer that will be used; it is tried on --text")
     ] = None,
     text: Annotated[
         Path | None, typer.Option(help="a text file: which frequent pieces does the tokenizer never write?")
@@ -67,7 +67,7 @@ def find_rate(
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
 ) -> None:
-    """Search a learning rate for a recipe's language model; writes rates.json and rates.svg."""
+    """Search for a learning rate for a recipe's language model; writes rates.json and rates.svg."""
     from ulmfit.experiments import find_rate as rates
 
     found, plot = rates.find_rate(changes.recipe(recipe), stage, runs, mirror)

@@ -17,13 +17,13 @@ USERS_ERRORS = frozenset(
         errno.ENAMETOOLONG,
     }
 )
-"""Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
+"""System errors that a path of the user causes, such as missing rights, or a file in place of a folder."""
 
 LONGEST_BEGINNING, LONGEST_END = 600, 300
 
 
 class _OneLineError(Exception):
-    """An error whose message is one line that can be printed, whatever names from files stand in it."""
+    """An error whose message is one printable line, also if it quotes names from files."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_one_line(message))

@@ -76,7 +76,7 @@ def hardware() -> dict[str, Any]:
 
 
 def together(machines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return each value that several machines have: one, the lowest and highest number, or all texts."""
+    """Return, per name, the value of several machines: the common one, lowest to highest, or all texts."""
     values: dict[str, list[Any]] = {}
     for machine in machines:
         for name, value in machine.items():

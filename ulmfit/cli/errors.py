@@ -128,8 +128,6 @@ def _usage(error: Any) -> str:
 
 def stop(signal_number: int, frame: object) -> NoReturn:
     """End the process as the signal asks; training has written a checkpoint by then."""
-    with contextlib.suppress(
-        OSError, RuntimeError
-    ):  # the output may be closed, or another print may be running
+    with contextlib.suppress(OSError, RuntimeError):  # closed, or another print is running
         print("\nulmfit: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
     sys.exit(128 + signal_number)

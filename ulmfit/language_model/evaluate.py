@@ -26,7 +26,7 @@ from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
 from ulmfit.tokens.unknown import too_many_unknown, unknown_share
 
 CHUNK = 70
-"""Positions that are computed at once, whatever a document's length."""
+"""Positions that are computed at once, for documents of any length."""
 EVALUATED = ("valid", "test")
 
 
@@ -39,7 +39,7 @@ def evaluate_splits(
     work: Work,
     order: BackwardOrder = "bos-first",
 ) -> dict[str, dict[str, Any]]:
-    """Return the figures of `perplexities` for validation and test, where these have documents.
+    """Return the figures of `perplexities` for validation and test, as far as these have documents.
 
     `tokens` is the folder of an `EncodeTokens` stage. Nothing here waits for other processes: where several
     train, the first one evaluates alone.
@@ -81,11 +81,11 @@ def evaluate_splits(
 
 
 def precision_of(model: LanguageModel) -> str:
-    """Return the precision in which a model scores, which is that of its training: fp32 or bf16.
+    """Return the precision in which a model scores: that of its training, fp32 or bf16.
 
     Losses are summed in float64 in any case. Scored in bf16 a model of German Wikipedia (3 x 400 units, loss
-    6.18) had 0.00007 nats a token more than in fp32, one that knew its texts by heart (loss 0.07) 0.00011.
-    `ulmfit bench precision` tells the difference for others.
+    6.18) had 0.00007 nats per token more than in fp32; one that knew its texts by heart (loss 0.07), 0.00011.
+    Train once with each precision to see the difference for another model.
     """
     return "bf16" if model.encoder.compute.dtype == torch.bfloat16 else "fp32"
 
@@ -131,7 +131,7 @@ def document_losses(
 
 
 def _batches(scored: numpy.ndarray, batch_size: int) -> Iterator[slice]:
-    """Cut documents, the longest first, into batches with about as many tokens in a chunk."""
+    """Cut documents, the longest first, into batches with about equally many tokens per chunk."""
     start = 0
     while start < len(scored):
         documents = batch_size * CHUNK // min(CHUNK, int(scored[start]))
@@ -201,11 +201,11 @@ def perplexities(
     unknown_tokens: int,
     scoring_precision: str = "fp32",
 ) -> dict[str, Any]:
-    """Return loss (nats a token), token and word perplexity, and bits per character.
+    """Return loss (nats per token), token and word perplexity, and bits per character.
 
     `tokens` are the scored ones, `words` and `characters` those of the raw text. Word perplexity is
     exp(loss x tokens / words). With many unknown tokens (`too_many_unknown`) the last two are not comparable
-    to other models'.
+    with those of other models.
     `scoring_precision` is that of the matrix products; losses are summed in float64.
     """
     loss = loss_sum / max(tokens, 1)
@@ -224,7 +224,7 @@ def perplexities(
 
 
 def exponential(value: float) -> float:
-    """Return e to the power of `value`, infinity where no float holds it."""
+    """Return e to the power of `value`; infinity if it is too large for a float."""
     return math.exp(value) if value < 700 else math.inf
 
 

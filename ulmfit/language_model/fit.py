@@ -36,7 +36,7 @@ HISTORY, METRICS = "history.json", "metrics.json"
 
 
 def pretrain(stage: Pretrain, work: Work, callbacks: Sequence[Any] = ()) -> None:
-    """Build a `Pretrain` stage; `callbacks` are fastai callbacks of a user's."""
+    """Build a `Pretrain` stage; `callbacks` are fastai callbacks of the user."""
     settings = stage.settings
     torch.manual_seed(settings.seed)
     tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
@@ -70,7 +70,7 @@ def _fit(
     """Train `model`, write its weights and history, and evaluate it on every split that has documents.
 
     With subword sampling only the training texts are cut into other pieces; validation and test never are.
-    Of several processes all train, and rank 0 alone writes and evaluates.
+    Several processes all train; only rank 0 writes and evaluates.
     """
     distribution = current_distribution(settings)
     distribution.check_batch_size(settings.batch_size)

@@ -1,11 +1,11 @@
 """`--launcher slurm`: every stage is a job of its own, submitted through submitit.
 
 All stages are jobs, short ones too: login nodes forbid long work, and nobody knows beforehand how long a dump
-takes. A stage is submitted when all its upstreams are done, so that independent stages (seeds, directions) run
-side by side. The submitting command only waits: if it ends, the jobs go on. The same command finds them again
-by `runs/jobs/<stage>-<key>.json`: it waits for a job that runs. For a job that failed it prints the place of
-the log; the next command submits it again. As everywhere, a stage is done when its manifest is there; what
-submitit pickles beside its logs is never read here.
+takes. A stage is submitted when all its upstreams are done, so that independent stages (seeds, directions)
+run side by side. The submitting command only waits: if it ends, the jobs go on. The same command finds them
+again by `runs/jobs/<stage>-<key>.json`, and waits for those that run. For a job that failed it prints where
+the log is; the next command submits it again. As everywhere, a stage is done when its manifest is there; the
+files that submitit pickles beside its logs are never read here.
 
 A stage that trains in several processes gets one task per process; the tasks connect through torch's
 environment variables. Before a time limit or a preemption Slurm sends a signal: training writes a checkpoint,

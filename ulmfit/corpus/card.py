@@ -1,4 +1,4 @@
-"""The corpus card: what a corpus is made of, in numbers, and a few of its documents to look at."""
+"""The corpus card: numbers that describe a corpus, and a few of its documents to look at."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CARD, SAMPLES = "card.json", "samples.json"
 
 
 class CorpusCard(Stage):
-    """Measures a corpus: `card.json` has numbers alone, `samples.json` beginnings of documents.
+    """Measures a corpus: `card.json` has only numbers, `samples.json` has beginnings of documents.
 
-    Texts stand in a file of their own because records, which are published, take over the card.
+    Texts are in a separate file, because records contain the card, and records are published.
     """
 
     stage_name: ClassVar[str] = "corpus-card"

@@ -239,5 +239,5 @@ def describe_perplexities(split: str, figures: dict[str, Any]) -> str:
     return (
         f"{split}: loss {figures['loss']:.4f}, token perplexity {figures['token_perplexity']:.2f}, "
         f"word perplexity {figures['word_perplexity']:.2f}, "
-        f"{figures['bits_per_character']:.4f} bits a character{mark}"
+        f"{figures['bits_per_character']:.4f} bits per character{mark}"
     )

@@ -94,7 +94,7 @@ def _fit(
     jitter = settings.bptt_jitter != "off"
     loader = new_loader(array.tokens, offsets=offsets, seed=seed, jitter=jitter)
     valid_loader = new_loader(valid_array.tokens, shifted=False)
-    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
+    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps per epoch, {stage.direction}")
     resampled: Resampled | None = in_its_length(loader) if jitter else None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"

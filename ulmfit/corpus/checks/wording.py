@@ -1,4 +1,4 @@
-"""What the checks found, in sentences, and in the counts that a record holds."""
+"""Results of the checks as sentences, and as the counts in a record."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def _lengths(lists: Mapping[str, Sequence[Any]]) -> dict[str, int]:
 
 
 def data_check_summary(checks: Path, cleaned: Path | None = None) -> dict[str, Any]:
-    """What a record says, from the folders of a DataChecks and, where there is one, a CleanedDataset."""
+    """Return the part of a record from the folders of a DataChecks and, if there is one, a CleanedDataset."""
     dropped = read_json(cleaned / CLEANING)["dropped"] if cleaned else {}
     counted = {split: _lengths(reasons) for split, reasons in dropped.items()}
     return {**summary_of(read_json(checks / CHECKS)), "dropped": counted}
 
 
 def sentences(summary: Counts) -> list[str]:
-    """Return one line for each thing that was found; nothing for what is in order."""
+    """Return one line per fault that was found; none: the data set is in order."""
     return [
         *_repeat_lines(summary),
         *_conflict_lines(summary["conflicts"]),

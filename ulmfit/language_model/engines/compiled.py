@@ -3,8 +3,8 @@
 The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; if
 that folder cannot be written, or others may write to it or to a folder above it, every process compiles anew.
 The file that is loaded is the one that was opened and checked, even if its name leads elsewhere by then (on
-Linux; on other systems it is loaded by its name, from a folder that nobody else can change). It uses no header
-of torch, so that it compiles in seconds, and it uses the OpenMP runtime that torch has loaded.
+Linux; on other systems it is loaded by its name, from a folder that nobody else can change). It includes no
+header of torch, so that it compiles in seconds, and uses the OpenMP runtime that torch has loaded.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import pytest
 from cli_for_tests import ENVIRONMENT, RECIPE, start, ulmfit
 from filelock import FileLock
 
-from ulmfit.cli.options import with_options
+from ulmfit.cli.options import Changes
 from ulmfit.experiments.driver import remove, run, unused
 from ulmfit.experiments.recipe import load_recipe
 from ulmfit.pipeline.files import read_json, write_json
@@ -199,12 +199,12 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
 
 def test_options_that_repeat_the_recipe_are_no_change() -> None:
     recipe = load_recipe(str(RECIPE))
-    assert with_options(recipe, "tiny", [], "0,1").run_name == "test/tiny"
-    assert with_options(recipe, "forward", [], "0,1").run_name == "test/tiny-forward"
-    changed = [with_options(recipe, None, [], seeds).run_name for seeds in ("0", "1", "1,0")]
-    changed += [with_options(recipe, None, [], None, "10").run_name]
-    changed += [with_options(recipe, None, [], None, None, "0.1").run_name]
-    changed += [with_options(recipe, None, ["pretrain.bptt=13"], None).run_name]
+    assert Changes("tiny", [], "0,1").of(recipe).run_name == "test/tiny"
+    assert Changes("forward", [], "0,1").of(recipe).run_name == "test/tiny-forward"
+    changed = [Changes(seeds=seeds).of(recipe).run_name for seeds in ("0", "1", "1,0")]
+    changed += [Changes(train_sizes="10").of(recipe).run_name]
+    changed += [Changes(label_noise="0.1").of(recipe).run_name]
+    changed += [Changes(overrides=["pretrain.bptt=13"]).of(recipe).run_name]
     assert len(set(changed)) == 6
     assert all(name.startswith("test/tiny-changed-") for name in changed)
 
@@ -241,7 +241,7 @@ def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> 
     assert status == 0, errors
     assert (tmp_path / "records" / "tiny.json").exists()
     assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
-    assert "| ULMFiT, forward |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "ULMFiT, forward" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path: Path) -> None:

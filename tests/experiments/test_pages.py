@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,18 @@ from evaluation.samples import made_up_record
 
 from ulmfit.evaluation.record import write_record
 from ulmfit.experiments.publish import marked_pages, renew_pages, with_tables, write_leaderboard
+from ulmfit.experiments.recipe import load_recipe
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_json
 
 ROOT = Path(__file__).parents[2]
 PAGES = marked_pages(ROOT)
+TEXTS = [
+    path
+    for pattern in ("*.md", "docs/*.md", "recipes/**/*.md", "benchmarks/**/*.md")
+    for path in ROOT.glob(pattern)
+]
+LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 
 
 def name(page: Path) -> str:
@@ -42,6 +50,33 @@ def test_tables_of_a_page_are_those_of_the_committed_records(page: Path) -> None
 def test_every_committed_record_stands_on_a_page(records: Path) -> None:
     page = (records.parent / "README.md").read_text(encoding="utf-8")
     assert all(f"(records/{record.name})" in page for record in records.glob("*.json"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        target = page.parent / link["path"] if link["path"] else page
+        assert target.exists(), link[0]
+        assert link["anchor"] is None or link["anchor"] in anchors(target), link[0]
+
+
+def test_the_recipes_of_the_front_page_load(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "train.csv").write_text("text,label\nHyvä,1\nHuono,0\n", encoding="utf-8")
+    names = []
+    for block in blocks:
+        path = tmp_path / "recipe.py"
+        path.write_text(block, encoding="utf-8")
+        recipe = load_recipe(str(path))
+        assert recipe.stages().all()
+        names.append(recipe.name)
+    assert names == ["fi/sentiment", "xx/reviews"]
 
 
 def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_every_stream_has_its_turn_in_training_alone(every: int, expected: list[
         numpy.random.default_rng(3).integers(VOCABULARY, size=4 * BPTT * STREAMS + 9).astype(numpy.uint16)
     )
     settings = LanguageModelSettings(
-        batch_size=STREAMS, bptt=BPTT, forget_after=every, precision="fp32", device="cpu"
+        batch_size=STREAMS, bptt=BPTT, reset_state_every=every, precision="fp32", device="cpu"
     )
     noted = Noted()
     learn = language_model_learner(model_of("lstm"), tokens, tokens, settings, callbacks=[noted])
@@ -82,7 +82,7 @@ def test_processes_forget_the_streams_that_one_process_forgets() -> None:
 
     def forgotten(loader: StreamLoader, chunk: int) -> list[int]:
         """Return the numbers, among all processes', of the streams that are forgotten before a chunk."""
-        (callback,) = forgetting(LanguageModelSettings(forget_after=every), loader)
+        (callback,) = forgetting(LanguageModelSettings(reset_state_every=every), loader)
         rows: list[slice] = []
         callback.learn = SimpleNamespace(iter=chunk, inner=SimpleNamespace(forget=rows.append))
         callback.before_batch()

@@ -23,8 +23,8 @@ def test_a_file_is_committed_when_the_commit_holds_it_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout = tmp_path / "checkout"
-    (checkout / "ulmfit").mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(checkout / "ulmfit" / "provenance.py"))
+    checkout.mkdir()
+    monkeypatch.setattr(provenance, "CHECKOUT", checkout)
     names = ("kept.py", "changed.py", "new.py", "ignored.py")
     for name in (*names, "../outside.py"):
         (checkout / name).write_text("a\n", encoding="utf-8")
@@ -36,6 +36,11 @@ def test_a_file_is_committed_when_the_commit_holds_it_as_it_is(
     (checkout / "changed.py").write_text("b\n", encoding="utf-8")
     found = {name: provenance.is_committed(checkout / name) for name in (*names, "../outside.py")}
     assert [name for name in found if found[name]] == ["kept.py"]
+
+
+def test_the_checkout_is_the_folder_above_the_package() -> None:
+    assert Path(__file__).parents[2] == provenance.CHECKOUT
+    assert (provenance.CHECKOUT / "ulmfit" / "pipeline" / "provenance.py").is_file()
 
 
 def stage(commit: str) -> StageTime:

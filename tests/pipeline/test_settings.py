@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cli_for_tests import RECIPE
+from pydantic import ValidationError
 
 from ulmfit.evaluation import record  # noqa: F401, defines parts of a record
 from ulmfit.experiments.recipe import load_recipe
+from ulmfit.language_model.settings import FineTuneSettings
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.settings import Settings
+from ulmfit.pipeline.stage import Keys
+
+NOTICE = "forget_after is now called reset_state_every; the old name still works\n"
 
 
 def kinds(kind: type[Settings] = Settings) -> Iterator[type[Settings]]:
@@ -52,3 +58,27 @@ def test_a_number_of_a_command_is_finite(field: str, number: str) -> None:
 def test_more_models_than_anybody_trains_are_refused(override: str) -> None:
     with pytest.raises(InputError, match=r"items or fewer; got "):
         load_recipe(str(RECIPE)).with_overrides([override])
+
+
+def test_the_old_name_of_a_field_is_accepted_with_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    new = FineTuneSettings(reset_state_every=3)
+    assert capsys.readouterr().err == ""
+    assert FineTuneSettings(forget_after=3) == FineTuneSettings().changed(forget_after=3) == new
+    assert capsys.readouterr().err == 2 * NOTICE
+    recipe = load_recipe(str(RECIPE))
+    assert recipe.with_overrides(["finetune.forget_after=3"]).settings.finetune.reset_state_every == 3
+    assert capsys.readouterr().err == NOTICE
+
+
+def test_keys_files_and_records_keep_the_old_name_of_a_field(tmp_path: Path) -> None:
+    settings = FineTuneSettings(reset_state_every=3)
+    assert settings.model_dump(mode="json", exclude_defaults=True) == {"forget_after": 3}
+    keys = Keys(tmp_path)
+    assert keys._canonical(settings, full=False) == {"kind": "FineTuneSettings", "forget_after": 3}
+    full = keys._canonical(settings, full=True)
+    assert full["forget_after"] == 3 and "reset_state_every" not in full
+
+
+def test_a_field_cannot_be_given_by_both_of_its_names() -> None:
+    with pytest.raises(ValidationError, match="forget_after is the old name of reset_state_every: give one"):
+        FineTuneSettings(forget_after=3, reset_state_every=3)

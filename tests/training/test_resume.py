@@ -13,7 +13,7 @@ from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.stage import MANIFEST
 
 ALL_ON = {"accumulation": 2, "average_decay": 0.9, "gradient_clip": 0.3}
-FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "forget_after": 3, **ALL_ON})
+FAST = Training("pretrain", {"engine": "auto", "precision": "fp32", "reset_state_every": 3, **ALL_ON})
 PLAIN_BF16 = Training(
     "pretrain", {"engine": "plain", "precision": "bf16", "select": "best", "bptt_jitter": "scaled"}
 )

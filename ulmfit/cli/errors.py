@@ -45,11 +45,11 @@ def _status(program: typer.Typer) -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         _check_text(arguments)
-        # Not standalone: it would print errors in boxes of its own, and end the process.
+        # Not standalone: click would print errors in its own boxes, and end the process.
         status = program(arguments, standalone_mode=False)
         flush_output()
     except SystemExit as ended:
-        # This is what typer makes of an output that nobody reads.
+        # typer raises this for a closed output (a broken pipe).
         if not isinstance(ended.__context__, BrokenPipeError):
             raise
         return _tell(ended.__context__)
@@ -65,7 +65,7 @@ def _status(program: typer.Typer) -> int:
 
 def _tell(error: BaseException) -> int:
     """Say an error in one line; return the exit status that it means."""
-    with contextlib.suppress(OSError):  # nobody may read the errors either
+    with contextlib.suppress(OSError):  # standard error may be closed too
         show(f"ulmfit: {printable(describe(error))}", sys.stderr)
     if isinstance(error, OSError):
         give_up_output(error)
@@ -73,24 +73,24 @@ def _tell(error: BaseException) -> int:
 
 
 def _check_text(arguments: list[str]) -> None:
-    """Raise InputError for an argument that is no text: such a path can stand in no record and no log."""
+    """Raise InputError for an argument that is not UTF-8: no record and no log can hold such a path."""
     for argument in arguments:
         if not is_text(argument):
             raise InputError(f"argument {argument!r} is not UTF-8: rename the file or folder that it names")
 
 
 def is_users(error: BaseException) -> bool:
-    """Return whether the user's input is the reason of an error."""
+    """Return whether an error is caused by the user's input."""
     return isinstance(error, InputError) or is_usage_error(error) or is_of_users_path(error)
 
 
 def is_usage_error(error: BaseException) -> bool:
-    """Return whether the command line was called wrongly: an error of click, of which typer has a copy."""
+    """Return whether it is an error of click, or of typer's copy of it: the command was called wrongly."""
     return hasattr(error, "format_message")
 
 
 def is_of_users_path(error: BaseException) -> bool:
-    """Return whether the system has refused a path that the user has chosen, or what lies there."""
+    """Return whether the system has refused a path of the user, or the file there."""
     return isinstance(error, OSError) and error.errno in USERS_ERRORS
 
 
@@ -125,6 +125,6 @@ def _usage(error: Any) -> str:
 
 def stop(signal_number: int, frame: object) -> NoReturn:
     """End the process as the signal asks; training has written a checkpoint by then."""
-    with contextlib.suppress(OSError, RuntimeError):  # nobody may read it; another print may be under way
+    with contextlib.suppress(OSError, RuntimeError):  # closed, or another print is running
         print("\nulmfit: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
     sys.exit(128 + signal_number)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -21,21 +24,7 @@ def _no_file(path: Path | None) -> Path | None:
     return path
 
 
-RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
-PresetOption = Annotated[
-    str | None, typer.Option(help="one of the recipe's presets, or a published one: docs/presets.md")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"),
-]
-SeedsOption = Annotated[str | None, typer.Option(help="such as 0,1,2")]
-TrainSizesOption = Annotated[
-    str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
-]
-LabelNoiseOption = Annotated[
-    str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
-]
+RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one of the package")]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results", callback=_no_file)]
 VerifyRunsOption = Annotated[
     Path | None,
@@ -55,27 +44,84 @@ SlurmOption = Annotated[
 ]
 
 
-def with_options(
-    recipe: Recipe,
-    preset: str | None,
-    overrides: list[str] | None,
-    seeds: str | None,
-    train_sizes: str | None = None,
-    label_noise: str | None = None,
-) -> Recipe:
-    """Return a copy of `recipe` with what the options of a command say."""
-    from ulmfit.experiments.recipe import validated
+@dataclass(frozen=True)
+class Changes:
+    """The options that change a recipe; `with_changes` gives them to a command."""
 
-    if preset is not None:
-        recipe = validated(lambda: recipe.changed(preset=preset), f"--preset {preset}")
-    for option, text, read, expected in (
-        ("seeds", seeds, int, "numbers with commas, such as 0,1,2"),
-        ("train_sizes", train_sizes, _train_size, "numbers with commas, or all, such as 100,500,all"),
-        ("label_noise", label_noise, float, "shares with commas, such as 0,0.1,0.3"),
-    ):
-        if text is not None:
-            recipe = _with_list(recipe, option, text, read, expected)
-    return recipe.with_overrides(overrides or [])
+    preset: Annotated[
+        str | None, typer.Option(help="one of the recipe's presets, or a published one: docs/presets.md")
+    ] = None
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"
+        ),
+    ] = None
+    seeds: Annotated[str | None, typer.Option(help="such as 0,1,2")] = None
+    train_sizes: Annotated[
+        str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
+    ] = None
+    label_noise: Annotated[
+        str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
+    ] = None
+
+    def recipe(self, reference: str) -> Recipe:
+        """Load a recipe by file or name, and change it. Raises InputError for an option that does not fit."""
+        from ulmfit.experiments.recipe import load_recipe
+
+        return self.of(load_recipe(reference))
+
+    def of(self, recipe: Recipe) -> Recipe:
+        """Return a changed copy of `recipe`. Raises InputError for an option that does not fit it."""
+        from ulmfit.experiments.recipe import validated
+
+        if self.preset is not None:
+            recipe = validated(lambda: recipe.changed(preset=self.preset), f"--preset {self.preset}")
+        for option, text, read, expected in (
+            ("seeds", self.seeds, int, "numbers with commas, such as 0,1,2"),
+            (
+                "train_sizes",
+                self.train_sizes,
+                _train_size,
+                "numbers with commas, or all, such as 100,500,all",
+            ),
+            ("label_noise", self.label_noise, float, "shares with commas, such as 0,0.1,0.3"),
+        ):
+            if text is not None:
+                recipe = _with_list(recipe, option, text, read, expected)
+        return recipe.with_overrides(self.overrides or [])
+
+
+def with_changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the options of `Changes`: those of these names, or all.
+
+    The command takes them as one parameter `changes`. typer reads a command's parameters from its
+    signature, so the decorated command has a signature with the options in place of `changes`.
+    """
+    hints = get_type_hints(Changes, include_extras=True)
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in dataclasses.fields(Changes)
+        if not names or field.name in names
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def called(**given: Any) -> None:
+            changes = Changes(**{option.name: given.pop(option.name) for option in options})
+            command(changes=changes, **given)
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+            parameters += options if parameter.name == "changes" else own
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
 
 
 def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:
@@ -92,17 +138,3 @@ def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any]
 
 def _train_size(text: str) -> int | str:
     return text if text == "all" else int(text)
-
-
-def chosen_recipe(
-    reference: str,
-    preset: str | None,
-    overrides: list[str] | None,
-    seeds: str | None,
-    train_sizes: str | None = None,
-    label_noise: str | None = None,
-) -> Recipe:
-    """Load a recipe, changed by the options of a command."""
-    from ulmfit.experiments.recipe import load_recipe
-
-    return with_options(load_recipe(reference), preset, overrides, seeds, train_sizes, label_noise)

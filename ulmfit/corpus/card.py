@@ -117,9 +117,9 @@ class SampleDocument(RecordPart):
 
 
 class CorpusCard(Stage):
-    """Measures a corpus: `card.json` has numbers alone, `samples.json` beginnings of documents.
+    """Measures a corpus: `card.json` has only numbers, `samples.json` has beginnings of documents.
 
-    Texts stand in a file of their own because records, which are published, take over the card.
+    Texts are in a separate file, because records contain the card, and records are published.
     """
 
     stage_name: ClassVar[str] = "corpus-card"

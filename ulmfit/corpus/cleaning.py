@@ -14,10 +14,10 @@ from ulmfit.corpus.words import words_of
 from ulmfit.pipeline.white_space import plain_white_space
 
 _CONTROLS = "".join(map(chr, [*range(9), *range(14, 28), 127, 0xFEFF, 0xFFFE, 0xFFFF]))
-"""Characters that are deleted; white space, which parts words, is none of them."""
+"""Characters that are deleted; white space is not among them, because it separates words."""
 _UNWANTED = re.compile(f"[{re.escape(_CONTROLS)}\ud800-\udfff]")
-# Soft hyphens, word joiners and direction marks say how a text is laid out and change no word. Joiners in
-# words (U+200C, U+200D) and spaces without width (U+200B) are spelling in many scripts: those stay.
+# Soft hyphens, word joiners and direction marks are about layout and change no word. Joiners in words
+# (U+200C, U+200D) and spaces without width (U+200B) belong to the spelling of many scripts: those stay.
 _INVISIBLE = "\u00ad\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
 _EMPTY_BRACKETS = (
     ("[", re.compile(r"\[\s*+\]")),
@@ -31,14 +31,14 @@ _MOST_NESTED = 50
 def normalise(text: str) -> str:
     """Return `text` in NFC, without control characters, blank lines and spaces at the ends of lines.
 
-    What ends a line and what is a space says `plain_white_space`.
+    `plain_white_space` defines what ends a line and what is a space.
     """
     text = _without_controls(plain_white_space(text))
     return _full_lines(unicodedata.normalize("NFC", _single_spaces(text)))
 
 
 def tidied(text: str) -> str:
-    """Return an article's text as it goes into a corpus: normalised, without what dropped templates left.
+    """Return an article's text for the corpus: normalised, without the leftovers of dropped templates.
 
     Direction marks and soft hyphens are dropped.
     """
@@ -161,7 +161,7 @@ def without_title(text: str, title: str) -> str:
 
 
 def unescape_once(text: str) -> str:
-    """Resolve HTML character references one time: `AT&amp;amp;T` becomes `AT&amp;T`."""
+    """Resolve HTML character references once: `AT&amp;amp;T` becomes `AT&amp;T`."""
     return html.unescape(text) if "&" in text else text
 
 

@@ -1,6 +1,6 @@
 """The stages that check a data set before anything is trained on it, and that leave out what is wrong.
 
-They stand here, behind `datasets`, because they find copies of texts with the same code as the filters of a
+They are here and not in `datasets`, because they find copies of texts with the same code as the filters of a
 corpus.
 """
 
@@ -36,7 +36,7 @@ Mode = Literal["off", "count", "drop"]
 
 
 class CheckSettings(Settings):
-    """When two texts are nearly the same, and when a text says next to nothing."""
+    """When two texts count as nearly the same, and when a text counts as near-empty."""
 
     similarity: float = Field(
         0.7,
@@ -48,7 +48,7 @@ class CheckSettings(Settings):
         2,
         ge=1,
         le=20,
-        description="words in a shingle; where a script sets no spaces between words, two characters a word",
+        description="words in a shingle; without spaces between words two characters count as a word",
     )
     permutations: int = Field(
         128, ge=16, le=1024, description="permutations of MinHash, by which texts to compare are found"
@@ -57,7 +57,7 @@ class CheckSettings(Settings):
     min_letters: int = Field(3, ge=0, description="letters below which a text is near-empty; 0: none is")
 
     def thresholds(self) -> Thresholds:
-        """Return the same for the code that does the work."""
+        """Return the same settings in the form that `checks/` uses."""
         from ulmfit.corpus.checks.found import Thresholds
 
         return Thresholds(**{name: getattr(self, name) for name in CheckSettings.model_fields})
@@ -66,7 +66,7 @@ class CheckSettings(Settings):
 class DataChecks(Stage):
     """Copies inside and across splits, conflicting labels, label shift, near-empty and damaged texts.
 
-    Writes `checks.json`: counts, and ids by what is the matter, never texts. Everything found is a warning.
+    Writes `checks.json`: counts, and ids per kind of fault, never texts. Everything found is a warning.
     It reads the test split with its labels, and nothing that is trained depends on it.
     """
 
@@ -149,7 +149,7 @@ class CleanedDataset(DatasetStage):
 
     @property
     def record_label(self) -> str:
-        """What records have to say: whether the test split is another one than was published."""
+        """Labels for records: whether the test split differs from the published one."""
         return CHANGED_TEST if "test_duplicates" in self.drop else ""
 
     @property
@@ -158,7 +158,7 @@ class CleanedDataset(DatasetStage):
         return self if "test_duplicates" in self.drop else self.dataset.with_same_test
 
     def build(self, work: Work) -> None:
-        """Write the tables again without the rows that go."""
+        """Write the tables again without the rows that are left out."""
         from ulmfit.corpus.checks.cleaning import Cleaning, write_kept
         from ulmfit.corpus.checks.rows import read_rows
         from ulmfit.corpus.checks.summary import CLEANING

@@ -48,7 +48,7 @@ class DatasetTexts(CorpusStage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short labels for logs."""
         return self.dataset.details
 
     def build(self, work: Work) -> None:

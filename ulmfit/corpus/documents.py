@@ -42,8 +42,8 @@ COLLECTED_SCHEMA = pa.schema(
         ("hash", pa.uint64()),
     ]
 )
-"""Rows on their way to `documents.parquet`: `left_out` is a reason, empty for a document; `hash` is the id's
-for whatever a sample could choose, 0 for the rest."""
+"""Schema of the temporary file before `documents.parquet`. `left_out` is a reason, empty for a document.
+`hash` is the hash of the id for pages that a sample could choose, 0 for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Document:
 
 @dataclass
 class Account:
-    """What became of every page that was read."""
+    """Counts of all pages that were read: written, or left out for a reason."""
 
     source: str
     pages_read: int = 0
@@ -103,17 +103,17 @@ class Account:
 
 @dataclass
 class DocumentHashes:
-    """What decides about the documents, in their order: 33 bytes each."""
+    """The facts that decide about the documents, in their order: 33 bytes per document."""
 
     id: array = field(default_factory=lambda: array("Q"))
     title: array = field(default_factory=lambda: array("Q"))
     split: array = field(default_factory=lambda: array("Q"))
     words: array = field(default_factory=lambda: array("Q"))
     fixed: array = field(default_factory=lambda: array("b"))
-    """Places of the given splits in SPLITS, -1 where none is given."""
+    """Index of the given split in SPLITS; -1: none is given."""
 
     def add(self, document: Document, words: int) -> None:
-        """Take in one more document of so many words, counted as the selection says."""
+        """Add a document with this number of words, counted as the selection says."""
         self.id.append(salted_hash(SAMPLE_SALT, document.id))
         self.title.append(salted_hash(SAMPLE_SALT, document.title or document.text))
         self.split.append(salted_hash(SPLIT_SALT, document.split_key or document.id))
@@ -171,7 +171,7 @@ def write_collected(
         _write_chosen(tables, target, plan, account)
     written = int(plan.chosen.sum())
     for name in get_args(CountedIn):
-        account.more.pop(name, None)  # of the corpus that this one goes on from
+        account.more.pop(name, None)  # of the corpus that this one is made from
     account.more[selection.counted_in] = int(np.asarray(hashes.words)[plan.chosen].sum())
     if renamed := int(plan.chosen[plan.renamed].sum()):
         account.more["ids_made_unique"] = renamed
@@ -279,7 +279,7 @@ def _splits(keys: np.ndarray, fixed: np.ndarray, chosen: np.ndarray, selection: 
 
 
 def _moved(keys: np.ndarray, donors: np.ndarray) -> np.ndarray:
-    """Return which documents leave the largest split: those of the smallest key, but never all of them."""
+    """Return the documents that move out of the largest split: those of the smallest key, never all."""
     candidates = np.flatnonzero(donors)
     first = candidates[np.argmin(keys[candidates])]
     together = donors & (keys == keys[first])
@@ -305,7 +305,7 @@ def _write_chosen(tables: Iterable[pa.Table], target: Path, plan: _Plan, account
             left_out = np.where(plan.repeats[rows], DUPLICATE_ID, left_out)
             reasons[documents[~chosen]] = left_out[~chosen]
             if plan.threshold is not None:
-                # Whether such a page was extracted at all depends on when it was met: it counts as outside.
+                # Whether such a page was extracted depends on when it was read: it counts as outside.
                 reasons[table.column("hash").to_numpy() > plan.threshold] = OUTSIDE_SAMPLE
             _account_for(table, reasons, account)
             group.append(_documents(table, documents[chosen], rows, plan))

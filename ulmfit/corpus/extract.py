@@ -31,8 +31,8 @@ def extract(
     """Extract `dump` (a file, or a folder with the parts of one dump) into `out`, without a recipe.
 
     Writes `out/documents.parquet` and `out/account.json`. `engine` and `headings` are those of
-    `WikipediaCorpus`; `workers` is the number of processes (0: one a core). Without `language` the dump's own
-    database name decides. Returns the number of documents.
+    `WikipediaCorpus`; `workers` is the number of processes (0: one per core). Without `language` the dump's
+    own database name decides. Returns the number of documents.
     """
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r} is unknown; expected {' or '.join(ENGINES)}")
@@ -65,7 +65,7 @@ def extract(
         )
     finally:
         lock.release()
-        if not (scratch / "store").exists():  # finished, or input that is no use: nothing to go on with
+        if not (scratch / "store").exists():  # finished, or the input is unusable: there is nothing to resume
             shutil.rmtree(scratch, ignore_errors=True)
             (out / LOCK).unlink(missing_ok=True)
             if not existed and not any(out.iterdir()):

@@ -21,7 +21,7 @@ HOLDS_TEST_TEXT = "holds a test text"
 class FilteredCorpus(CorpusStage):
     """A corpus without some of its documents; those that are left keep their splits.
 
-    The account goes on from that of `corpus`: pages_read stays, and what is left out comes on top.
+    The account continues that of `corpus`: pages_read stays, and the documents left out here are added.
     """
 
     corpus: CorpusStage = Field(description="the corpus that is filtered")
@@ -39,10 +39,10 @@ class FilteredCorpus(CorpusStage):
 class Deduplicated(FilteredCorpus):
     """A corpus without exact and near-duplicates, such as the stubs that bots write from one template.
 
-    Of documents that are alike the first stays, in whichever split it is; so no text of one split has a copy
-    in another. Memory: about 260 bytes a document with the defaults (the account has the figure) and 50 more
-    for a moment; with method "exact" 21 and 40. The defaults of web pipelines (datatrove, data-juicer) are
-    plain shingles of 5 words and a similarity of about 0.7. They find hardly any stub: in a text of 20 words,
+    Of similar documents the first stays, whatever its split; so no text of one split has a copy in another.
+    Memory: about 260 bytes per document with the defaults (the account has the figure) and 50 more for a
+    short time; with method "exact" 21 and 40. The defaults of web pipelines (datatrove, data-juicer) are
+    plain shingles of 5 words and a similarity of about 0.7. They find almost no stubs: in a text of 20 words,
     another name and another number change half of its shingles.
     """
 
@@ -64,7 +64,7 @@ class Deduplicated(FilteredCorpus):
         2,
         ge=1,
         le=20,
-        description="words in a shingle; where a script sets no spaces between words, two characters a word",
+        description="words in a shingle; without spaces between words two characters count as a word",
     )
     permutations: int = Field(
         128,
@@ -130,7 +130,7 @@ class LeakCheck(Stage):
         8,
         ge=2,
         le=64,
-        description="words in an n-gram; where a script sets no spaces between words, two characters a word",
+        description="words in an n-gram; without spaces between words two characters count as a word",
     )
     min_share: float = Field(
         0.5,

@@ -1,4 +1,4 @@
-"""An unbiased sample of bounded size, taken in one pass over items of any number."""
+"""An unbiased sample of bounded size, taken in one pass over any number of items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HashSample(Generic[Item]):
     """The items whose names have the smallest hashes, until their sizes reach `limit`.
 
     The last one may exceed the limit. What is chosen depends on the names, which should be distinct, and not
-    on the order of the items. Holds no more than the sample and one item beside it.
+    on the order of the items. Memory holds the sample and one more item.
     """
 
     def __init__(self, salt: str, limit: int) -> None:
@@ -25,7 +25,7 @@ class HashSample(Generic[Item]):
         self._size = 0
 
     def offer(self, name: str, item: Item, size: int = 1) -> None:
-        """Consider one more item."""
+        """Add an item to the candidates."""
         self._offered += 1
         heapq.heappush(self._heap, (-salted_hash(self._salt, name), -self._offered, size, item))
         self._size += size

@@ -15,7 +15,7 @@ from ulmfit.corpus.filters import FilteredCorpus
 from ulmfit.pipeline.stage import Work
 
 MARK = "\u2620"
-"""Takes a rare word's place; the skull of the winning submission. A tokenizer learns it like any word."""
+"""Replaces a rare word; the skull of the winning submission. A tokenizer learns it like any other word."""
 
 _WORD = re.compile(r"\S+")
 
@@ -23,15 +23,15 @@ _WORD = re.compile(r"\S+")
 class RareWordsReplaced(FilteredCorpus):
     """A corpus whose rare words, by their count in its training split, are U+2620 in every split.
 
-    A word is what stands between white space, case and punctuation included. Titles keep theirs. A model of
-    such texts has less to guess: its perplexity and bits per character are not comparable to a model's of
-    the texts themselves. Memory: about 100 bytes a distinct word.
+    A word is the text between white space, with case and punctuation. Titles are not changed. A model of such
+    texts has less to predict: its perplexity and bits per character are not comparable with those of a model
+    of the original texts. Memory: about 100 bytes per distinct word.
     """
 
     stage_name: ClassVar[str] = "rare-words-replaced"
 
     min_count: int = Field(
-        3, ge=2, description="times that a word has to stand in the training split to be kept (PolEval: 3)"
+        3, ge=2, description="occurrences in the training split that a word needs to be kept (PolEval: 3)"
     )
 
     def build(self, work: Work) -> None:

@@ -1,7 +1,7 @@
 """Runs between spaces and punctuation: the size of a text as MultiFiT measured it.
 
 It counted the tokens of Moses and the lines. A run of letters, digits, hyphens and inner full stops is one,
-and so is each other sign; a sentence in Chinese or Japanese is a few runs, where `words` counts its
+and so is each other sign. A sentence in Chinese or Japanese is a few runs, where `words` counts its
 characters. This is Moses without its lists of abbreviations, so counts differ by a few per mille; its
 present version leaves the signs of Chinese and Japanese in words, here they are signs in every language.
 """

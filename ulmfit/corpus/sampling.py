@@ -18,13 +18,13 @@ SAMPLE_SALT, SPLIT_SALT = "ulmfit sample", "ulmfit split"
 OUTSIDE_SAMPLE = "outside the sample"
 TOO_SHORT = "shorter than min_words"
 CountedIn = Literal["words", "runs"]
-"""What the size of a document is counted in: `words.count_words`, or `runs.count_runs` as MultiFiT did."""
+"""Unit of a document's size: `words.count_words`, or `runs.count_runs` as MultiFiT did."""
 FEWEST_MERGED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """How much is kept, and the shares of two of the splits.
+    """How much of a corpus is kept, and the shares of valid and test.
 
     Documents are taken in the order of their hashes until there are `max_documents` of them or their words
     have reached `max_tokens`, which the last one may exceed; None: no such limit. Documents of less than
@@ -83,9 +83,9 @@ def salted_hash(salt: str, key: str) -> int:
 class SampleBound:
     """While documents arrive: the largest hash that a document of the sample may still have.
 
-    Takes 12 bytes for each document that is in the sample so far. `threshold` is None until a limit of the
-    selection is reached, and never rises afterwards. Documents of the same hash count once, as if they were
-    repeats; where they are not, the threshold stays higher than it would have to be.
+    Memory: 12 bytes per document that is in the sample so far. `threshold` is None until a limit of the
+    selection is reached, and never rises afterwards. Documents with the same hash count once, as repeats do;
+    if they are no repeats, the threshold is a little too high, which is safe.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -98,7 +98,7 @@ class SampleBound:
         self._number_of_new = 0
 
     def add(self, hashes: np.ndarray, words: np.ndarray) -> None:
-        """Take in the hashes (uint64) and numbers of words (uint32) of the next documents, in their order."""
+        """Add the hashes (uint64) and numbers of words (uint32) of the next documents, in their order."""
         if not self._selection.samples:
             return
         if self._selection.min_words:
@@ -109,7 +109,7 @@ class SampleBound:
             hashes, words = hashes[within], words[within]
         self._new.append((hashes, words))
         self._number_of_new += len(hashes)
-        # Each merge sorts all that is kept: few merges keep this cheap, and a late threshold is a safe one.
+        # Each merge sorts everything that is kept, so merges are rare. A threshold that comes late is safe.
         if self._number_of_new >= max(FEWEST_MERGED, len(self._kept[0]) // 8):
             self._merge()
 

@@ -1,4 +1,4 @@
-"""The stages of step 1. Light: what does the work is imported inside `build`."""
+"""The stages of step 1. Importing them is cheap: `build` imports the code that does the work."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ class WikipediaCorpus(CorpusStage):
     )
     language: str = Field(description="language code of the texts, for the record")
     engine: Literal["wikiextractor", "fast"] = Field(
-        "fast", description="what turns wikitext into text: our own engine, or the program wikiextractor"
+        "fast", description="engine that turns wikitext into text: our own, or the program wikiextractor"
     )
-    headings: bool = Field(True, description="keep the headings of sections, a line each; False drops them")
+    headings: bool = Field(True, description="keep the headings of sections, one per line; False drops them")
     templates: bool = Field(
         True, description="expand templates, as far as wikiextractor can; False, or engine fast, drops them"
     )
     workers: Annotated[int, NOT_IN_KEY] = Field(
-        0, ge=0, description="processes that extract at a time; 0: one a core"
+        0, ge=0, description="processes that extract at a time; 0: one per core"
     )
     page_seconds: Annotated[float, NOT_IN_KEY] = Field(
         30.0, gt=0, description="CPU seconds for one page, after which its extraction counts as failed"
@@ -217,7 +217,7 @@ class TextFiles(CorpusStage):
     files: File | tuple[File, ...] = Field(description="file, folder or tar archive, or several of them")
     document: Literal["file", "line", "paragraphs"] = Field(
         "file",
-        description="what becomes a document of a text file: all of it, a line, or lines up to a blank one",
+        description="what becomes a document: the whole text file, one line, or the lines up to a blank one",
     )
     max_words: int | None = Field(
         None,
@@ -269,7 +269,7 @@ class JoinedCorpus(CorpusStage):
 
     parts: tuple[CorpusStage, ...] = Field(min_length=1, description="the corpora, in this order")
     times: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), description="how often the training documents of each part occur, a number per part; (): once"
+        (), description="how often the training documents of each part occur, one number per part; (): once"
     )
     test_part: int | None = Field(
         None,

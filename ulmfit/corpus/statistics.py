@@ -1,4 +1,4 @@
-"""What a corpus is made of: sizes, lengths, scripts, languages, and markup that was left over."""
+"""Statistics of a corpus: sizes, lengths, scripts, languages, and markup that was left over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ATTRIBUTE = re.compile(
 )
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 SURE = 0.5
-"""Probability of a language below which a document counts as undecided; of very short texts, mostly."""
+"""Probability of a language below which a document counts as undecided; most of these are very short."""
 _EXCERPT_CHARACTERS = 1000
 _SHOWN_CHARACTERS = 600
 _SALT = "ulmfit card"
@@ -57,7 +57,7 @@ class Excerpt:
 
 
 class CorpusStatistics:
-    """Counts documents one by one; its size depends on the length of the longest, not on their number."""
+    """Counts documents one by one; memory grows with the longest document, not with their number."""
 
     def __init__(self, sample_size: int) -> None:
         self._splits = {split: Counter(documents=0, words=0, characters=0) for split in SPLITS}
@@ -146,7 +146,7 @@ def histogram(lengths: Mapping[int, int]) -> tuple[LengthBin, ...]:
 
 
 def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
-    """Return the smallest length that so large a share of the documents does not exceed."""
+    """Return the smallest length that a share of the documents does not exceed."""
     values = sorted(lengths)
     if not values:
         return {}

@@ -1,4 +1,4 @@
-"""Finished corpora: reading their documents, and writing them again without some of these."""
+"""Reads the documents of finished corpora, and writes corpora again without some documents."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def write_filtered(
 ) -> None:
     """Write the corpus in `folder` again, without the documents for which `reason` gives one.
 
-    `reason` is asked with the row and the document; an empty string keeps it. The account goes on from that
-    of the corpus and gets the entries of `more`.
+    `reason` takes the row and the document, and returns a reason to leave it out; empty: keep it. The account
+    continues that of the corpus and gets the entries of `more`.
     """
     account = continued_account(folder)
     account.more |= more or {}

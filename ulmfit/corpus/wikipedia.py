@@ -32,14 +32,14 @@ from ulmfit.pipeline.files import (
 IDENTITY = "fast.json"
 _PART = re.compile(rf"\.xml(-p\d+p\d+)?({'|'.join(map(re.escape, PACKED_SUFFIXES))})?$")
 _BESIDE_PARTS = (".md5", ".sha1", ".sha256", ".txt", ".json", "-rss.xml")
-"""How the names of files end that stand beside the parts of a dump and are none."""
+"""Ends of the names of files beside a dump that are no parts of it."""
 ENGINES = ("wikiextractor", "fast")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """What turns wikitext into text, and what it keeps; `templates` is for wikiextractor alone."""
+    """The engine that turns wikitext into text, and what it keeps; `templates` is for wikiextractor only."""
 
     engine: str
     headings: bool = True
@@ -53,7 +53,7 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One extraction: from where, how, what of it, and who is told."""
+    """One extraction: its dump, its engine, its selection, its log."""
 
     dumps: Sequence[Path]
     folder: Path
@@ -65,7 +65,7 @@ class _Run:
     warn: Say
 
     def identity(self) -> dict[str, Any]:
-        """Return what a half-finished extraction must have in common with this one to be continued."""
+        """Return the facts that a half-finished extraction must share with this one to be continued."""
         return {
             "version": WikipediaCorpus.stage_version,
             "dumps": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in self.dumps],
@@ -74,7 +74,7 @@ class _Run:
             "templates": self.extractor.templates,
             "max_documents": self.selection.max_documents,
             "max_tokens": self.selection.max_tokens,
-            # Not named where it is not set: work of earlier versions is gone on with.
+            # Left out if it is not set, so that work of earlier versions can be continued.
             **({"min_words": self.selection.min_words} if self.selection.min_words else {}),
             **({"counted_in": "runs"} if self.selection.counted_in == "runs" else {}),
             "shard_bytes": self.shard_bytes,

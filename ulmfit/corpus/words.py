@@ -1,4 +1,4 @@
-"""What a word is, in any script: the one definition for sizes, comparisons, baselines and marks.
+"""Defines a word, in any script: the one definition for sizes, comparisons, baselines and marks.
 
 A word is a run of letters, digits and underscores. Combining marks (vowel signs, tones, accents) and format
 characters (joiners, soft hyphens) belong to the character before them and never end a word, as Unicode's UAX
@@ -35,11 +35,11 @@ UNSPACED = re.compile(f"[{_BASIC}{_BEYOND}]+")
 
 _ZERO_WIDTH_SPACE = "\u200b"
 _LAST_MARK = 0xE01EF
-"""Of the combining marks and format characters that Unicode has, the last one."""
+"""The last combining mark or format character of Unicode."""
 
 
 def _complement(ranges: str) -> str:
-    """Return the ranges of the basic plane that `ranges`, a character class of pairs, leaves out."""
+    """Return the complement in the basic plane of `ranges`, a character class of pairs."""
     pairs = sorted((ord(first), ord(last)) for first, last in zip(ranges[::3], ranges[2::3], strict=True))
     starts = [0, *(last + 1 for _, last in pairs)]
     ends = [*(first - 1 for first, _ in pairs), 0xFFFF]
@@ -51,7 +51,7 @@ def _complement(ranges: str) -> str:
 
 
 _MAYBE_UNSPACED = re.compile(f"[^{_complement(_BASIC)}]")
-"""Finds everything beyond the basic plane as well; so put, the search is three times as fast."""
+"""Also finds everything beyond the basic plane; written this way, the search is three times as fast."""
 
 
 def count_words(text: str) -> int:
@@ -64,7 +64,7 @@ def count_words(text: str) -> int:
 
 
 def has_unspaced(text: str) -> bool:
-    """Return False where white space alone parts the words of `text`; True where it may not."""
+    """Return False if only white space separates the words of `text`; True if something else may."""
     return not text.isascii() and _MAYBE_UNSPACED.search(text) is not None
 
 
@@ -79,7 +79,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_format(character: str) -> bool:
-    """Return whether a character has no look of its own and parts no words: joiners, soft hyphens, ..."""
+    """Return whether a character is invisible and separates no words: joiners, soft hyphens, ..."""
     return unicodedata.category(character) == "Cf" and character != _ZERO_WIDTH_SPACE
 
 
@@ -120,7 +120,7 @@ def _words() -> re.Pattern[str]:
 
 @lru_cache(maxsize=1)
 def _without_width() -> re.Pattern[str]:
-    """Return a pattern for what stands behind a character without spaces and belongs to it."""
+    """Return a pattern for marks that follow a character of a script without spaces and belong to it."""
     own = listed(lambda one: UNSPACED.match(one) and is_mark(one), 0xFFFF)
     format_characters = listed(is_format, _LAST_MARK) + _ZERO_WIDTH_SPACE
     return re.compile(f"(?<=[{_BASIC}{_BEYOND}])[{marks()}{format_characters}]+|[{own}]+")

@@ -2,6 +2,7 @@
 
     <!-- results: records -->              the tables of each record in the folder
     <!-- leaderboard: recipes/*/records --> one table of all records in these folders
+    <!-- summary: recipes/*/records -->     the same, shorter: one row per task
     <!-- benchmarks: records -->           the outputs of `ulmfit bench --json` in the folder
     <!-- presets: published -->            the published presets with their sources
     <!-- recipes: . -->                    the list of all recipes in the folder
@@ -26,11 +27,11 @@ from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import LOG
 
 if TYPE_CHECKING:
-    from ulmfit.report.leaderboard import Leaderboard
+    from ulmfit.report.leaderboard import Leaderboard, Source
 
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(
-    r"<!-- (?P<kind>results|leaderboard|benchmarks|presets|recipes): (?P<folder>\S+) -->"
+    r"<!-- (?P<kind>results|leaderboard|summary|benchmarks|presets|recipes): (?P<folder>\S+) -->"
     r".*?<!-- end of (?P=kind) -->",
     re.DOTALL,
 )
@@ -137,12 +138,23 @@ def _link(file: str, page: Path) -> str:
 def _leaderboard(folder: str, page: Path) -> list[str]:
     from ulmfit.report.leaderboard import markdown_leaderboard
 
+    return [markdown_leaderboard(_board(_records(folder, page), page.parent)).strip()]
+
+
+def _summary(folder: str, page: Path) -> list[str]:
+    from ulmfit.report.summary import markdown_summary
+
+    return [markdown_summary(_sources(_records(folder, page), page.parent)).strip()]
+
+
+def _records(folder: str, page: Path) -> list[Path]:
+    """Return the records in the folders that a page names; `folder` may have wildcards."""
     records = [path for found in sorted(page.parent.glob(folder)) for path in sorted(found.glob("*.json"))]
     if not records:
         raise InputError(
             f"{page}: there is no record in {folder}: name folders of records, relative to the page"
         )
-    return [markdown_leaderboard(_board(records, page.parent)).strip()]
+    return records
 
 
 def _benchmarks(folder: str, page: Path) -> list[str]:
@@ -170,6 +182,7 @@ def _recipes(folder: str, page: Path) -> list[str]:
 BLOCKS: dict[str, Callable[[str, Path], list[str]]] = {
     "results": _results,
     "leaderboard": _leaderboard,
+    "summary": _summary,
     "benchmarks": _benchmarks,
     "presets": _presets,
     "recipes": _recipes,
@@ -189,9 +202,15 @@ def write_leaderboard(records: Sequence[Path], folder: Path) -> str:
 
 
 def _board(records: Sequence[Path], folder: Path) -> Leaderboard:
+    from ulmfit.report.leaderboard import leaderboard
+
+    return leaderboard(_sources(records, folder))
+
+
+def _sources(records: Sequence[Path], folder: Path) -> list[Source]:
     """Read records; links to them begin in `folder`."""
     from ulmfit.evaluation.record import read_record
-    from ulmfit.report.leaderboard import Source, leaderboard
+    from ulmfit.report.leaderboard import Source
 
     def source(path: Path) -> Source:
         link = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
@@ -202,7 +221,7 @@ def _board(records: Sequence[Path], folder: Path) -> Leaderboard:
     distinct: dict[Path, Path] = {}
     for path in records:
         distinct.setdefault(path.resolve(), path)
-    return leaderboard([source(path) for path in distinct.values()])
+    return [source(path) for path in distinct.values()]
 
 
 def _group(path: Path) -> str:

@@ -86,6 +86,7 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
     """Return a copy of `value` in which the field at the path `names` is read from `text`."""
     name, rest = names[0], names[1:]
     if isinstance(value, Settings):
+        name = value.present_name(name)
         if name not in type(value).model_fields:
             known = [field for field in type(value).model_fields if field != "origin"]
             alike = get_close_matches(name, known, n=1)

@@ -1,4 +1,4 @@
-"""How an encoder computes: the type of its matrix products and the engine of its recurrence."""
+"""How an encoder computes: the type of its matrix products, and the engine of its recurrent layers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def choose_compute(
 ) -> Compute:
     """Return how to compute at `precision` (fp32, bf16) with `engine` (auto, fast, plain) on `device`.
 
-    Where the fast engine was not declined and cannot run, the plain one takes over and `log` gets one line.
+    If the fast engine cannot run and `engine` is not plain, the plain one takes over and `log` gets one line.
     """
     from ulmfit.language_model.engines import obstacle
 

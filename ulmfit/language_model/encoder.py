@@ -20,7 +20,7 @@ from ulmfit.language_model.qrnn import WeightDropQRNN
 from ulmfit.language_model.settings import Architecture, Dropouts
 
 State = list[tuple[Tensor, ...]]
-"""For every layer what it carries from chunk to chunk, each (1, B, units)."""
+"""The state of each layer, carried from chunk to chunk; its tensors are (1, B, units)."""
 
 EMBEDDING_RANGE = 0.1
 PAD_ID = 1
@@ -29,7 +29,7 @@ PAD_ID = 1
 def recurrent_layer(
     architecture: Architecture, dropouts: Dropouts, number: int, inputs: int, units: int
 ) -> WeightDropLSTM | WeightDropQRNN:
-    """Return layer `number` of an encoder; of a QRNN's layers only the first looks at two tokens."""
+    """Return layer `number` of an encoder; only the first layer of a QRNN sees two tokens at once."""
     if architecture.kind == "lstm":
         return WeightDropLSTM(inputs, units)
     window = architecture.window if number == 0 else 1
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.dropouts = dropouts.scaled()
         self.compute: Compute = PLAIN
-        """In which type and by which engine the layers compute; may be set at any time between chunks."""
+        """The type and the engine with which the layers compute; may be set at any time between chunks."""
         size, layers = architecture.embedding_size, architecture.layers
         self.encoder = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
         nn.init.uniform_(self.encoder.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         )
 
     def initial_state(self, batch_size: int) -> State:
-        """Return zeros for the beginning of a document or a stream."""
+        """Return zeros: the state at the beginning of a document or a stream."""
         return [rnn.initial_state(batch_size) for rnn in self.layers()]
 
     def layers(self) -> list[WeightDropLSTM | WeightDropQRNN]:
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
 
     @contextmanager
     def weights_kept(self) -> Iterator[None]:
-        """Let weights be cast and packed once for all chunks read inside; they must not change there.
+        """Cast and pack the weights once for all chunks that are read inside; they must not change meanwhile.
 
         A block inside of another one belongs to it. The backward pass may come later.
         """

@@ -27,7 +27,7 @@ from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
 from ulmfit.training.precision import Precision
 
 CHUNK = 70
-"""Positions that are computed at once, whatever a document's length."""
+"""Positions that are computed at once, for documents of any length."""
 EVALUATED = ("valid", "test")
 
 
@@ -90,7 +90,8 @@ def precision_of(model: LanguageModel) -> Precision:
     """Return the precision in which a model scores, which is that of its training: fp32 or bf16.
 
     Losses are summed in float64 in any case. Scored in bf16 a model of German Wikipedia (3 x 400 units, loss
-    6.18) had 0.00007 nats a token more than in fp32, one that knew its texts by heart (loss 0.07) 0.00011.
+    6.18) had 0.00007 nats per token more than in fp32; one that knew its texts by heart (loss 0.07), 0.00011.
+    Train once with each precision to see the difference for another model.
     """
     return "bf16" if model.encoder.compute.dtype == torch.bfloat16 else "fp32"
 
@@ -136,7 +137,7 @@ def document_losses(
 
 
 def _batches(scored: numpy.ndarray, batch_size: int) -> Iterator[slice]:
-    """Cut documents, the longest first, into batches with about as many tokens in a chunk."""
+    """Cut documents, the longest first, into batches with about equally many tokens per chunk."""
     start = 0
     while start < len(scored):
         documents = batch_size * CHUNK // min(CHUNK, int(scored[start]))
@@ -210,7 +211,7 @@ def perplexities(
 
     `tokens` are the scored ones, `words` and `characters` those of the raw text. Word perplexity is
     exp(loss x tokens / words). With many unknown tokens (`too_many_unknown`) the last two are not comparable
-    to other models'.
+    with those of other models.
     `scoring_precision` is that of the matrix products; losses are summed in float64.
     """
     loss = loss_sum / max(tokens, 1)

@@ -38,7 +38,7 @@ HISTORY, METRICS = "history.json", "metrics.json"
 
 
 def pretrain(stage: Pretrain, work: Work, callbacks: Sequence[Any] = ()) -> None:
-    """Build a `Pretrain` stage; `callbacks` are fastai callbacks of a user's."""
+    """Build a `Pretrain` stage; `callbacks` are fastai callbacks of the user."""
     settings = stage.settings
     torch.manual_seed(settings.seed)
     tokenizer = load_tokenizer(work.input(stage.tokens.tokenizer))
@@ -72,7 +72,7 @@ def _fit(
     """Train `model`, write its weights and history, and evaluate it on every split that has documents.
 
     With subword sampling only the training texts are cut into other pieces; validation and test never are.
-    Of several processes all train, and rank 0 alone writes and evaluates.
+    Several processes all train; only rank 0 writes and evaluates.
     """
     distribution = current_distribution(settings)
     distribution.check_batch_size(settings.batch_size)
@@ -96,7 +96,7 @@ def _fit(
     jitter = settings.bptt_jitter != "off"
     loader = new_loader(array.tokens, offsets=offsets, seed=seed, jitter=jitter)
     valid_loader = new_loader(valid_array.tokens, shifted=False)
-    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps an epoch, {stage.direction}")
+    work.log(f"{len(array.tokens):,} tokens, {len(loader):,} steps per epoch, {stage.direction}")
     resampled: Resampled | None = in_its_length(loader) if jitter else None
     if settings.subword_sampling:
         documents = work.input(stage.tokens.documents) / "documents.parquet"

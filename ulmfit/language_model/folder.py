@@ -40,7 +40,7 @@ def describe_model(
 
 
 def described_order(backward_order: BackwardOrder) -> dict[str, Any]:
-    """Return what a description says of the order of backward texts."""
+    """Return the order of backward texts in a description."""
     return {} if backward_order == "bos-first" else {"backward_order": backward_order}
 
 

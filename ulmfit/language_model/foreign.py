@@ -51,12 +51,12 @@ _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 MOST_TENSORS = 1_000
 LARGEST_GROWTH = 16
-"""Times the bytes of a file that its numbers may take in fp32; names of the same numbers count each."""
+"""Times the bytes of a file that its numbers may take in fp32; tensors that share numbers count once each."""
 FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class _Ignored:
-    """Stands for an object of an optimizer's state, which is not wanted: takes anything, keeps nothing."""
+    """Takes the place of objects in an optimizer's state, which is not needed; it keeps nothing."""
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -110,7 +110,7 @@ def foreign_language_model(state: Mapping[str, Tensor], source: str) -> tuple[Ar
 
 
 def _check_shapes(tensors: Mapping[str, Tensor], architecture: Architecture, source: str) -> None:
-    """Compare with a model that takes no memory: one of this size might take more than the file's."""
+    """Compare names and shapes with a model without memory: a real one may need more than the file has."""
     with torch.device("meta"):
         model = LanguageModel(len(tensors[EMBEDDING]), architecture, Dropouts(multiplier=0))
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -128,7 +128,7 @@ def _load_torch_file(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(ignored):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as error:  # whatever a damaged or hostile file brings about is the file's fault
+    except Exception as error:  # any error here is caused by a damaged or hostile file
         named = _GLOBAL.search(str(error))
         raise (more_than_tensors(path, named[1]) if named else unreadable(path, error)) from error
 
@@ -168,7 +168,7 @@ def _renamed(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
 
 
 def _own_name(name: str, source: str) -> str | None:
-    """Return our name of a tensor; None for what a weight was after its last drop."""
+    """Return our name of a tensor; None for the alias of a weight after its last drop."""
     if name in (EMBEDDING, BIAS):
         return name
     if match := _LSTM.fullmatch(name):
@@ -237,7 +237,7 @@ def _architecture(tensors: Mapping[str, Tensor], source: str) -> Architecture:
 
 
 def _units(tensors: Mapping[str, Tensor], name: str, gates: int, source: str) -> int:
-    """Return the units of the lowest layer, whose dropped weight has a row a gate and unit."""
+    """Return the units of the lowest layer, whose dropped weight has one row per gate and unit."""
     weight = tensors.get(name.format(0))
     if weight is None:
         raise InputError(f"{source} has no weights for {name.format(0)}: its layers have to count from 0")

@@ -1,4 +1,4 @@
-"""How texts have to be read for the vocabulary of somebody else's language model, as its pieces tell."""
+"""Guesses from the pieces of an imported vocabulary which settings read texts as its model did."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ulmfit.language_model.vocabulary import SPELLINGS, Vocabulary
 from ulmfit.tokens.marks import WORD_BOUNDARY
 
 SIGNS = ",.;:!?)、。，"
-"""Moses makes words of them: their pieces then begin with the space, and are frequent in that form alone."""
+"""Signs that Moses makes words: their pieces begin with the space, and are frequent only so."""
 ESCAPES = ("&apos", "&quot", "apos;", "quot;")
 DEFAULT = {"marks": True, "repeats": False, "html": False, "nfkc": False, "moses": False}
 MULTIFIT = dict.fromkeys(DEFAULT, True)
 SHARE = 0.01
-"""Of a vocabulary: its most frequent pieces, which come first."""
+"""Share of a vocabulary that counts as frequent: its first pieces."""
 FEWEST_EXPECTED = 10
-"""Times that a piece should have occurred, by Zipf's law, before its absence means something."""
+"""Occurrences that Zipf's law predicts for a piece; below this number its absence means nothing."""
 SHOWN = 8
 
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
@@ -34,7 +34,7 @@ def reading_of(pieces: Sequence[str]) -> dict[str, bool]:
     ahead = sum(np.sign(rank.get(sign, none) - rank.get(WORD_BOUNDARY + sign, none)).item() for sign in SIGNS)
     marks = "xxmaj" in roles or "xxup" in roles
     return {
-        # Cased pieces are told by their capitals; without these and marks, texts were in small letters.
+        # Pieces with capitals: the texts kept case. Neither capitals nor marks: they were in small letters.
         "marks": marks or not any(pieces[row] != pieces[row].lower() for row in _ordinary_rows(pieces)),
         "repeats": "xxrep" in roles,
         # fastai's rules, which write the marks, mend HTML as well.
@@ -69,7 +69,7 @@ def never_written(old: Vocabulary, new: Vocabulary, counts: np.ndarray) -> list[
     too few to tell.
     """
     special = set(old.roles.values())
-    # The bare space says how words are cut, not how texts are read.
+    # The piece that is only a space depends on how words are cut, not on how texts are read.
     special |= {index for index, piece in enumerate(old.pieces) if piece == WORD_BOUNDARY}
     ordinary = [index for index in _ordinary_rows(old.pieces) if index not in special]
     harmonic = float(np.sum(1 / np.arange(1, len(ordinary) + 1)))

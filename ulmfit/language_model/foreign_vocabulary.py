@@ -1,4 +1,4 @@
-"""Reads the vocabulary that came with somebody else's language model: the pieces in the order of its rows."""
+"""Reads the vocabulary of an imported language model: the pieces, in the order of the model's rows."""
 
 from __future__ import annotations
 

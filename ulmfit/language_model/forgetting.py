@@ -1,4 +1,4 @@
-"""Training chunks that begin without a past, as every document does that is scored or classified alone."""
+"""Resets of the state in training: documents are scored and classified from an empty state too."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from ulmfit.language_model.settings import LanguageModelSettings
 
 
 def forgetting(settings: LanguageModelSettings, loader: StreamLoader) -> list[Callback]:
-    """Return the callbacks that `forget_after` asks for: one, or none."""
-    return [ForgetState(settings.forget_after, loader.first_stream)] if settings.forget_after else []
+    """Return the callbacks that `reset_state_every` asks for: one, or none."""
+    every = settings.reset_state_every
+    return [ForgetState(every, loader.first_stream)] if every else []
 
 
 class ForgetState(Callback):
-    """Sets each stream's state to zero before every `every`-th chunk, one stream after the other.
+    """Sets the state of each stream to zero once per `every` chunks, not all streams at once.
 
-    Streams carry their state from document to document, so that a model never meets an empty one after the
-    first chunk of an epoch. A function of the chunk's place in the epoch and of the stream, of which this
-    process has those from `first_stream` on: a resumed run and one of several processes do the same.
+    Without it streams carry their state from document to document, and the model meets an empty state only
+    in the first chunk of an epoch. When a stream is reset depends only on the chunk's place in the epoch and
+    on the stream's number (this process has the streams from `first_stream` on). So a resumed run does the
+    same, and so do several processes.
     """
 
     run_valid = False

@@ -1,4 +1,4 @@
-"""Turns somebody else's weights into a language model folder of ours; see `foreign` for what can be read."""
+"""Turns weights of other programs into a language model folder; `foreign` says which weights can be read."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def import_model(
 ) -> None:
     """Write `model.safetensors`, `model.json` and `vocabulary.json` into an existing folder.
 
-    `log` is told, too, how texts have to be read for the vocabulary. `model.json` names the `backward_order`.
-    `description` is the model.json that came with the weights: what it says of direction, size and vocabulary
-    has to be true. So has `architecture`, the expected size. Raises InputError with the numbers where not.
+    `log` also gets the settings with which texts fit the vocabulary. `model.json` has the `backward_order`.
+    `description` is the model.json that came with the weights: its direction, size and vocabulary have to be
+    those of the weights. So has `architecture`, the expected size. If not: InputError with the numbers.
     """
     pieces = read_vocabulary(vocabulary)
     found, model = foreign_language_model(read_foreign_weights(weights), f"weights {weights}")
@@ -120,7 +120,7 @@ def _pieces_never_written(folder: Path, tokenizer: Tokenizer, text: Path) -> lis
 
 
 def _check_description(path: Path, direction: Direction, backward_order: BackwardOrder, rows: int) -> None:
-    """Compare what a model.json says; that of other programs may say nothing of it."""
+    """Compare with the given model.json; fields that it does not have are not compared."""
     try:
         content: Any = read_json(path)
     except (OSError, ValueError) as error:

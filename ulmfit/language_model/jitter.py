@@ -1,4 +1,4 @@
-"""Chunks of random length, so that no epoch cuts the text at the places of another (ULMFiT, section 3.3).
+"""Chunks of random length, so that each epoch cuts the text at other places (ULMFiT, section 3.3).
 
 As in AWD-LSTM's and ULMFiT's own training: a chunk has N(bptt, 5) tokens with probability .95 and N(bptt / 2,
 5) otherwise, and 5 at least (Merity et al. 2017, arXiv 1708.02182, section 4.1).

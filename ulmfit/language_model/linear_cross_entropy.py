@@ -22,7 +22,7 @@ from ulmfit.language_model.engines.forget_mult import has_triton
 Engine = Literal["fast", "plain"]
 
 BYTES_OF_LOGITS = 64 << 20
-"""What the logits of a chunk may take: few enough for memory, enough rows for the products' full speed."""
+"""Bytes of the logits of a chunk: small enough for memory, enough rows for products at full speed."""
 
 
 def linear_cross_entropy(
@@ -37,8 +37,8 @@ def linear_cross_entropy(
     """Return the mean cross-entropy, in nats, of `hidden @ weight.T + bias` against targets, a scalar.
 
     hidden is (N, E), weight (V, E), bias (V,), targets (N,). The gradient is formed in the forward pass,
-    while a chunk's logits are there; that of `hidden` has its type, those of weight and bias have theirs.
-    Of a label smoothing s, a share s of every target is spread over all V classes, as in torch. `plain`
+    while the chunk's logits are in memory; each gradient has the type of its tensor.
+    With label smoothing s, a share s of every target is spread over all V classes, as in torch. `plain`
     computes in torch; `fast` in a kernel, compiled on the CPU and of Triton on CUDA, where there is one.
     """
     return LinearCrossEntropy.apply(hidden, weight, bias, targets, label_smoothing, engine)
@@ -98,7 +98,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of hidden, weight and bias."""
         parts = ctx.saved_tensors
-        if gradient.device.type != "cpu" or gradient.item() != 1:  # on a GPU the question would wait for it
+        if gradient.device.type != "cpu" or gradient.item() != 1:  # a GPU would have to wait here
             parts = [None if part is None else part * gradient.to(part.dtype) for part in parts]
         return (*parts, None, None, None)
 
@@ -125,7 +125,7 @@ def _chunks(hidden: Tensor, weight: Tensor, engine: Engine) -> Iterator[tuple[sl
 
 
 def _kernel(logits: Tensor, engine: Engine) -> Callable[..., Tensor] | None:
-    """Return a function that does what `_losses` does, faster than torch, or None where there is none."""
+    """Return a faster function than `_losses` with the same result, or None if there is none."""
     if engine == "plain":
         return None
     if logits.device.type == "cpu":
@@ -149,7 +149,8 @@ def _losses(
 ) -> Tensor:
     """Return the losses (n,) of logits (n, V) + bias.
 
-    With `d_bias` the logits become the gradient of `scale` times the losses' sum, which `d_bias` gets too.
+    With `d_bias` the logits are replaced by the gradient of `scale` times the losses' sum, and `d_bias`
+    gets that of the bias.
     """
     kernel = _kernel(logits, engine)
     if kernel is not None:

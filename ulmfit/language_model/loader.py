@@ -25,22 +25,22 @@ from ulmfit.tokens.tokenizer import EOS_ID
 
 Ids = numpy.ndarray | Tensor
 Columns = Callable[[int, int], Any]
-"""Maps first and last column (exclusive) to ids (B/R, columns): one column is a place in every stream."""
+"""Maps first and last column (exclusive) to ids (B/R, columns); a column is one position in all streams."""
 
 Placement = Literal["host", "resident", "windows"]
 """Where ids lie. host: in the array as it is, often memory-mapped; resident: all of them on the device;
 windows: some chunks of every stream at a time are copied to the device, from page-locked memory."""
 
 RESIDENT_SHARE = 1 / 4
-"""Of the device's free memory that the ids may take; the optimizer's state is not there yet."""
+"""Share of the device's free memory that the ids may take; the optimizer's state comes later."""
 WINDOW_CHUNKS = 64
-"""Chunks that are gathered, and copied to a device, at once."""
+"""Chunks that are gathered and copied to a device at once."""
 JITTER = 1
-"""Tells the random numbers of chunk lengths from those of shift and order."""
+"""Part of the seed of chunk lengths, so that their random numbers differ from those of shift and order."""
 ON_DEVICE = torch.int32
-"""Type of ids there: of its unsigned types torch computes with bytes alone."""
+"""Type of ids on the device: torch has no arithmetic for unsigned types except bytes."""
 UPLOAD_TOKENS = 1 << 24
-"""Tokens copied to the device at once: what an upload takes of the host's memory."""
+"""Tokens copied to the device at once; an upload needs host memory for this many."""
 
 
 def reading_order(
@@ -48,8 +48,8 @@ def reading_order(
 ) -> numpy.ndarray:
     """Return the array as a model of this direction reads it.
 
-    `tokens` is [bos a b c bos d e]; backward it becomes [bos e d bos c b a], in memory of its own: 2 bytes a
-    token, against which copying single batches out of a reversed file would save nothing. With another
+    `tokens` is [bos a b c bos d e]; backward it becomes [bos e d bos c b a], in new memory: 2 bytes
+    per token. Reversing batch by batch would save nothing. With another
     `order` it becomes [e d bos c b a bos] (bos-last) or [eos e d bos eos c b a bos] (eos-first).
     """
     if not backward or len(tokens) == 0:
@@ -192,12 +192,12 @@ class StreamLoader:
 
 
 def in_its_length(loader: StreamLoader) -> Callable[[int], AbstractContextManager[StreamLoader]]:
-    """Return a function that lends the same loader in every epoch, with the length that this epoch has."""
+    """Return a function: epoch number -> a context manager with the loader, its length set for this epoch."""
     return lambda epoch: nullcontext(loader.in_epoch(epoch))
 
 
 def _most_streams(tokens: int, ranks: int) -> int:
-    """Return how many streams of some length there can be, as a multiple of the ranks."""
+    """Return how many streams are possible, as a multiple of the ranks."""
     most = max(1, tokens // 4) // ranks * ranks
     if not most:
         raise InputError(f"{tokens} tokens are too few for {ranks} processes: give it more text")
@@ -205,7 +205,7 @@ def _most_streams(tokens: int, ranks: int) -> int:
 
 
 def choose_placement(tokens: int, device: torch.device) -> Placement:
-    """Return where that many ids are best put for a model on `device`."""
+    """Return the best place for that many ids, for a model on `device`."""
     if device.type != "cuda":
         return "host"
     free, _ = torch.cuda.mem_get_info(device)
@@ -213,7 +213,7 @@ def choose_placement(tokens: int, device: torch.device) -> Placement:
 
 
 def _upload(tokens: numpy.ndarray, device: torch.device) -> Tensor:
-    """Return all ids on the device, copied part by part: a whole array more never stands in the memory."""
+    """Return all ids on the device, copied in parts: host memory never holds a second whole array."""
     resident = torch.empty(len(tokens), dtype=ON_DEVICE, device=device)
     for start in range(0, len(tokens), UPLOAD_TOKENS):
         part = tokens[start : start + UPLOAD_TOKENS].astype(numpy.int32)
@@ -222,7 +222,7 @@ def _upload(tokens: numpy.ndarray, device: torch.device) -> Tensor:
 
 
 def _copied(ids: numpy.ndarray, device: torch.device) -> Tensor:
-    """Return ids on the device; a GPU goes on with its work meanwhile."""
+    """Return ids on the device; a GPU does not stop for the copy."""
     host = torch.from_numpy(ids.astype(numpy.int32))
     if device.type == "cuda":
         host = host.pin_memory()
@@ -230,5 +230,5 @@ def _copied(ids: numpy.ndarray, device: torch.device) -> Tensor:
 
 
 def _ids(ids: Ids) -> Tensor:
-    """Return ids as loss and embedding take them."""
+    """Return ids in the type that loss and embedding need."""
     return ids.long() if isinstance(ids, Tensor) else torch.from_numpy(ids.astype(numpy.int64))

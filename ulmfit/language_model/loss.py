@@ -17,8 +17,8 @@ from ulmfit.language_model.sampled_softmax import ClassSampler
 class LanguageModelLoss:
     """The loss function as fastai sees it: mean cross-entropy of logits, in nats.
 
-    `label_smoothing` spreads a share of every target over all V pieces; validation (where no gradients are
-    asked for) goes without it, so that its losses can be compared.
+    `label_smoothing` spreads a share of every target over all V pieces. Validation (no gradients) does not
+    use it, so that losses are comparable.
     """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
@@ -39,11 +39,11 @@ class LanguageModelLoss:
 
 
 class StreamLoss:
-    """The same loss from a model's outputs, of which logits are never all there; and AR and TAR.
+    """The same loss from a model's outputs, without holding all logits; and AR and TAR.
 
     `ar` is alpha and `tar` beta of Merity et al. 2017 (arXiv 1708.02182), section 4.6. With a `sampler` the
-    softmax is over a part of the vocabulary in training (where gradients are asked for), and over all of it
-    in validation.
+    softmax is over a part of the vocabulary in training (with gradients), and over all of it in
+    validation.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ LSTMState = tuple[Tensor, Tensor]
 
 
 class InputWeights(nn.Module):
-    """The parameters of an LSTM layer that are never dropped; a module of its own, for fastai's names."""
+    """The parameters of an LSTM layer that are never dropped; a separate module, to keep fastai's names."""
 
     def __init__(self, lstm: nn.LSTM) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class InputWeights(nn.Module):
 
 
 class WeightDropLSTM(nn.Module):
-    """One LSTM layer; its recurrent weight is dropped by a mask that the encoder draws once a chunk."""
+    """One LSTM layer; its recurrent weight is dropped by a mask that the encoder draws once per chunk."""
 
     _keeps: bool
     _kept: CastWeights | None
@@ -53,7 +53,7 @@ class WeightDropLSTM(nn.Module):
         return self.weight_hh_l0_raw
 
     def initial_state(self, batch_size: int) -> LSTMState:
-        """Return zeros for the beginning of a document or a stream."""
+        """Return zeros: the state at the beginning of a document or a stream."""
         zeros = self.weight_hh_l0_raw.new_zeros
         return zeros(1, batch_size, self.units), zeros(1, batch_size, self.units)
 
@@ -95,7 +95,7 @@ class WeightDropLSTM(nn.Module):
         return weights
 
     def keep_weights(self, keeps: bool) -> None:
-        """Keep the weights as the engine wants them, or forget them; while kept, they must not change."""
+        """Keep the weights in the engine's form, or drop it; while it is kept, they must not change."""
         self._keeps, self._kept = keeps, None
 
     def _on_cpu(
@@ -132,7 +132,7 @@ class WeightDropLSTM(nn.Module):
         weights: tuple[Tensor, ...] = (other.weight_ih_l0, self.weight_hh_l0_raw)
         weights += (other.bias_ih_l0, other.bias_hh_l0)
         if not self._needs_graph(inputs, *state):
-            # cuDNN keeps what a backward pass needs for parameters that want gradients.
+            # cuDNN keeps what the backward pass needs, if parameters require gradients.
             weights = tuple(weight.detach() for weight in weights)
         of_inputs, recurrent, *biases = weights
         output, hidden, cell = function.apply(inputs, *state, of_inputs, recurrent, weight_mask, *biases)

@@ -1,4 +1,4 @@
-"""The random masks of AWD-LSTM's dropouts, drawn once a chunk and handed to whichever path computes it.
+"""The random masks of AWD-LSTM's dropouts, drawn once per chunk, whichever engine computes it.
 
 Shapes: B batch, V vocabulary, E embedding, H units of a layer, L layers.
 """
@@ -27,7 +27,7 @@ class Masks:
 
 
 def no_masks(layers: int) -> Masks:
-    """Return what evaluation uses: no dropout anywhere."""
+    """Return the masks of evaluation: no dropout."""
     return Masks(None, None, (None,) * layers, (None,) * layers)
 
 

@@ -17,7 +17,7 @@ from ulmfit.language_model.settings import Architecture, Dropouts
 
 
 class Outputs(NamedTuple):
-    """What the language model gives for a chunk."""
+    """The outputs of the language model for a chunk."""
 
     logits: Tensor | None
     """(B, T, V); None where the loss is computed without them."""
@@ -63,7 +63,7 @@ class LanguageModel(nn.Sequential):
 
     @property
     def encoder(self) -> Encoder:
-        """The part that a classifier takes over."""
+        """The part that a classifier reuses."""
         return cast(Encoder, self[0])
 
     @property
@@ -76,11 +76,11 @@ class LanguageModel(nn.Sequential):
         self.encoder.compute = compute
 
     def reset(self) -> None:
-        """Forget the hidden state: the next chunk begins a text."""
+        """Reset the hidden state: the next chunk begins a text."""
         self.state = None
 
     def forget(self, streams: slice) -> None:
-        """Set the hidden state of these rows of a batch to zero: their next chunk begins without a past."""
+        """Set the hidden state of these rows of a batch to zero: their next chunk begins a text."""
         for layer in self.state or []:
             for tensor in layer:
                 tensor[:, streams] = 0
@@ -103,7 +103,7 @@ class LanguageModel(nn.Sequential):
         }
 
     def restore_hidden(self, tensors: dict[str, Tensor]) -> None:
-        """Take up the state that a checkpoint kept."""
+        """Restore the state from a checkpoint."""
         device = self.encoder.encoder.weight.device
         state: State = []
         while f"{len(state)}.0" in tensors:
@@ -114,6 +114,6 @@ class LanguageModel(nn.Sequential):
 
 
 def layer_groups(model: LanguageModel) -> list[list[nn.Parameter]]:
-    """Split into one group a layer, then embedding and decoder on top (they are one tensor)."""
+    """Split into one group per layer, then embedding and decoder on top (they are one tensor)."""
     groups = [list(rnn.parameters()) for rnn in model.encoder.rnns]
     return [*groups, list(dict.fromkeys([*model.encoder.encoder.parameters(), *model.decoder.parameters()]))]

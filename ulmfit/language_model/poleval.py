@@ -28,7 +28,7 @@ class PolEvalPerplexity(Stage):
     """PolEval-2018 word perplexity of a language model on the test split of its corpus, in `poleval.json`.
 
     Its corpus has to be a `RareWordsReplaced`. A sentence of the task is a document here: the task's own
-    files have one a line.
+    files have one per line.
     """
 
     stage_name: ClassVar[str] = "poleval-2018"
@@ -43,7 +43,7 @@ class PolEvalPerplexity(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short labels for logs."""
         return (self.language_model.direction,)
 
     def build(self, work: Work) -> None:
@@ -122,7 +122,7 @@ def poleval_figures(
 
 
 def _words_and_marks(folder: Path) -> tuple[int, int]:
-    """Return how many words the test documents of a corpus have, and how many of these are marks."""
+    """Return the number of words in the test documents of a corpus, and how many of them are marks."""
     from ulmfit.corpus.stored import stored_documents
 
     words = marks = 0

@@ -45,7 +45,7 @@ class QRNNLinear(nn.Module):
 
 
 class QRNNGates(nn.Module):
-    """A level of fastai v1's names: what it calls a QRNNLayer."""
+    """A level in fastai v1's parameter names, which it calls a QRNNLayer."""
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class QRNNGates(nn.Module):
 
 
 class WeightDropQRNN(nn.Module):
-    """One QRNN layer; its weight is dropped by a mask that the encoder draws once a chunk.
+    """One QRNN layer; its weight is dropped by a mask that the encoder draws once per chunk.
 
     Its state is the cell c (1, B, H), which never has fewer than 32 bits, and with a window of 2 the last
     token's inputs (1, B, I).
@@ -76,12 +76,12 @@ class WeightDropQRNN(nn.Module):
         return self.linear.weight_raw
 
     def initial_state(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Return zeros for the beginning of a document or a stream."""
+        """Return zeros: the state at the beginning of a document or a stream."""
         sizes = [self.units] if self.window == 1 else [self.units, self.inputs]
         return tuple(self.dropped_weight.new_zeros(1, batch_size, size) for size in sizes)
 
     def keep_weights(self, keeps: bool) -> None:
-        """Do nothing: its weights are cast in one product a chunk."""
+        """Do nothing: its weights are cast once per chunk, in one product."""
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""Training with a part of the vocabulary in every step, where it is large: a sampled softmax.
+"""A sampled softmax: training over a part of a large vocabulary in each step.
 
 Shapes: V vocabulary, S classes of a step, N tokens of a chunk.
 
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     classes: Tensor
     """Their ids, int64 (S,)."""
     correction: Tensor
-    """What is added to their logits: - log of the probability of being in the sample, fp32 (S,)."""
+    """Added to their logits: minus the log of the probability of being in the sample, fp32 (S,)."""
     targets: Tensor
     """Places of the targets among the classes, int64 (N,)."""
 
@@ -60,7 +60,8 @@ class ClassSampler:
         self._frequencies = self._frequencies.to(targets.device)
         vocabulary = len(self._frequencies)
         size = min(max(self.samples, len(targets)), vocabulary)
-        # Exponential races: the first ones to arrive are a sample without replacement by frequency.
+        # Exponential race: a class arrives at a random time, with its frequency as rate. The first to arrive
+        # are a sample without replacement.
         arrivals = torch.empty_like(self._frequencies).exponential_() / self._frequencies
         arrivals.index_fill_(0, targets, -1.0)
         first = arrivals.topk(min(size + 1, vocabulary), largest=False)
@@ -68,7 +69,7 @@ class ClassSampler:
         if size == vocabulary:
             correction = torch.zeros_like(self._frequencies)
         else:
-            # Given who comes first outside, a class is inside when it arrives before that one.
+            # Given the arrival time of the first class outside, a class is inside if it arrives earlier.
             chances = -torch.expm1(-self._frequencies[classes] * first.values[size])
             correction = torch.where(arrivals[classes] < 0, 0.0, -chances.log())
         places = torch.empty_like(self._frequencies, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Training texts that a language model meets in other pieces every epoch (subword regularisation)."""
+"""Subword regularisation: training texts are cut into other pieces in every epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.resampling import resampling_seed
 
 PART_CHARACTERS = 4_000_000
-"""Of documents that are sampled with one seed; other parts would be other pieces."""
+"""Characters of the documents that share a seed; another number would give other pieces."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SampledStreams:
     documents: Path
     """A documents.parquet; only its training split is read."""
     plain: TokenArray
-    """The same documents as `Tokenizer.encode` has them."""
+    """The same documents, encoded by `Tokenizer.encode`."""
     tokenizer: Tokenizer
     settings: LanguageModelSettings
     seed: int
@@ -46,10 +46,10 @@ class SampledStreams:
 
     @contextmanager
     def epoch(self, number: int) -> Iterator[StreamLoader]:
-        """Lend the loader of epoch `number`, counted over all phases; its file is removed afterwards."""
+        """Yield the loader of epoch `number`, counted over all phases; its file is removed afterwards."""
         folder = self.work.scratch() / "sampled"
         if self.distribution.is_main:
-            # A killed run left its epoch here.
+            # A killed run has left the file of its epoch.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             self._write(number, folder)

@@ -21,7 +21,7 @@ class ScaledRate(Callback):
     With accumulation the last chunk of an update counts. The history shows the scaled rates.
     """
 
-    # After the schedule has set the rate; back to it when the history has looked and before a checkpoint.
+    # After the schedule has set the rate. It is set back after the history and before a checkpoint.
     order, run_valid = 85, False
 
     def __init__(self, bptt: int) -> None:

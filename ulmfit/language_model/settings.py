@@ -79,11 +79,12 @@ class LanguageModelSettings(TrainingSettings):
     )
     ar: float = Field(2.0, ge=0, description="activation regularization (alpha); 0: off")
     tar: float = Field(1.0, ge=0, description="temporal activation regularization (beta); 0: off")
-    forget_after: int = Field(
+    reset_state_every: int = Field(
         0,
         ge=0,
-        description="chunks after which a stream's state is set to zero, so that the model knows the state "
-        "in which a document begins that is scored alone; 0: never (the papers)",
+        serialization_alias="forget_after",
+        description="chunks between two resets of a stream's state to zero: the model then knows the empty "
+        "state from which each document is scored; 0: never (the papers)",
     )
     shuffle_documents: bool = Field(
         True,

@@ -1,4 +1,4 @@
-"""The documents of a token array in another order, read in parts and never copied as a whole.
+"""The documents of a token array in another order, read in parts; the array is never copied as a whole.
 
 Shapes: D documents, N tokens, S streams, C columns of a part.
 """
@@ -28,12 +28,12 @@ class ShuffledDocuments:
         self.ends: Any = ends
         """End of each document in the new order (D,)."""
         self.moves: Any = moves
-        """What leads from a place in the new order to the place in `ids`, per document (D,)."""
+        """Per document (D,): what to add to a position in the new order to get the position in `ids`."""
         if isinstance(ids, Tensor):
             self.ends, self.moves = (torch.from_numpy(part).to(ids.device) for part in (ends, moves))
 
     def part(self, begins: numpy.ndarray, columns: int) -> Any:
-        """Return the ids (S, C) that stand behind each of `begins` (S,) in the new order."""
+        """Return the C ids from each of `begins` (S,) on, in the new order: (S, C)."""
         if not isinstance(self.ids, Tensor):
             places = begins[:, None] + numpy.arange(columns)
             documents = numpy.searchsorted(self.ends, places, side="right")

@@ -27,7 +27,7 @@ class LanguageModelStage(Stage):
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What it reads, where that is not the recipe's own: words, or a part of the texts."""
+        """Labels of what it reads, if that is not the recipe's own data: words, or a part of the texts."""
         words = () if self.tokens.tokenizer.has_subwords else ("words",)
         return (*words, *self.tokens.documents.details)
 
@@ -42,7 +42,7 @@ class Pretrain(LanguageModelStage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short labels for logs."""
         return (self.direction, *self.reading)
 
     @property
@@ -76,16 +76,18 @@ class Pretrain(LanguageModelStage):
 
 
 class ImportedModel(Stage):
-    """Somebody else's pretrained language model: fastai's AWD_LSTM and AWD_QRNN, MultiFiT's releases.
+    """A pretrained language model of another program: fastai's AWD_LSTM and AWD_QRNN, MultiFiT's releases.
 
     Files: `model.safetensors`, `model.json`, and `vocabulary.json`, the pieces in the order of the rows. It
-    has no tokenizer: whoever takes it over brings one, and rows are matched by the text of the pieces.
+    has no tokenizer: the stage that uses it has one, and rows are matched by the text of the pieces.
     """
 
     stage_name: ClassVar[str] = "imported"
     weights: File = Field(description=".pth file from torch.save or fastai, or .safetensors")
-    vocabulary: File = Field(description="itos.pkl, .json list, SentencePiece .model or .vocab; one a row")
-    direction: Direction = Field(description="the way the model reads; weights do not tell")
+    vocabulary: File = Field(
+        description="itos.pkl, .json list, SentencePiece .model or .vocab; one entry per row"
+    )
+    direction: Direction = Field(description="reading direction of the model; the weights do not show it")
     backward_order: BackwardOrder = Field(
         "bos-first",
         description="how it read a text a b c backward; bos-first: [bos c b a]; bos-last: [c b a bos], as "
@@ -95,7 +97,7 @@ class ImportedModel(Stage):
         None, description="the model.json that came with the weights, which has to agree; None: there is none"
     )
     architecture: Architecture | None = Field(
-        None, description="size that the weights have to have; None: whatever they have"
+        None, description="size that the weights have to have; None: any size"
     )
 
     @model_validator(mode="after")
@@ -106,7 +108,7 @@ class ImportedModel(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short labels for logs."""
         return (self.direction,)
 
     def build(self, work: Work) -> None:
@@ -131,7 +133,7 @@ class FineTune(LanguageModelStage):
     stage_name: ClassVar[str] = "finetune"
     stage_version: ClassVar[int] = 3
     pretrained: Pretrain | ImportedModel = Field(
-        description="where it begins; its direction is this one's, its tokenizer may be another"
+        description="model to start from; this one has its direction, and may have another tokenizer"
     )
     settings: FineTuneSettings = FineTuneSettings()
     seed: int = Field(0, description="seed of dropout and of the order of texts")
@@ -143,7 +145,7 @@ class FineTune(LanguageModelStage):
 
     @model_validator(mode="after")
     def _every_layer_group_has_a_rate(self) -> Self:
-        # The size of an imported model may be known only when it is read; then training checks it.
+        # The size of an imported model may be unknown until it is read; then training checks it.
         if isinstance(self.pretrained, Pretrain):
             self.settings.check_groups(self.pretrained.settings.architecture.layer_groups)
         return self
@@ -160,7 +162,7 @@ class FineTune(LanguageModelStage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short labels for logs."""
         return (self.direction, *self.reading, f"seed {self.seed}")
 
     def processes(self) -> Processes:

@@ -15,7 +15,7 @@ from ulmfit.pipeline.files import has_textual_name, sha256_of
 from ulmfit.pipeline.settings import Settings, first_fault
 
 MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
-"""Environment variable that names the mirror where `--mirror` does not."""
+"""Environment variable that names the mirror if `--mirror` is not given."""
 
 
 Changed = TypeVar("Changed", bound=Settings)
@@ -176,13 +176,13 @@ def check_mirror(mirror: Path) -> None:
 
 
 def in_mirror(mirror: Path, name: str) -> list[Path]:
-    """Return the files of that name in a mirror, at any depth, sorted; raises InputError where it is none."""
+    """Return the files of that name in a mirror, at any depth, sorted; InputError if it is no folder."""
     check_mirror(mirror)
     return sorted(path for path in mirror.rglob(glob.escape(name)) if path.is_file())
 
 
 def _mirrored(file: File, mirror: Path, log: Callable[[str], None]) -> Path | None:
-    """Return the mirror's copy of `file`; one of its name with other bytes is passed over with a line."""
+    """Return the mirror's copy of `file`; a file of this name with other bytes is skipped, and `log` told."""
     candidates = in_mirror(mirror, file.name)
     for path in candidates:
         if file.size in (None, path.stat().st_size) and sha256_of(path) == file.sha256:

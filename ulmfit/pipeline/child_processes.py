@@ -14,7 +14,7 @@ from pathlib import Path
 
 SAFE_PATH = "PYTHONSAFEPATH"
 SAFE_PYTHON = (sys.executable, "-P")
-"""How a child's command begins."""
+"""The first words of a child's command."""
 
 
 def import_safely(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -29,7 +29,7 @@ def safe_environment(environment: Mapping[str, str] = os.environ) -> dict[str, s
 
 @contextmanager
 def safe_children() -> Iterator[None]:
-    """Start children inside of the block only: multiprocessing gives them this process's environment."""
+    """Inside this block, children import safely: multiprocessing gives them this process's environment."""
     before = os.environ.get(SAFE_PATH)
     import_safely()
     try:
@@ -44,7 +44,7 @@ def safe_children() -> Iterator[None]:
 def safe_path() -> list[str]:
     """Return where a child finds what this process imports: not in the current folder, but this package.
 
-    The package lies in the current folder when that is a checkout; then it comes last.
+    When the current folder is a checkout, it holds the package; then it comes last.
     """
     package, here = str(Path(__file__).parents[2]), Path.cwd()
     kept = [entry for entry in sys.path if entry and Path(entry).resolve() != here]

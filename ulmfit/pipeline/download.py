@@ -27,9 +27,9 @@ TIMEOUT_SECONDS = 60.0
 BLOCK = 1 << 20
 MEGABYTE = 1_000_000
 LARGEST_DOWNLOAD = 100_000_000_000
-"""Bytes that are taken of a file whose size nobody has said."""
+"""Most bytes of a file whose size is not known."""
 LARGEST_TEXT = 16_000_000
-"""Bytes of a list of checksums or a page; those of the largest Wikipedia have a hundredth."""
+"""Most bytes of a list of checksums or of a page; those of the largest Wikipedia have 1 % of it."""
 TOO_MANY_REQUESTS, RANGE_NOT_SATISFIABLE, REQUEST_TIMEOUT = 429, 416, 408
 
 T = TypeVar("T")
@@ -136,12 +136,12 @@ def _with_retries(
 
 
 def _is_local(error: OSError) -> bool:
-    """Whether the fault is of this machine's disk (full, read-only), not of the network."""
+    """Whether the fault is in this machine's disk (full, read-only) and not in the network."""
     return getattr(error, "filename", None) is not None or error.errno in (28, 30, 122)
 
 
 def _raise_refusal(url: str, error: urllib.error.HTTPError) -> None:
-    """Raise for an answer that another try would only repeat."""
+    """Raise for an answer that would be the same at the next try."""
     if error.code in (404, 410):
         raise NotFound(f"{url} does not exist (HTTP {error.code}); check the address") from error
     if error.code < 500 and error.code not in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS):
@@ -159,7 +159,7 @@ def _number(text: str | None) -> int | None:
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a server to addresses of the web alone: urllib would go on with FTP."""
+    """Follows redirects to http and https only; urllib would follow them to FTP too."""
 
     def redirect_request(
         self,
@@ -235,7 +235,7 @@ def _copy(
         total and math.ceil(total / MEGABYTE), "MB", f"downloading {name}", log, done // MEGABYTE
     )
     try:
-        # read1 hands over what has arrived: a connection that breaks often still gets on.
+        # read1 returns what has arrived so far, so that a connection that breaks often makes progress too.
         while block := answer.read1(BLOCK):
             file.write(block)
             done += len(block)
@@ -249,7 +249,7 @@ def _copy(
 
 
 def _end(answer: http.client.HTTPResponse, start: int) -> int | None:
-    """Return the bytes of a file to which the body of `answer` is added at `start`; None: it does not say."""
+    """Return the bytes of the whole file once the body of `answer` is added at `start`; None: unknown."""
     length = _number(answer.headers.get("Content-Length"))
     return None if length is None else start + length
 

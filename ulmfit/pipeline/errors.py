@@ -17,7 +17,7 @@ USERS_ERRORS = frozenset(
         errno.ENAMETOOLONG,
     }
 )
-"""Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
+"""System errors that a path of the user causes, such as missing rights, or a file in place of a folder."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 """What torch and the operating system say when there is no more memory, on a GPU or in the machine."""
@@ -25,7 +25,7 @@ LONGEST_BEGINNING, LONGEST_END = 600, 300
 
 
 class _OneLineError(Exception):
-    """An error whose message is one line that can be printed, whatever names from files stand in it."""
+    """An error whose message is one printable line, also if it quotes names from files."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_one_line(message))

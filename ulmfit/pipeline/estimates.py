@@ -1,4 +1,4 @@
-"""How long a stage may take: as long as finished stages did that differ in seed and direction alone."""
+"""Estimates how long a stage takes, from finished stages that differ only in seed and direction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Name = tuple[str, str]
 """A stage's name and its key."""
 
 DIFFERENT = frozenset({"seed", "direction"})
-"""Fields in which alike stages may differ, as may those that they are made from."""
+"""Fields in which stages that count as alike may differ; the same holds for their upstream stages."""
 
 
 def estimated_seconds(stages: list[Stage], runner: Runner) -> dict[Name, float]:
-    """Return the median seconds of the finished stages that are like each of `stages`; none: not in it."""
+    """Return, per stage, the median seconds of finished stages like it; a stage without any is left out."""
     configs = {(stage.stage_name, runner.keys.key(stage)): runner.keys.config(stage) for stage in stages}
     wanted = list(configs)
     seconds: dict[Name, float] = {}

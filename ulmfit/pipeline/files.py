@@ -50,7 +50,7 @@ def is_text(name: str) -> bool:
 
 
 def is_whole_number(text: str) -> bool:
-    """Return whether `int` reads a text that is digits alone: `²` and 5,000 digits are none to it."""
+    """Return whether a text is digits only and `int` can read it (not so `²`, or 5,000 digits)."""
     return text.isascii() and text.isdecimal() and len(text) <= 300
 
 
@@ -66,11 +66,11 @@ BEGINNINGS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-"""What a file is that begins with these bytes, which may be UTF-8 by chance."""
+"""First bytes of files that are no text, though the bytes may be valid UTF-8; and what the file is."""
 
 
 def no_text(beginning: bytes) -> str | None:
-    """Return why a file that begins so is no UTF-8 text, and what to do; None: it may be one."""
+    """Return why a file with these first bytes is no UTF-8 text, and what to do; None: it may be one."""
     kind = next((kind for bytes_, kind in BEGINNINGS.items() if beginning.startswith(bytes_)), None)
     if kind is None:
         return None
@@ -79,7 +79,7 @@ def no_text(beginning: bytes) -> str | None:
 
 
 def other_separator(first_line: str, expected: str) -> str | None:
-    """Return what the columns of a table seem to be separated by, where that is not what is expected."""
+    """Return the separator that the columns seem to have, if it is not the expected one."""
     if expected in first_line:
         return None
     return next((one for one in ";\t,|" if one in first_line), None)
@@ -120,7 +120,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path, name: str = "*") -> None:
-    """Remove what killed writers left in `folder`: of every file, or of one."""
+    """Remove temporary files that killed writers left in `folder`: of all files, or of one."""
     for leftover in folder.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -135,7 +135,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically, as a person would want to read it."""
+    """Write indented JSON atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -148,7 +148,7 @@ def compact_json(content: Any) -> str:
 
 
 def _compact(content: Any, indent: int, before: int) -> Iterator[str]:
-    """Yield the parts of a value in a line that is indented and has `before` more characters before it."""
+    """Yield the parts of a value whose line has an indent and `before` more characters in front of it."""
     line = json.dumps(content, ensure_ascii=False)
     fits = indent + before + len(line) < LINE_WIDTH  # a comma may follow
     if fits or not isinstance(content, (dict, list, tuple)) or _is_numbers(content):
@@ -170,7 +170,7 @@ def _is_numbers(content: dict | list | tuple) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; raises ValueError where it is none."""
+    """Read a JSON file; raises ValueError if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

@@ -42,15 +42,15 @@ from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import SCRATCH, Stage, Work
 
 SHUTDOWN_SECONDS = "120"
-"""A process that was asked to stop may take this long to write its checkpoint."""
+"""Seconds that a process has to write its checkpoint after it was asked to stop."""
 SHUTDOWN_VARIABLE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
 PR_SET_PDEATHSIG = 1
 LOST_CONNECTION = ("gloo", "nccl", "connection", "timed out", "peer", "store")
-"""Words of torch's errors in a process whose partner has ended."""
+"""Words in torch's errors when another process of the group has ended."""
 
 
 class LaunchingRunner(Runner):
-    """Builds stages in this process, and those that want several in processes of their own."""
+    """Builds stages in this process; stages that want several processes get these."""
 
     def execute(self, stage: Stage, work: Work) -> None:
         """Build a stage whose folder is ready."""
@@ -70,16 +70,16 @@ class LaunchingRunner(Runner):
         launch(stage, work, wanted.per_machine, self)
 
     def verify_all_above(self, stage: Stage) -> None:
-        """Check what the processes will read: they must not build anything again themselves."""
+        """Check the inputs here: the processes that will read them must not build anything again."""
         for needed in self.order(stage)[:-1]:
             self.verify(needed)
 
 
 class ReadingRunner(Runner):
-    """What a process that trains with others knows of the graph; the files are checked before."""
+    """The runner inside a process that trains with others; its files were checked before it started."""
 
     def verify(self, stage: Stage) -> None:
-        """Trust the process that has started this one."""
+        """Do nothing: the process that started this one has checked the files."""
 
 
 # -- started by torchrun or Slurm
@@ -88,7 +88,7 @@ class ReadingRunner(Runner):
 class FirstRunner(LaunchingRunner):
     """The runner of the first of several processes: it calls the others when a training begins.
 
-    They wait in `follow`. When this process ends early, theirs do so at once; `finish` lets them go.
+    The others wait in `follow`. If this process ends early, they end at once; `finish` ends them as planned.
     """
 
     def __init__(self, runs: Path, mirror: Path | None = None) -> None:
@@ -132,7 +132,7 @@ def follow(stages: Sequence[Stage], runs: Path, mirror: Path | None = None) -> N
 
 
 def _end_with_torchrun() -> None:
-    """Make this process end when torchrun is killed; other starters see to that themselves."""
+    """Make this process end when torchrun is killed; other launchers do this themselves."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         end_with(os.getppid())
 
@@ -143,7 +143,7 @@ def _end_with_torchrun() -> None:
 def launch(stage: Stage, work: Work, processes: int, runner: Runner) -> None:
     """Build `stage` in `processes` processes of this machine.
 
-    Raises what the first one raised that failed; StageFailed when one died. A signal goes to all of them and
+    Raises the error of the first process that failed; StageFailed if one died. A signal goes to all, and
     then to the handler that this process had.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -230,7 +230,7 @@ def _own_signal_handlers() -> Iterator[None]:
 
 @contextmanager
 def _silent_launcher() -> Iterator[None]:
-    """Keep the launcher's own account of what failed off the terminal."""
+    """Keep the launcher's own report of failures off the terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -259,7 +259,7 @@ def end_with(parent: int) -> None:
 
 
 class Failure(TypedDict):
-    """What a process leaves that has failed."""
+    """The error of a process that has failed, as it reports it to its parent."""
 
     type: str
     message: str
@@ -273,7 +273,7 @@ _FAILURE = TypeAdapter(Failure)
 
 
 def _write_failure(path: Path, error: Exception) -> None:
-    """Tell the process that started this one why it ends."""
+    """Report to the parent process why this process ends."""
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
     content: Failure = {
         "type": type(error).__name__,
@@ -290,13 +290,13 @@ def _write_failure(path: Path, error: Exception) -> None:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Return whether torch says that another process is gone, and not that something is wrong here."""
+    """Return whether the error only says that another process has ended."""
     words = str(error).lower()
     return isinstance(error, RuntimeError) and any(word in words for word in LOST_CONNECTION)
 
 
 def _root_cause(scratch: Path, failures: dict[int, Any]) -> Exception:
-    """Return the error to raise: a message that a process left, or that one was killed."""
+    """Return the error to raise: the one that a process reported, or that a process was killed."""
     told: list[Failure] = []
     for path in sorted(scratch.glob("failure-*.json")):
         try:
@@ -340,7 +340,7 @@ def _rebuilt(content: Failure) -> Exception:
 
 
 class SilentProgress(Progress):
-    """Counts and shows nothing."""
+    """A progress display that shows nothing."""
 
     def advance(self, count: int, note: str = "") -> None:
         """Count `count` more units."""
@@ -351,9 +351,9 @@ class SilentProgress(Progress):
 
 
 class SilentWork(Work):
-    """The work of a process whose results nobody needs: its files go to a folder that is thrown away.
+    """The work of a process that is not the first: nobody needs its files, so they go to a temporary folder.
 
-    The scratch folder is that of all, because checkpoints are read there.
+    All processes share the scratch folder, because checkpoints are read there.
     """
 
     def __init__(self, inputs: Runner, stage: Stage, folder: Path, rank: int) -> None:

@@ -1,7 +1,7 @@
-"""Manifests and configurations of stages: the one place where they are written, read and checked.
+"""Manifests and configurations of stages are written, read and checked here, and nowhere else.
 
-Whatever else lies there, an altered file, `{}` or the manifest of another folder, is no manifest: its stage
-was never finished, and is built again.
+An altered file, `{}` or the manifest of another folder does not count as a manifest: the stage counts as
+unfinished, and is built again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FileName = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
 
 
 class FileEntry(TypedDict):
-    """What a manifest says of a file: size in bytes, time of its last change in nanoseconds, content."""
+    """A file in a manifest: size in bytes, time of its last change in nanoseconds, hash of its content."""
 
     bytes: int
     mtime_ns: int
@@ -93,13 +93,13 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def _seal(manifest: Manifest) -> str:
     content = {name: value for name, value in manifest.items() if name != "seal"}
-    # As it will be read: JSON has lists and text where Python may have tuples and numbers as names.
+    # Hash what will be read back: JSON turns tuples into lists, and numbers as keys into text.
     text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_unchanged(path: Path, entry: FileEntry) -> bool:
-    """Compare size and time of change; where only the time differs (a copied folder), the content decides."""
+    """Compare size and time of change; if only the time differs (a copied folder), compare the content."""
     try:
         status = path.stat()
     except OSError:
@@ -118,9 +118,9 @@ def has_content(path: Path, entry: FileEntry) -> bool:
 
 
 def read_config(folder: Path, manifest: Manifest | None) -> dict[str, Any] | None:
-    """Return what a stage was begun with; None where nothing says so, or the file is altered.
+    """Return the configuration that a stage was begun with; None if there is none, or if it is altered.
 
-    Of a finished stage, the manifest says what has to stand there.
+    The manifest of a finished stage has the hash that the file must have.
     """
     if manifest is not None and not has_content(folder / CONFIG, manifest["files"].get(CONFIG, _NO_FILE)):
         return None

@@ -1,4 +1,4 @@
-"""Shows text that others wrote (names in files, answers of servers); nothing of it acts on a terminal."""
+"""Prints text that others wrote (names in files, answers of servers) without control characters."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ACTING = re.compile(
 
 
 def printable(text: str) -> str:
-    """Return one line in which every character that acts instead of being seen stands as its `\\uXXXX`.
+    """Return one line in which every control or invisible character is written as its `\\uXXXX`.
 
-    Spelling stays: joiners (U+200C, U+200D), soft hyphens, spaces of any width.
+    Characters that belong to spelling stay: joiners (U+200C, U+200D), soft hyphens, spaces of any width.
     """
     return _ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 

@@ -1,4 +1,4 @@
-"""What every program of this project does with its output and with signals: at its start and at its end."""
+"""Output and signals, at the start and at the end of every program of this project."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def accept_any_text() -> None:
-    """Let standard output and errors take every text: what their encoding lacks is written as `\\xb1`.
+    """Let standard output and errors take every text; characters that their encoding lacks become `\\xb1`.
 
-    Otherwise a `±` would end a run of hours, where the output is ASCII or Latin-1.
+    Otherwise a `±` would end a run after hours, if the output is ASCII or Latin-1.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -36,7 +36,7 @@ def ignore_stop_signals() -> None:
 
 
 def ignore_stop_signals_at_exit() -> None:
-    """Do so when Python ends; called last, it comes first, as callbacks run in reverse order."""
+    """Ignore them when Python ends. Registered last, this runs first: callbacks run in reverse order."""
     atexit.unregister(ignore_stop_signals)
     atexit.register(ignore_stop_signals)
 
@@ -48,7 +48,7 @@ def flush_output() -> None:
 
 
 def give_up_output(error: OSError) -> None:
-    """Write no more to an output that has failed, or Python would fail once more while it ends."""
+    """Close an output that has failed; otherwise Python would fail on it again at its end."""
     if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
         return
     for stream in (sys.stdout, sys.stderr):

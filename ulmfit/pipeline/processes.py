@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other beside gradients, through gloo.
+"""Messages between the processes of one run, through gloo; gradients do not go through here.
 
 The first process announces what is built; the others wait for it. Tensors of a training go through
 `training/distribution.py`.
@@ -18,13 +18,13 @@ from ulmfit.pipeline.errors import StageFailed
 from ulmfit.pipeline.ranks import timeout_seconds
 
 LONGEST_WAIT = timedelta(days=30)
-"""For what one process builds alone; a process that has ended is noticed at once all the same."""
+"""The first process may build alone for long; a process that has ended is still noticed at once."""
 
 JsonContent = Any
 
 
 class Announcements:
-    """What the first process tells the others, which wait for it however long it works alone."""
+    """Messages of the first process to the others, which wait for it without a limit of time."""
 
     def __init__(self) -> None:
         join_group()
@@ -37,20 +37,20 @@ class Announcements:
         broadcast(content, self._group)
 
     def hear(self) -> JsonContent:
-        """Wait for what the first process tells; StageFailed when it ends before."""
+        """Return the next message of the first process; StageFailed if it ends before."""
         try:
             return broadcast(None, self._group)
         except RuntimeError as error:
             raise StageFailed(f"the first process has ended; its last line says why ({error})") from error
 
     def end(self) -> None:
-        """Leave the other processes: nothing more is told or heard."""
+        """Leave the group: no more messages."""
         self._group = None
         leave_group()
 
 
 def broadcast(content: JsonContent, group: torch.distributed.ProcessGroup | None = None) -> JsonContent:
-    """Return the JSON content of rank 0; what the others give is not looked at."""
+    """Return the JSON content of rank 0 on all ranks; the content of the others is ignored."""
     text = torch.frombuffer(bytearray(json.dumps(content).encode()), dtype=torch.uint8)
     size = torch.tensor([len(text)])
     torch.distributed.broadcast(size, 0, group=group)
@@ -61,7 +61,7 @@ def broadcast(content: JsonContent, group: torch.distributed.ProcessGroup | None
 
 
 def join_group() -> None:
-    """Meet the other ranks, unless that has been done; StageFailed when they do not come."""
+    """Connect to the other ranks, once; StageFailed if they do not come."""
     if torch.distributed.is_initialized():
         return
     if _all_here():
@@ -85,8 +85,8 @@ def _all_here() -> bool:
 def leave_group() -> None:
     """Close the connections to the other ranks, where there are any, and end the threads that serve them.
 
-    A thread that frees a tensor while Python ends would abort the process, after all its work is done. What
-    `ProcessGroup.wrap` has returned holds them: nobody may keep that.
+    A thread that frees a tensor while Python ends would abort the process after all its work is done. The
+    result of `ProcessGroup.wrap` keeps these threads alive: do not keep it.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What a person sees while a stage works: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a stage: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def say(message: str) -> None:
 
 
 class Progress:
-    """Counts `unit`s up to `total` and shows share, rate and time left; None: a total that nobody knows."""
+    """Counts `unit`s up to `total` and shows share, rate and time left; None: the total is not known."""
 
     def __init__(
         self, total: int | None, unit: str, title: str, log: Callable[[str], None], done: int = 0

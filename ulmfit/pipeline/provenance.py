@@ -25,6 +25,9 @@ PACKAGES = (
     "numpy",
 )
 
+CHECKOUT = Path(__file__).parents[2]
+"""The folder that holds the package: a checkout, or where it is installed."""
+
 
 @cache
 def describe() -> dict[str, Any]:
@@ -34,17 +37,16 @@ def describe() -> dict[str, Any]:
 
 def commit() -> str:
     """Return the checkout's commit, with `+changes` when code or recipes differ; empty outside of one."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return ""
-    head = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--", "ulmfit", "recipes", "data_scripts")
+    head = _git(CHECKOUT, "rev-parse", "HEAD")
+    changed = _git(CHECKOUT, "status", "--porcelain", "--", "ulmfit", "recipes", "data_scripts")
     return f"{head}+changes" if changed else head
 
 
 def is_committed(path: Path) -> bool:
     """Return whether the checkout's commit holds a file as it is now; False outside of the checkout."""
-    root, path = Path(__file__).parents[2], path.resolve()
+    root, path = CHECKOUT, path.resolve()
     if not (root / ".git").exists() or not path.is_relative_to(root):
         return False
     name = str(path.relative_to(root))
@@ -74,7 +76,7 @@ def hardware() -> dict[str, Any]:
 
 
 def together(machines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return each value that several machines have: one, the lowest and highest number, or all texts."""
+    """Return, per name, the value of several machines: the common one, lowest to highest, or all texts."""
     values: dict[str, list[Any]] = {}
     for machine in machines:
         for name, value in machine.items():

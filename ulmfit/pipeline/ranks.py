@@ -1,4 +1,4 @@
-"""What torchrun's environment variables say about this process, without torch."""
+"""Reads torchrun's environment variables for this process, without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT_VARIABLE = "ULMFIT_RANK_TIMEOUT"
 """Environment variable: seconds after which a process that others wait for counts as lost."""
 
 TIMEOUT_SECONDS = 1800.0
-"""Longer than what one process does while the others wait, such as cutting a corpus into pieces anew."""
+"""Longer than any work of one process while the others wait, such as encoding a corpus again."""
 
 
 def is_rank() -> bool:
@@ -24,7 +24,7 @@ def is_first_rank() -> bool:
 
 
 def timeout_seconds() -> float:
-    """Return after how many seconds a process that others wait for counts as lost."""
+    """Return the seconds after which a process that others wait for counts as lost."""
     given = os.environ.get(TIMEOUT_VARIABLE) or str(TIMEOUT_SECONDS)
     try:
         seconds = float(given)

@@ -1,4 +1,4 @@
-"""The driver of stages: builds what is missing, one process at a time, and writes what is finished down.
+"""Builds missing stages, each in one process at a time, and writes a manifest when a stage is finished.
 
 The only sign of success is a stage's manifest. Its files are checked by size and time at every run, and by
 content before they are used.
@@ -33,7 +33,7 @@ from ulmfit.pipeline.progress import say
 from ulmfit.pipeline.stage import FAILURE, LOG, SCRATCH, Keys, Stage, Work
 
 ORIGIN = "origin.json"
-"""In the scratch folder: the results of the upstreams that it was begun with."""
+"""File in the scratch folder: hashes of the upstream results with which the build began."""
 
 
 class Runner:
@@ -161,7 +161,7 @@ class Runner:
         return self.folder(stage)
 
     def _altered(self, stage: Stage) -> str:
-        """Return the names of the files of a finished stage that have other contents, or an empty string."""
+        """Return the names of a finished stage's files whose content has changed; empty: none."""
         manifest, folder = self.manifest(stage), self.folder(stage)
         if manifest is None:
             return MANIFEST
@@ -204,11 +204,11 @@ class Runner:
         self._write_manifest(stage, work, seconds, above)
 
     def execute(self, stage: Stage, work: Work) -> None:
-        """Build a stage whose folder is ready, in this process; `launch` knows other ways."""
+        """Build a stage in this process; its folder is ready. `launch` has other ways to build."""
         stage.build(work)
 
     def _removed(self, stage: Stage) -> str:
-        """Return which folder that a build needs is gone, or an empty string."""
+        """Return the folder that a build needs and that is gone; empty: none."""
         needed = self.order(stage)
         return next((f"the folder of {one.title}" for one in needed if not self.folder(one).exists()), "")
 
@@ -247,7 +247,7 @@ class Runner:
             "key": folder.name,
             "outputs": outputs_hash(files),
             "files": files,
-            # As they were when this was begun: they may have been removed meanwhile.
+            # The upstream results as they were at the beginning: they may have been removed since.
             "upstream": above,
             "inputs": inputs,
             "warnings": work.warnings,
@@ -264,7 +264,7 @@ class Runner:
 
 
 class FinishedRunner(Runner):
-    """What commands read finished stages with that build nothing, such as `ulmfit report`."""
+    """Reads finished stages and builds nothing, for commands such as `ulmfit report`."""
 
     def _mend(self, stage: Stage, altered: str) -> None:
         raise InputError(
@@ -274,7 +274,7 @@ class FinishedRunner(Runner):
 
 
 def add_numbered(entries: dict[str, str], name: str, value: str) -> None:
-    """Add a name; where it stands for another value already, with a number behind it."""
+    """Add a name and its value; if the name has another value already, add it with a number behind it."""
     numbered, number = name, 1
     while entries.setdefault(numbered, value) != value:
         number += 1
@@ -282,7 +282,7 @@ def add_numbered(entries: dict[str, str], name: str, value: str) -> None:
 
 
 def lock_path(folder: Path) -> Path:
-    """Return the lock file of a stage's folder; it lies outside, so that the folder can be removed."""
+    """Return the lock file of a stage's folder; it is outside the folder, so that this can be removed."""
     path = _lock_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -293,7 +293,7 @@ def _lock_path(folder: Path) -> Path:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process is building a stage; writes nothing, as the folder may be another user's."""
+    """Return whether a process is building a stage. Writes nothing: the folder may be another user's."""
     import fcntl
 
     try:
@@ -326,7 +326,7 @@ def _note_failure(folder: Path, error: BaseException) -> None:
 def first_difference(stored: Any, current: Any, name: str = "") -> str:
     """Return the first field in which two configurations differ, with both values, or an empty string."""
     if isinstance(stored, dict) and isinstance(current, dict):
-        # A field that came later, with a default, changes nothing that was built before.
+        # A field that was added later, with a default, changes nothing that was built before.
         for field in sorted(stored.keys()):
             inner = f"{name}.{field}" if name else field
             if difference := first_difference(stored.get(field), current.get(field), inner):

@@ -3,23 +3,58 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ulmfit.pipeline.printing import show
 
 NOT_IN_KEY: Final = "not in key"
 """Marks a field that cannot change a result: `workers: Annotated[int, NOT_IN_KEY] = 2`."""
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses unknown fields, NaN and infinity; every experiment is made of these."""
+    """A frozen model that refuses unknown fields, NaN and infinity; every experiment is made of these.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    A field that was renamed has its first name as `serialization_alias`. That name stays in keys, files and
+    records, so that no result is lost, and it is still accepted, with a notice.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        serialize_by_alias=True,
+    )
 
     def changed(self, **values: Any) -> Self:
         """Return a copy with `values` replaced, validated like a new one."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**current, **values})
+        return type(self)(**{**current, **self._renamed(values)})
+
+    @classmethod
+    def present_name(cls, name: str) -> str:
+        """Return the present name of the field `name`; prints a notice where `name` is an old one."""
+        for present, field in cls.model_fields.items():
+            if field.serialization_alias == name:
+                show(f"{name} is now called {present}; the old name still works", sys.stderr)
+                return present
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, values: Any) -> Any:
+        return cls._renamed(values) if isinstance(values, dict) else values
+
+    @classmethod
+    def _renamed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return `values` with the present names of their fields."""
+        renamed = {name: cls.present_name(name) for name in values if name not in cls.model_fields}
+        if twice := [name for name, present in renamed.items() if present != name and present in values]:
+            raise ValueError(f"{twice[0]} is the old name of {renamed[twice[0]]}: give one of them")
+        return {renamed.get(name, name): value for name, value in values.items()}
 
 
 WHOLE, NUMBER, LIST, OBJECT = (
@@ -48,14 +83,14 @@ EXPECTED: Final = {
 }
 """What pydantic's kinds of errors say was expected."""
 UNION_PART: Final = re.compile(r"int|float|str|bool|constrained-\w+|[\w-]+\[.*\]")
-"""What pydantic puts into the place of a fault for each kind of value that a field may have."""
+"""Parts of an error's place that pydantic adds for a union: the type that was tried, and no field."""
 LONGEST_SHOWN: Final = 60
 
 
 def first_fault(error: ValidationError) -> str:
     """Return the place of the first fault and what is wrong there, on one line."""
     faults = error.errors(include_url=False)
-    # Of a field that takes several kinds of values, what came furthest is what was meant.
+    # A field may take several types. The deepest fault belongs to the type that was meant.
     faults = [fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
     furthest = max(faults, key=lambda fault: len(fault["loc"]))
     place = _place(furthest)
@@ -66,7 +101,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def _unknown_beside(missing: Any, error: ValidationError) -> str:
-    """Return the place of an unknown field beside a missing one, perhaps that one misspelt; empty: none."""
+    """Return the place of an unknown field beside a missing one, often a misspelling; empty: none."""
     faults = error.errors(include_url=False)
     beside = (fault for fault in faults if fault["loc"][:-1] == missing["loc"][:-1])
     return next((_place(fault) for fault in beside if fault["type"] == "extra_forbidden"), "")

@@ -1,15 +1,15 @@
 """`--launcher slurm`: every stage is a job of its own, submitted through submitit.
 
-All stages are jobs, cheap ones too: login nodes forbid long work, and who can tell beforehand how long a dump
-takes. The command that submits keeps the order: a stage is submitted when all that it needs is done, so that
-independent ones (seeds, directions) run side by side. It only waits: when it is ended, the jobs go on, and
-the same command finds them by `runs/jobs/<stage>-<key>.json`: a job that runs is waited for, one that failed
-is told with the place of its log and submitted again by the next command. As everywhere, a stage is done when
-its manifest is there; what submitit pickles beside its logs is never read here.
+All stages are jobs, short ones too: login nodes forbid long work, and nobody knows beforehand how long a dump
+takes. A stage is submitted when all its upstreams are done, so that independent stages (seeds, directions)
+run side by side. The submitting command only waits: if it ends, the jobs go on. The same command finds them
+again by `runs/jobs/<stage>-<key>.json`, and waits for those that run. For a job that failed it prints where
+the log is; the next command submits it again. As everywhere, a stage is done when its manifest is there; the
+files that submitit pickles beside its logs are never read here.
 
-A stage that trains in several processes gets as many tasks, which meet through torch's environment
-variables. Before a time limit or a preemption Slurm sends a signal: training writes a checkpoint, the job is
-put in the queue again and goes on from there, also when nobody waits for it.
+A stage that trains in several processes gets one task per process; the tasks connect through torch's
+environment variables. Before a time limit or a preemption Slurm sends a signal: training writes a checkpoint,
+and the job is queued again and goes on from there, also if no command waits for it.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ DEFAULT_MINUTES = 24 * 60
 MOST_REQUEUES = 100
 POLL_SECONDS = 5.0
 SHARED_SECONDS = 60.0
-"""A file that another machine has written is seen here after at most this long."""
+"""Seconds until a file that another machine has written is visible here, at most."""
 OPTION = re.compile(r"([a-z][a-z0-9_]*)=(\S(?:.*\S)?)")
 GENERIC = frozenset({"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node"})
 """submitit's names; all others are those of sbatch's options, with underscores."""
 FROM_SETTINGS = {"nodes": "nodes", "tasks_per_node": "gpus", "ntasks_per_node": "gpus"}
-"""What `--slurm` may not set, with the setting that does."""
+"""Options that `--slurm` may not set, and the setting that sets each of them."""
 
 
 def parse_options(options: list[str]) -> dict[str, int | str]:
-    """Return what `--slurm KEY=VALUE` options say; InputError for anything of another form."""
+    """Return the values of `--slurm KEY=VALUE` options; InputError for another form."""
     parsed: dict[str, int | str] = {}
     for option in options:
         match = OPTION.fullmatch(option)
@@ -171,7 +171,7 @@ def _submit(stage: Stage, runner: Runner, cluster: Cluster, folder: Path) -> Any
         raise InputError(f"--slurm: {str(error).splitlines()[0]}") from error
     mirror = None if runner.mirror is None else runner.mirror.resolve()
     try:
-        with safe_children():  # sbatch gives jobs the environment of who submits them
+        with safe_children():  # sbatch gives jobs the environment of the process that submits them
             return executor.submit(StageJob(stage, runner.runs.resolve(), mirror))
     except need_submitit().core.utils.FailedJobError as error:
         raise StageFailed(f"{stage.stage_name}: the cluster refused the job: {error}") from error
@@ -187,7 +187,7 @@ def _executor(cluster: Cluster, folder: Path) -> Any:
 
 
 class Note(TypedDict):
-    """What is written down of a job that was submitted."""
+    """A submitted job, as it is written to `runs/jobs`."""
 
     job: str
     tasks: list[int]
@@ -198,7 +198,7 @@ _NOTE = TypeAdapter(Note)
 
 
 def _noted_job(note: Path, cluster: Cluster) -> Any:
-    """Return the job that was written down, whatever has become of it; None where there is none."""
+    """Return the job from its file, in whatever state it is; None if there is no file."""
     try:
         content = _NOTE.validate_python(read_json(note))
     except (OSError, ValueError):
@@ -209,7 +209,7 @@ def _noted_job(note: Path, cluster: Cluster) -> Any:
 
 
 def _is_over(job: Any) -> bool:
-    """Return whether a job neither waits nor runs, nor will be put in the queue again."""
+    """Return whether a job is over: it does not wait, does not run, and will not be queued again."""
     if hasattr(job, "_process") and job._process is None:
         # A local job of another process: its number is that of the process that controls it.
         return not Path(f"/proc/{job.job_id}").exists()
@@ -244,7 +244,7 @@ def _last_words(job: Any) -> str:
 
 @dataclass(frozen=True)
 class StageJob:
-    """What a job runs: one stage, whose upstreams are done; submitit carries it there."""
+    """The function that a job runs: it builds one stage, whose upstreams are done. submitit pickles it."""
 
     stage: Stage
     runs: Path
@@ -275,21 +275,21 @@ class StageJob:
             follow([self.stage], self.runs, self.mirror)
 
     def checkpoint(self, *arguments: Any) -> Any:
-        """Return what submitit runs when the job starts again: the same, which goes on by itself."""
+        """Return what submitit runs when the job starts again: the same, which resumes by itself."""
         return need_submitit().helpers.DelayedSubmission(self, *arguments)
 
     __submitit_checkpoint__ = checkpoint
 
 
 def _enter_group() -> None:
-    """Set torch's variables for the tasks of a job of several; one task alone is no group."""
+    """Set torch's variables if the job has several tasks; one task alone needs no group."""
     submitit = need_submitit()
     if submitit.JobEnvironment().num_tasks > 1:
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
 
 
 class _StopForRequeue:
-    """Lets training write a checkpoint before submitit's handler of its signal puts the job in the queue.
+    """Lets training write a checkpoint before submitit's signal handler queues the job again.
 
     SIGTERM and SIGUSR2 both end training after the running step. submitit ignores SIGTERM, which Slurm sends
     before SIGUSR2 at a preemption, and which alone means that somebody has cancelled the job.
@@ -309,7 +309,7 @@ class _StopForRequeue:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def go_on(self) -> None:
-        """Call submitit's handler, where its signal has come."""
+        """Call submitit's handler if its signal has come."""
         if self._is_asked:
             self._submitit(self._number, None)
 

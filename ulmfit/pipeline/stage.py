@@ -35,7 +35,7 @@ class Processes(NamedTuple):
     """Processes per machine, each with a GPU of its own; 0: one process, without a launcher."""
     machines: int = 1
     together: bool = False
-    """Whether several processes can build the stage; else one does, whatever was asked for."""
+    """Whether several processes can build the stage; if not, one builds it, whatever was asked for."""
     device: str | None = None
     """The `device` setting of a training; None: the stage trains nothing."""
 
@@ -63,16 +63,16 @@ class Stage(Settings):
         raise TypeError(f"{type(self).__name__} has no build()")
 
     def check_files(self) -> None:
-        """Raise InputError for local input files that `build` would refuse, as far as a quick look tells."""
+        """Raise InputError for local input files that `build` would refuse, if a quick look shows it."""
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells this stage from others of its kind, for people: no key depends on it."""
+        """Short labels for logs, such as direction and seed; no key depends on them."""
         return ()
 
     @property
     def title(self) -> str:
-        """Name and details, as lines of the log begin."""
+        """Name and details; each line of the log begins with it."""
         details = ", ".join(dict.fromkeys(self.details))
         return f"{self.stage_name} ({details})" if details else self.stage_name
 
@@ -154,7 +154,7 @@ class Keys:
         if known is None or known[:2] != stamp:
             known = cache_entry(name, stamp, sha256_of(path))
             self._hashes[name] = known
-            with contextlib.suppress(OSError):  # another user's results may be looked at: it is only a cache
+            with contextlib.suppress(OSError):  # the folder may be another user's, and this is only a cache
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 write_json(self._path, self._hashes)
         return known[2]
@@ -170,7 +170,7 @@ class Keys:
             return {"sha256": self.file_hash(value), **form}
         if isinstance(value, Settings):
             fields = {
-                name: self._canonical(getattr(value, name), full=full)
+                field.serialization_alias or name: self._canonical(getattr(value, name), full=full)
                 for name, field in type(value).model_fields.items()
                 if NOT_IN_KEY not in field.metadata and (full or getattr(value, name) != field.default)
             }
@@ -185,7 +185,7 @@ class Keys:
 
 
 class Inputs(Protocol):
-    """What a stage's work asks of whoever runs it."""
+    """What the work of a stage needs from the runner."""
 
     mirror: Path | None
 
@@ -211,7 +211,7 @@ class Work:
         self.machine: dict[str, Any] = {}
 
     def input(self, stage: Stage) -> Path:
-        """Return the folder of an upstream stage, however far up; its contents are verified first."""
+        """Return the folder of a direct or indirect upstream stage, whose contents are verified first."""
         self._inputs.verify(stage)
         return self._inputs.folder(stage)
 
@@ -237,7 +237,7 @@ class Work:
         self.log(f"warning: {message}")
 
     def measure(self, name: str, value: float) -> None:
-        """Keep a measurement (seconds, tokens a second) in the manifest, outside of the result."""
+        """Keep a measurement (seconds, tokens per second) in the manifest; it is not part of the result."""
         self.measures[name] = value
 
     def record_machine(self, machine: dict[str, Any]) -> None:
@@ -256,7 +256,7 @@ class Work:
 
 
 def _read_cache(path: Path) -> dict[str, list]:
-    """Read a file that is only a cache; a damaged one is an empty one."""
+    """Read the cache of hashes; a damaged file counts as empty."""
     try:
         return hashes_in_cache(read_json(path))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Files as streams of bytes and of lines: compressed ones too, never whole in memory, and bounded."""
+"""Files, compressed or not, as streams of bytes and of lines: in bounded memory, with a limit of size."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ulmfit.pipeline.files import no_text, packed_suffix
 
 READ_BYTES = 1 << 20
 ALWAYS_ALLOWED = 1 << 28
-"""Bytes that any file may unpack to."""
+"""Bytes that every file may unpack to, whatever its own size."""
 LARGEST_RATIO = 500
-"""How many times its own size a larger file may unpack to; text is packed to a tenth or so."""
+"""Times its own size that a larger file may unpack to; compression shrinks text to about a tenth."""
 LARGEST_LINE = 1 << 30
 """Bytes of a line, or of a field of a table, that are read into memory."""
 DAMAGE = (EOFError, lzma.LZMAError, zlib.error, tarfile.TarError)
-"""What the decoders raise for data that is damaged or cut off, beside OSError without a number."""
+"""Errors of the decoders for data that is damaged or cut off; OSError without a number is another."""
 _WITH_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @contextmanager
 def damage_named(name: str) -> Iterator[None]:
-    """Turn what the decoders raise into an InputError that names the file."""
+    """Turn errors of the decoders into an InputError that names the file."""
     try:
         yield
     except DAMAGE as error:
@@ -83,7 +83,7 @@ class _Counted(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """The decoded bytes, with damage and bombs as an InputError."""
+    """The decoded bytes; raises InputError for damaged data and for too much data."""
 
     def __init__(self, file: IO[bytes], packed: _Counted, name: str) -> None:
         self._file = file
@@ -110,7 +110,7 @@ class _Bounded(io.RawIOBase):
 def decoded_lines(stream: IO[bytes], name: str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their ends, which are LF, CR LF or CR; no byte order mark.
 
-    Raises InputError with file and offset for other encodings and for what is no text.
+    Raises InputError with file and offset for other encodings and for files that are no text.
     """
     offset, number = 0, 0
     while line := _next_line(stream, name):

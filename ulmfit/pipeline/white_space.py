@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 LINE_ENDS = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""What `str.splitlines` ends a line at, beside the line feed: old Mac files, pages of PDFs, and so on."""
+"""Line ends of `str.splitlines` beside the line feed: those of old Mac files, pages of PDFs, and so on."""
 SPACES = "\x1f\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u202f\u205f\u3000"
-"""All other characters that `str.isspace` knows, beside the space and the tab."""
+"""All other characters for which `str.isspace` is true, except the space and the tab."""
 
 _PLAIN = [("\r\n", "\n"), *((end, "\n") for end in LINE_ENDS), *((space, " ") for space in SPACES)]
 _PLAIN_ASCII = [(character, plain) for character, plain in _PLAIN if character.isascii()]

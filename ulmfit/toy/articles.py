@@ -83,7 +83,7 @@ class ArticleWriter:
         return "\n\n".join(paragraphs)
 
     def _extras(self, subject: Subject) -> list[str]:
-        """Things that are no prose; each article has some of them."""
+        """Parts that are not prose (tables, infoboxes and so on); each article has some of them."""
         makers = (self._picture, self._list, self._table)
         return [maker(subject) for maker in makers if self._rng.random() < 0.4]
 
@@ -160,7 +160,7 @@ class ArticleWriter:
     # --- Marks ----------------------------------------------------------------------------------------------
 
     def _mark(self, part: Word, written: str) -> str:
-        """Dress up a word in running text: a link, italics, or nothing."""
+        """Mark a word in running text: as a link, in italics, or not at all."""
         if part.root in self._titles and self._rng.random() < LINKED_SHARE:
             return self._link(part, written)
         if part.root.kind == "name" and self._rng.random() < 0.1:

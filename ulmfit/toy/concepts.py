@@ -1,5 +1,5 @@
-"""What Talvuri, an INVENTED language, has words for. English stands for the meanings; the roots are drawn by
-`lexicon`. Lists run from frequent to rare.
+"""The concepts for which Talvuri, an INVENTED language, has words, named in English; `lexicon` draws their
+roots. Lists run from frequent to rare.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class _Coiner:
     def _form(self, kind: Kind) -> str:
         while True:
             form = self._draw(self._rng.choice(_SHAPES[kind]))
-            heard = form.replace("k", "g")  # a final k softens to g, so the two do not tell roots apart
+            heard = form.replace("k", "g")  # a final k becomes g before a vowel
             if not any(other.startswith(heard) or heard.startswith(other) for other in self._taken):
                 self._taken.append(heard)
                 return form.capitalize() if kind == "name" else form

@@ -5,11 +5,11 @@ How they are made, and why:
 - A review tells of one theme (a lodging, a feast, a song ...) in up to five clauses. One to three of them are
   valued and all of these agree: their value is the label. The rest is neutral distraction, negated as
   often as anything else.
-- The label hangs on roots *and* suffixes. Valued clauses are negated inside the verb, or say "-less" for
+- The label depends on roots *and* suffixes. Valued clauses are negated inside the verb, or say "-less" for
   "-ful", equally often under both labels, and the root's own polarity makes up for it. So no suffix speaks
   for a label by itself, and a root speaks for it only as often as it is not turned round.
 - Training reviews use only half of the evaluative roots (`known`). Validation, test and unlabelled reviews
-  take half of theirs from the other half. What those mean has to come from elsewhere: the language's
+  take half of theirs from the other half. Their meaning has to come from elsewhere: the language's
   Wikipedia uses every one of them, mostly after an adverb that tells good from bad.
 - The few training reviews cover a small part of the words' forms: most forms of the test reviews are new.
 

@@ -46,7 +46,7 @@ class ToyReviews(DatasetStage):
     unlabelled: int = Field(1500, ge=0, le=100_000, description="reviews without a label; 0: no such file")
 
     def build(self, work: Work) -> None:
-        """Write one Parquet file a split, and `dataset.json`."""
+        """Write one Parquet file per split, and `dataset.json`."""
         import pandas
 
         from ulmfit.toy.reviews import reviews

@@ -1,1 +1,1 @@
-"""What may be wrong with a data set: copies, contradictions, shifted labels, texts that say nothing."""
+"""Faults of a data set: copies, conflicting labels, shifted labels, near-empty texts."""

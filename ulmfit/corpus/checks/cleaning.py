@@ -17,11 +17,11 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_path, read_json, sha256_of, write_json
 
 CHANGED = ("train", "unlabelled")
-"""Splits that lose texts which are no good to learn from; valid and test are measured on."""
+"""Splits that lose texts from which nothing can be learnt; valid and test are for measuring."""
 
 
 class Cleaning:
-    """Drops rows for one reason after another; a row goes for the first reason that it meets."""
+    """Drops rows for one reason after another; each row is counted under its first reason."""
 
     def __init__(
         self, rows: Sequence[Row], thresholds: Thresholds, match: Kind, advance: Callable[[int], None]
@@ -35,7 +35,7 @@ class Cleaning:
 
     @property
     def kept(self) -> dict[str, list[int]]:
-        """Return for each split the rows that are left, by their place in it."""
+        """Return, per split, the positions of the rows that are left."""
         first = {split: numbers[0] for split in SPLITS if (numbers := numbers_of(self._rows, split))}
         return {split: [number - first[split] for number in self._left[split]] for split in first}
 

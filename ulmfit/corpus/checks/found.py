@@ -1,4 +1,4 @@
-"""All checks of a data set, as `checks.json`: counts, and ids by what is the matter with them; no texts."""
+"""All checks of a data set, as `checks.json`: counts, and ids per kind of fault; no texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARED = (
     ("valid", "test"),
     ("unlabelled", "test"),
 )
-"""Which of the first split's texts stand in the second: what is measured twice, and what has been seen."""
+"""Pairs of splits: texts of the first that are also in the second were seen in training, or count twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Thresholds:
 
     @property
     def nearness(self) -> Nearness:
-        """When two texts are nearly the same; numbers count like words."""
+        """When two texts count as nearly the same; numbers count like words."""
         return Nearness(self.similarity, self.shingle_words, self.permutations, False)
 
 
@@ -80,12 +80,12 @@ def all_checks(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[i
 
 
 def is_near_empty_row(row: Row, thresholds: Thresholds) -> bool:
-    """Return whether a text has fewer words or letters than it takes."""
+    """Return whether a text has too few words or letters."""
     return is_near_empty(row.text, thresholds.min_words, thresholds.min_letters)
 
 
 def _listed(rows: Sequence[Row], repeats: Sequence[Repeat]) -> dict[str, list[dict[str, Any]]]:
-    """Return the repeats by kind: the id of each and of the text that it is like."""
+    """Return the repeats by kind: the id of each, and the id of the text that it repeats."""
     listed: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for repeat in repeats:
         entry: dict[str, Any] = {"id": rows[repeat.row].id, "of": rows[repeat.of].id}
@@ -96,7 +96,7 @@ def _listed(rows: Sequence[Row], repeats: Sequence[Repeat]) -> dict[str, list[di
 
 
 def _conflicts(rows: Sequence[Row], likeness: Likeness) -> list[dict[str, Any]]:
-    """Return the texts that stand under different labels, in whichever splits, with the rows of each."""
+    """Return the texts that have different labels, in any split, with the rows of each."""
     found = []
     for group in conflicting(rows, likeness.same_words, range(len(rows))):
         exact = conflicting(rows, likeness.same_text, group)

@@ -1,4 +1,4 @@
-"""Labels: the same text under several, and shares that differ between splits."""
+"""Labels: one text with several labels, and label shares that differ between splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RARE = 5
 
 
 def conflicting(rows: Sequence[Row], groups: Sequence[int], chosen: Sequence[int]) -> list[list[int]]:
-    """Return the rows among `chosen` that say the same under different labels, one list a text.
+    """Return the rows among `chosen` with the same text and different labels, one list per text.
 
     `groups` has the number of its text for every row.
     """

@@ -1,4 +1,4 @@
-"""Which of some thousands of texts are the same, the same words, or nearly the same words.
+"""Finds, among some thousands of texts, those with the same text, the same words, or nearly the same words.
 
 Where `filtering.deduplication` thins out a corpus by estimates, every copy in a data set matters: texts whose
 MinHash signatures share a band are compared shingle by shingle. What no band finds is missed: 2 in 100 of the
@@ -51,7 +51,7 @@ class Likeness:
     def inside(self, rows: Iterable[int]) -> list[Repeat]:
         """Return which rows repeat an earlier one of `rows` that stays; of each kind of copy the closest.
 
-        As in a deduplicated corpus, a text that is similar only to texts that go stays.
+        As in a deduplicated corpus, a text stays if it is similar only to texts that are left out.
         """
         texts: dict[int, int] = {}
         words: dict[int, int] = {}

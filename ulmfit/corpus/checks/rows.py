@@ -14,7 +14,7 @@ from ulmfit.datasets.tables import SPLITS
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One text; `labels` is what its label is compared by (none for an unlabelled text)."""
+    """One text; `labels` are compared to find conflicts (none for an unlabelled text)."""
 
     split: str
     id: str
@@ -25,7 +25,7 @@ class Row:
 def read_rows(folder: Path, with_labels: bool) -> list[Row]:
     """Return the rows of a data set's folder, the splits in the order of SPLITS.
 
-    Without `with_labels`, as for numbers in place of labels, no row has any.
+    Without `with_labels` no row has labels, such as when labels are numbers.
     """
     rows: list[Row] = []
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""Texts that say next to nothing, and texts whose characters were damaged on the way."""
+"""Near-empty texts, and texts whose characters were damaged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_near_empty(text: str, min_words: int, min_letters: int) -> bool:
 
 
 def signs_of(text: str) -> list[str]:
-    """Return what looks damaged in a text, some of the five names above; nothing for what is in order.
+    """Return the kinds of damage in a text, some of the five names above; empty: none was found.
 
     Mojibake is UTF-8 that was read as Windows-1252, Latin-1, Windows-1250 or 1251; its sign are two
     characters that are the bytes of one there, or four that are those of an emoji. Behind a capital two do
@@ -92,7 +92,7 @@ def _pattern(page: str) -> re.Pattern[str]:
 
 
 def _character(page: str, code: int) -> str:
-    """Return what a byte is in a code page; one that the page leaves open is the control character."""
+    """Return the character of a byte in a code page; for an undefined byte, the control character."""
     try:
         return bytes([code]).decode(page)
     except UnicodeDecodeError:

@@ -20,7 +20,7 @@ EFFECTS = ((0.5, "large"), (0.3, "medium"), (0.1, "small"), (0.0, "negligible"))
 
 
 def sentences(summary: DataCheckSummary) -> list[str]:
-    """Return one line for each thing that was found; nothing for what is in order."""
+    """Return one line per fault that was found; none: the data set is in order."""
     return [
         *_repeat_lines(summary),
         *_conflict_lines(summary.conflicts),

@@ -10,7 +10,7 @@ CHUNK_BYTES = 4 << 20
 LARGEST_PAGE = 64 << 20
 LARGEST_TITLE_BYTES = 4096
 TOO_LARGE_TAG = "too-large"
-"""The element that stands for the content of a page that was too large."""
+"""The element that replaces the content of a page that was too large."""
 
 PAGE_BOUND = re.compile(rb"<page(?=[\s/>])|</page\s*>")
 _EXPORT_END = re.compile(rb"</mediawiki\s*>")
@@ -44,7 +44,7 @@ class ChunkCutter:
         self._number = 0
         self._searched = CHUNK_BYTES
         self._dropped = 0
-        self._skipped_from = 0  # where the rest of a page begins that is passed over; 0: there is none
+        self._skipped_from = 0  # where the rest of a page begins that is skipped; 0: there is none
 
     def add(self, block: bytes) -> Iterator[Chunk]:
         """Yield the chunks that `block` completes."""
@@ -73,7 +73,7 @@ class ChunkCutter:
         return chunk
 
     def _shorten(self) -> None:
-        """Make room: `_pending` ends with a page that is larger than any page should be."""
+        """Free memory: `_pending` ends with a page that is larger than LARGEST_PAGE."""
         page = self._open_page()
         earlier = self._pending.find(b"<revision", page)
         latest = self._pending.rfind(b"<revision>", page)
@@ -94,11 +94,11 @@ class ChunkCutter:
         self._dropped -= len(stub)
         self._pending[page:page] = stub
         self._skipped_from = page + len(stub)
-        self._drop(self._skipped_from, self._skipped_from + 1)  # of `<page>`: it is no beginning any more
+        self._drop(self._skipped_from, self._skipped_from + 1)  # so it begins no page
         self._skip()
 
     def _skip(self) -> bool:
-        """Pass over the rest of a page; return whether its end, or another page, was found."""
+        """Skip the rest of a page; return whether its end, or another page, was found."""
         match = PAGE_BOUND.search(self._pending, self._skipped_from)
         self._drop(self._skipped_from, bound(match) if match else len(self._pending) - _LONGEST_TAG)
         if match:
@@ -111,5 +111,5 @@ class ChunkCutter:
 
 
 def bound(match: re.Match[bytes]) -> int:
-    """Return the place that a match of PAGE_BOUND means: the end of a page, or the beginning of one."""
+    """Return the position of a match of PAGE_BOUND: the end of a page, or the beginning of one."""
     return match.end() if match[0].startswith(b"</") else match.start()

@@ -157,12 +157,12 @@ def _is_finished(wiki: str, date: str, base_url: str, log: Log) -> bool:
 
 
 def _local_name(name: str) -> str:
-    """Return the name on disk, which ends in .xml.bz2 for the parts of a dump as well."""
+    """Return the name on disk; it ends in .xml.bz2 for parts of a dump too."""
     return re.sub(r"\.xml(-p\d+p\d+)\.bz2$", r"\1.xml.bz2", name)
 
 
 def _remove_others(folder: Path, wiki: str, names: set[str]) -> None:
-    """Remove what an earlier try has left when it found another set of files: a dump is read only once."""
+    """Remove files of an earlier try that found another set: otherwise pages would be read twice."""
     for path in folder.glob(f"{wiki}-*"):
         if path.name.removesuffix(".part") not in names:
             path.unlink()

@@ -27,7 +27,8 @@ EMPTY_PAGE = "empty page"
 NOT_WELL_FORMED, TOO_LARGE, NAME_TOO_LONG = "not well-formed", "page too large", "title too long"
 ENCODINGS = {"utf-8", "us-ascii", "utf-16"}
 BROKEN_OFF = {3, 5, 6, 20}
-"""Errors of expat that ask for more: no element, an unclosed token, half a character, an open CDATA."""
+"""Errors of expat that mean "more input is needed": no element, an unclosed token, half a character,
+an open CDATA."""
 TEXT_BUFFER_BYTES = 1 << 18
 
 _PAGE_START = re.compile(rb"<page(?=[\s/>])")
@@ -59,7 +60,7 @@ class DamagedPage:
 
 @dataclass
 class Site:
-    """What the head of an export says about its wiki; all of it may be missing."""
+    """Facts about the wiki in the head of an export; any of them may be missing."""
 
     dbname: str = ""
     base: str = ""
@@ -69,8 +70,8 @@ class Site:
 class DumpReader:
     """Reads one export (.xml, or compressed) from its beginning; `site` is filled before the first chunk.
 
-    `threads` decompress (0: one a core). Raises InputError when the file is no export, is damaged as a whole,
-    or breaks off.
+    `threads` decompress (0: one per core). Raises InputError when the file is no export, is damaged as a
+    whole, or breaks off.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -109,7 +110,7 @@ class DumpReader:
             raise self._stream.broken_off() from None
 
     def _read_head(self, blocks: Iterator[bytes]) -> tuple[bytes, bytes]:
-        """Return what stands before the first page, and what follows of the blocks that were read."""
+        """Return the bytes before the first page, and the rest of the blocks that were read."""
         data = b""
         for block in blocks:
             data += block
@@ -151,7 +152,7 @@ def chunk_pages(data: bytes, site: Site) -> Iterator[Page | DamagedPage]:
 
 
 def page_pieces(data: bytes) -> Iterator[bytes]:
-    """Yield the pages of a chunk unread; what stands between the pages of a damaged chunk is a piece too."""
+    """Yield the bytes of each page of a chunk; in a damaged chunk also the pieces between the pages."""
     bounds = map(bound, PAGE_BOUND.finditer(data))
     for start, end in pairwise([0, *bounds, len(data)]):
         if piece := data[start:end].strip():
@@ -159,7 +160,7 @@ def page_pieces(data: bytes) -> Iterator[bytes]:
 
 
 def damaged_page(piece: bytes, reason: str) -> DamagedPage:
-    """Return what can be said about an unread page without reading all of it."""
+    """Return id and title of a page that cannot be parsed, as far as they are found."""
     head = piece[: 4 * LONGEST_NAME]
     number, title = _NUMBER.search(head), _TITLE.search(head)
     name = html.unescape(title[1].decode("utf-8", "replace")) if title else ""
@@ -237,7 +238,7 @@ class _Head:
 
 
 class _Pages:
-    """Parses `<page>` elements; one object serves one run of them."""
+    """Parses the `<page>` elements of one chunk."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -269,7 +270,7 @@ class _Pages:
         elif self._depth == 3:
             self._parent = tag
             self._text.clear()
-            if tag == "revision":  # of a history, the last one counts
+            if tag == "revision":  # with several revisions, the last one counts
                 self._revision = {}
             elif tag == "redirect":
                 self._redirect = attributes.get("title", "")

@@ -1,4 +1,4 @@
-"""The decoded bytes of an export, and the certainty that none of them is missing.
+"""The decoded bytes of an export, checked to be complete.
 
 `indexed_bzip2` decodes in parallel by looking for the marks at which blocks begin. It passes over a block
 whose mark is damaged, takes a damaged stream header for the end of the file, and does not look at the
@@ -29,7 +29,7 @@ UTF8_MARK = b"\xef\xbb\xbf"
 OTHER_COMPRESSION = {b"\xfd7zXZ\x00": ".xz", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 """First bytes of a file -> suffix of a compression that is read as a stream; its decoder finds damage."""
 DECODER_ERRORS = (RuntimeError, ValueError, LookupError, ArithmeticError)
-"""What indexed_bzip2 raises for damaged data: whatever C++ exception it met, in Python's words."""
+"""Errors of indexed_bzip2 for damaged data: C++ exceptions, translated to Python's."""
 
 Result = TypeVar("Result")
 
@@ -37,8 +37,8 @@ Result = TypeVar("Result")
 class DumpStream:
     """One export as blocks of UTF-8: .xml, .xml.bz2, .xml.xz, .xml.gz or .xml.zst, which its content tells.
 
-    `position` counts the bytes of the file read so far. `threads` decompress bz2 (0: one a core). Blocks have
-    the same bounds however many they are.
+    `position` counts the bytes of the file read so far. `threads` decompress bz2 (0: one per core). The
+    blocks have the same bounds for any number of threads.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -49,13 +49,13 @@ class DumpStream:
         self._streams_end = 0
 
     def blocks(self) -> Generator[bytes]:
-        """Yield the content without a byte order mark; raises InputError where the packed data is no use."""
+        """Yield the content without a byte order mark; raises InputError for unusable data."""
         head = self._head()
         self._packed = head.startswith(b"BZh")
         return _utf8(self._unpacked() if self._packed else self._plain(_other_compression(head)))
 
     def broken_off(self) -> InputError:
-        """Return the error for content that is at its end and should not be."""
+        """Return the error for content that ends too early."""
         if self._packed and self._streams_end != self.path.stat().st_size and _ends_with_a_stream(self.path):
             return self._damaged("a stream in the middle cannot be read")
         return InputError(f"{self.path.name} is truncated: it breaks off before its end; download it again")
@@ -97,7 +97,7 @@ class DumpStream:
         self._check_blocks(sorted(blocks))
 
     def _guarded(self, action: Callable[[], Result]) -> Result:
-        """Return what `action` returns; what indexed_bzip2 raises becomes an InputError."""
+        """Return the result of `action`; errors of indexed_bzip2 become an InputError."""
         try:
             return action()
         except DECODER_ERRORS as error:

@@ -34,9 +34,9 @@ LOG_EVERY_SECONDS = 30.0
 
 
 class FastExtraction:
-    """Extracts every page of `dumps` into shards in `folder`, on `workers` processes (0: one a core).
+    """Extracts every page of `dumps` into shards in `folder`, on `workers` processes (0: one per core).
 
-    `page_seconds` of CPU time and `memory_megabytes` of address space are what one page may take.
+    One page may take `page_seconds` of CPU time and `memory_megabytes` of address space.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FastExtraction:
             done += dump.stat().st_size
 
     def _take(self, path: Path, future: Future[list[str]] | None) -> None:
-        """Take in a finished shard: shards come here in the order of the dump."""
+        """Add a finished shard; shards come in the order of the dump."""
         if future:
             for warning in future.result():
                 self._warn(warning)
@@ -132,7 +132,7 @@ class FastExtraction:
             self._bound.add(numbers["hash"], numbers["words"])
 
     def document_hashes(self) -> DocumentHashes:
-        """Return what decides about the documents of `tables`, in their order."""
+        """Return the facts that decide about the documents of `tables`, in their order."""
         # Not collected along the way: small pieces that stay pin the memory of the chunks that go.
         hashes = DocumentHashes()
         for path in self._shards:
@@ -146,6 +146,6 @@ class FastExtraction:
 
 
 def _document_numbers(table: pa.Table) -> dict[str, np.ndarray]:
-    """Return the columns of numbers of a shard for its documents alone."""
+    """Return the number columns of a shard, only for its documents."""
     documents = table.select(NUMBERS).filter(pc.equal(table.column("left_out"), ""))
     return {name: documents.column(name).to_numpy() for name in NUMBERS}

@@ -1,4 +1,4 @@
-"""Links of wikitext: their labels are text; files, categories and links to other languages are none."""
+"""Links of wikitext: their labels are text; files, categories and links to other languages are not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _FILE, _CATEGORY, _MEDIA = 6, 14, -2
 
 _FILES = "file|image"
 _MEDIA_NAMES = "media|medium|média|медиа|медіа|медија|medija"
-# Not every dump lists the namespaces of its wiki, and many a wiki accepts its neighbours' names as well.
-# Names that begin ordinary titles (class, guru, rang) are left to the dump.
+# Not every dump lists the namespaces of its wiki, and many wikis accept the names of other languages too.
+# Names that also begin ordinary titles (class, guru, rang) count only if the dump lists them.
 _CATEGORIES = (
     "category|abdeeling|bólkur|catagóir|categori|categoria|categoría|categorìa|categorîa|categorie|"
     "categoreye|catégorie|catègorie|categuria|categurìa|catigurìa|flokkur|jamii|kaarangay|kategòrëjô|"
@@ -152,7 +152,7 @@ def _label(inner: str, names: LinkNames) -> str:
     if names.shows_nothing(target):
         # A heading inside says that these are the brackets of two links, the first of them not closed.
         return inner[inner.index("\n") :] if "\n=" in inner else ""
-    if "\n" in target.strip():  # no link to MediaWiki
+    if "\n" in target.strip():  # MediaWiki does not take this as a link
         return inner
     if label:
         return label

@@ -1,4 +1,4 @@
-"""Shards: files with what became of the pages of one chunk of a dump, while the dump is being extracted.
+"""Shards: files with the extracted pages of one chunk of a dump, used while the dump is being extracted.
 
 Worker processes write them, the process that writes the corpus maps them into its memory as Arrow tables. The
 workers do without Arrow, whose import takes longer than that of everything else they need. A file holds
@@ -59,7 +59,7 @@ class ShardWriter:
             raise
 
     def _cut(self, rows: int) -> None:
-        """Take back a row that is there in part."""
+        """Remove a row that was added in part."""
         for column in self._numbers:
             del column[rows:]
         for data, ends in zip(self._strings, self._ends, strict=True):

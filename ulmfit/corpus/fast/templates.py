@@ -1,4 +1,4 @@
-"""Templates of wikitext, dropped without being expanded; of a few that only format, the text is kept."""
+"""Drops the templates of wikitext without expanding them; a few that only format keep their text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEEPEST = 20
 """What is nested deeper than this is dropped unread, so that no text is copied once for every level."""
 
 # Templates that show one of their arguments: formatting, under names that several wikis have in common.
-# Whatever computes its text, or fetches it, stays dropped.
+# Templates that compute or fetch their text are dropped.
 _FIRST = (
     "nowrap|nobr|nobreak|ta|small|smaller|big|bigger|larger|large|resize|center|centre|abbr|abbrv|abbreviation|"
     'tooltip|sc|smallcaps|em|strong|sub|sup|unicode|polytonic|vanchor|angbr|linktext|date-|"|iw|仮リンク|ill|'
@@ -119,7 +119,7 @@ def _without_name(piece: str) -> str:
 
 
 def _shown(kept: list[str], start: int, nested: bool) -> str:
-    """Return what the template of the pieces `kept[start:]` shows in a sentence: mostly nothing."""
+    """Return the text that the template in `kept[start:]` shows in a sentence: nothing for most templates."""
     name = kept[start].partition("|")[0].strip().lower().removeprefix("template:").lstrip()
     if name in _LITERALS:
         return _LITERALS[name]

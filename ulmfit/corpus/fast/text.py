@@ -23,7 +23,7 @@ from ulmfit.corpus.fast.templates import BREAK, without_templates
 __all__ = ["LinkNames", "article_text"]
 
 _JOINT = "\x7f"
-"""Stands where a `<nowiki/>` keeps apart what would be markup together; the cleaning drops it."""
+"""Replaces a `<nowiki/>`, which separates characters that together would be markup; cleaning drops it."""
 
 # MediaWiki's own tags and those of the extensions on Wikimedia's wikis, as their pages Special:Version list
 # them. Dropped is what holds no running text: notation, code, data, lists that are made elsewhere. `chem` and
@@ -76,11 +76,11 @@ _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0
 
 
 def article_text(wikitext: str, names: LinkNames, *, headings: bool = True) -> str:
-    """Return the visible text of an article in NFC, one line a paragraph, heading or list item.
+    """Return the visible text of an article in NFC, one line per paragraph, heading or list item.
 
     `names` are those of the article's wiki. With `headings=False` no heading is kept; otherwise those are
-    that have text under them. Nothing is raised for any text; what is malformed loses as little as it does
-    to MediaWiki.
+    that have text under them. No text raises an error; malformed wikitext loses as little as in
+    MediaWiki.
     """
     text = "\n" + without_extensions(wikitext)
     text = without_templates(text)
@@ -110,7 +110,7 @@ def without_extensions(text: str) -> str:
         return text
     kept = []
     position = 0
-    unclosed: set[str] = set()  # no closing tag of these is left
+    unclosed: set[str] = set()  # no more closing tags of this kind
     while match := _OPENING.search(text, position):
         start, end = match.span()
         kept.append(text[position:start])

@@ -1,7 +1,7 @@
 """A program that extracts chunks of a dump with this project's own engine; `worker_pool` starts it.
 
 Its argument is a JSON object: `memory_bytes`, the address space that it may use, and `page_seconds`, the CPU
-time of one page. It reads jobs from standard input, a line of JSON each (see `Job`), writes a shard for each,
+time of one page. It reads jobs from standard input, one JSON line per job (see `Job`), writes their shards,
 and answers with lines of JSON:
 
 - `{"page": number}` before each page of the chunk is begun, where the job says so;
@@ -48,7 +48,7 @@ OUT_OF_TIME = signal.SIGPROF
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done: read the file `chunk`, write the file `shard`.
+    """A job: read the file `chunk`, write the file `shard`.
 
     `dbname`, `base` and `namespaces` are those of the dump's `Site`; without `headings` these are dropped.
     Articles whose sampling hash is above `threshold` are left out unread; the size of the others is counted
@@ -134,14 +134,14 @@ class _ChunkExtraction:
         self._names = LinkNames.of(job.namespaces)
 
     def read(self, data: bytes) -> None:
-        """Take in all pages."""
+        """Add all pages."""
         signal.setitimer(TIMER, self._page_seconds)
         for page in chunk_pages(data, self._site):
             self._take(page)
             signal.setitimer(TIMER, self._page_seconds)
 
     def read_carefully(self, data: bytes) -> None:
-        """Take in the pages one by one, with their numbers said; those given up are not even parsed."""
+        """Add the pages one by one, each named before it is read; those given up are not parsed."""
         for number, piece in enumerate(page_pieces(data)):
             _answer({"page": number})
             signal.setitimer(TIMER, self._page_seconds)
@@ -160,7 +160,7 @@ class _ChunkExtraction:
             return
         try:
             self._extract(page, identifier)
-        except Exception as error:  # whatever is wrong, one page is not worth the rest of the dump
+        except Exception as error:  # whatever the error is: one page must not stop the dump
             self._fail(identifier, page.title, f"{type(error).__name__}: {error}".partition("\n")[0])
 
     def _extract(self, page: Page, identifier: str) -> None:

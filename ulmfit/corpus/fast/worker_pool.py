@@ -1,4 +1,4 @@
-"""Processes that run `worker`: a thread here for each of them, and none that outlives this process."""
+"""Processes that run `worker`: one thread here per process; none outlives this process."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ class WorkerPool:
             worker.close()
 
     def submit(self, job: Job, place: str) -> Future[list[str]]:
-        """Have a job done; its result are the warnings. `place` names the chunk in messages."""
+        """Run a job; the result is its warnings. `place` names the chunk in messages."""
         return self._threads.submit(self._do, job, place)
 
     def _do(self, job: Job, place: str) -> list[str]:
         """Do a job, without the pages that cannot be done.
 
-        A worker's death is nobody's fault at first. The second time the worker names each page before it
+        The first death of a worker is blamed on no page. The second time the worker names each page before it
         begins; the page that it then dies of is given up, unless something else may have ended it: then it
         has another chance.
         """
@@ -120,7 +120,7 @@ class _Worker:
         )
 
     def do(self, job: Job) -> list[str]:
-        """Have a job done; return its warnings. Raises _WorkerDied, and OSError as for a full disk."""
+        """Run a job; return its warnings. Raises _WorkerDied, and OSError, for example for a full disk."""
         assert self._process.stdin and self._process.stdout
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(job.as_line())
@@ -148,6 +148,6 @@ class _Worker:
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
-                with contextlib.suppress(BrokenPipeError):  # of what it never read
+                with contextlib.suppress(BrokenPipeError):  # the worker did not read all of it
                     stream.close()
         self._process.wait()

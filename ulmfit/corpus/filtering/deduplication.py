@@ -27,15 +27,15 @@ from ulmfit.corpus.filtering.shingles import Units, mixed, units_of, windows
 DUPLICATE, NEAR_DUPLICATE = "duplicate text", "near-duplicate of an earlier text"
 SEED = 1
 FOUND_SHARE = 0.98
-"""Share of the pairs at the threshold that have to agree in some band."""
+"""Share of the pairs at the threshold that have to agree in at least one band."""
 MOST_COMPARED = 256
-"""Documents of one band value that later ones are compared with; more would make the time quadratic.
+"""Documents per band value that later ones are compared with; with more the time would be quadratic.
 
-Those that find no room are counted in the account, as `entries_refused`.
+Documents beyond this number are counted in the account, as `entries_refused`.
 """
 SHINGLES_AT_A_TIME = 4096
 PLACEHOLDER = np.uint64(0x9E3779B97F4A7C15)
-"""Stands for titles and numbers."""
+"""Takes the place of titles and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Duplicates:
     description: dict[str, Any]
 
     def reason(self, row: int) -> str:
-        """Return why a document goes, or an empty string when it stays."""
+        """Return why a document is left out; empty: it stays."""
         if self.original[row] < 0:
             return ""
         return NEAR_DUPLICATE if self.near[row] else DUPLICATE
@@ -69,7 +69,7 @@ def find_duplicates(
     """Read `count` documents once and return which of them repeat an earlier one.
 
     Without `nearness` only texts whose words are all the same count. `advance` is told of every document.
-    Memory: 16 bytes a document, and what `Signatures` says.
+    Memory: 16 bytes per document, and that of `Signatures`.
     """
     digests = np.zeros((count, 2), np.uint64)
     signatures = Signatures(count, nearness) if nearness else None
@@ -109,7 +109,7 @@ def _without_particulars(units: Units, title: str) -> np.ndarray:
     """
     named = np.isin(units.hashes, units_of(title.split(" (")[0]).hashes)
     if units.unspaced:
-        # A character of the title is part of many words: only two in a row are taken for the title.
+        # One character of a title occurs in many words, so only two in a row count as the title.
         beside = np.zeros(len(named) + 2, bool)
         beside[1:-1] = named
         named &= beside[:-2] | beside[2:]
@@ -223,7 +223,7 @@ class Signatures:
 
 
 class _Members:
-    """The documents that stay, by the value of their signatures in one band: at most MOST_COMPARED a value.
+    """The documents that stay, by the value of their signatures in one band: at most MOST_COMPARED per value.
 
     Replaces the values in `keys` by numbers from 1, those of one document alone by 0.
     """

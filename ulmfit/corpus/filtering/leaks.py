@@ -1,4 +1,4 @@
-"""Which texts of a test split stand in a corpus.
+"""Finds texts of a test split in a corpus.
 
 A test text is leaked when one document holds a large share of its n-grams of words. Texts too short for an
 n-gram are searched as a whole; still shorter ones would be found by chance, and are counted only.
@@ -20,7 +20,7 @@ from ulmfit.corpus.documents import PAGES_LISTED, Document
 from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
 
 SLOTS_AN_NGRAM, MOST_SLOT_BITS = 32, 26
-"""Size of the table that sorts out most n-grams of the corpus."""
+"""Size of the table that rules out most n-grams of the corpus quickly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Overlap:
 
 @dataclass
 class _Found:
-    """What was found of one test text: its largest share in a document, and the documents that leak it."""
+    """Results for one test text: its largest share in a document, and the documents that leak it."""
 
     share: float = 0.0
     documents: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Texts as units and windows of units, in numbers: what finding copies of texts is built on.
+"""Texts as hashes of units and of windows of units: the basis for finding copies of texts.
 
 A unit is a word as `corpus.words.words_of` has it, whatever its case and width: a test holds that both agree.
 Here they are cut with whole arrays, for speed. Texts are expected in NFC, as documents and data sets are.
@@ -18,7 +18,7 @@ from ulmfit.corpus.words import UNSPACED, is_format, is_mark
 
 SEPARATOR, LETTER, ALONE, DIGIT, MARK, IGNORED, EXPANDED = range(7)
 CHARACTERS_A_WORD = 2
-"""Units that stand for one word where most units are characters."""
+"""Units that count as one word, if most units are characters."""
 LONGEST_WINDOW = 256
 PIECE_CHARACTERS = 1 << 18
 UNICODE = 0x110000
@@ -58,7 +58,7 @@ class Units:
         return 2 * int(np.count_nonzero(self.kinds == ALONE)) > len(self)
 
     def length_of(self, words: int) -> int:
-        """Return how many units of this text stand for so many words."""
+        """Return how many units of this text count as `words` words."""
         return words * CHARACTERS_A_WORD if self.unspaced else words
 
     def spelled(self, first: int, count: int) -> list[bytes]:
@@ -123,7 +123,7 @@ def _units_of_piece(text: str) -> Units:
 
 
 def _with_bases(codes: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return codes and kinds, marks that belong to nothing being separators, and the kinds of the bases.
+    """Return codes and kinds, with marks without a base as separators, and the kinds of the bases.
 
     The base of a mark is the last character before it that is none.
     """

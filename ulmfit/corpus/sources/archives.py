@@ -15,8 +15,8 @@ from ulmfit.pipeline.streams import unpacked
 
 MOST_READS_AT_END = 100
 LARGEST_GROWTH, FREE_BYTES = 200, 256_000_000
-"""How many times its own bytes an archive may unpack to, and what any may: text shrinks to a tenth or less,
-hardly ever to a hundredth."""
+"""Times its own size that an archive may unpack to, and bytes that every archive may unpack to. Text shrinks
+to a tenth or less, hardly ever to a hundredth."""
 LARGEST_HEADER = 1_000_000
 """Bytes of a long name or other remarks before a file in an archive, which tarfile keeps in memory."""
 TAR_SUFFIXES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tgz", ".txz", ".tar.zst")
@@ -60,7 +60,7 @@ def _opened(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO
 class _Unpacked:
     """The bytes of a tar archive: no more than text may unpack to.
 
-    It may be read at its end a few times only: tarfile seeks by reading, however far it is.
+    Only a few reads at the end are allowed: tarfile seeks by reading, over any distance.
     """
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
@@ -84,7 +84,7 @@ class _Unpacked:
 
 
 class _Header(tarfile.TarInfo):
-    """What stands before a file in an archive."""
+    """The header of a file in an archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -118,7 +118,7 @@ def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, I
 
 
 def _decompressed(packed: IO[bytes], name: str) -> IO[bytes]:
-    """Return a reader of what is packed, whose kind its first bytes say."""
+    """Return a reader of the unpacked bytes; the first bytes say how they are packed."""
     beginning = packed.read(6)
     packed.seek(0)
     suffix = next((suffix for magic, suffix in _MAGIC.items() if beginning.startswith(magic)), "")

@@ -22,7 +22,7 @@ _IGNORED_SUFFIXES = (".zip", ".png", ".parquet")
 
 
 def extracted_documents(path: Path, account: Account) -> Iterator[Document]:
-    """Yield the documents of `path` and account for the rest; raises InputError for what has another form."""
+    """Yield the documents of `path` and account for the rest; raises InputError for another format."""
     for name, file in open_files(path, _is_wanted):
         for identifier, title, text in _blocks(unpacked(file, name), name, account):
             account.pages_read += 1

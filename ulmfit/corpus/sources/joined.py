@@ -48,7 +48,7 @@ def joined_documents(
 
 
 def count_parts(folder: Path, number: int) -> list[dict[str, int]]:
-    """Write into the account of a joined corpus what the sample took of each part; return it.
+    """Add to the account of a joined corpus how much the sample took of each part; return that.
 
     `documents` and `words` of a part count every repeat.
     """

@@ -90,7 +90,7 @@ def _texts(label: str, path: Path, form: Form, warn: Callable[[str], None]) -> I
     if not found:
         raise InputError(f"{path.name} holds no text file; expected {_EXPECTED}")
     if passed_over:
-        # Names in an archive may hold what no log can.
+        # Names in an archive may have characters that a log cannot hold.
         names = ["".join(c if c.isprintable() else "?" for c in name[:80]) for name in passed_over[:5]]
         listed = ", ".join(names) + (", …" if len(passed_over) > 5 else "")
         warn(f"{label}: files that are no text by their names were not read ({len(passed_over):,}): {listed}")
@@ -114,7 +114,7 @@ def _lines(stream: IO[bytes], name: str, form: Form) -> Iterator[str]:
     """Yield the lines of a plain text; raises InputError where the first one is an object with the text."""
     for number, line in enumerate(decoded_lines(stream, name), start=1):
         if number == 1 and _is_object_with(form.text_column, line):
-            raise InputError(f"{name} holds JSON, an object a line: give it a name that ends in .jsonl")
+            raise InputError(f"{name} holds JSON, one object per line: give it a name that ends in .jsonl")
         yield line
 
 

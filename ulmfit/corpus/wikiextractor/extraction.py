@@ -1,4 +1,4 @@
-"""Runs wikiextractor, a program of its own, on the shards of a page store; no page takes others with it."""
+"""Runs wikiextractor, a separate program, on shards of a page store; one bad page costs only itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ but not handed over yet, as wikiextractor passes them on in a thread that an end
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one wikiextractor may use before it is ended; none of it changes what a sound page gives."""
+    """Limits of one wikiextractor process; they do not change the text of a page that stays within them."""
 
     workers: int = 0
     page_seconds: float = 30.0
@@ -107,7 +107,7 @@ class Extraction:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def texts_path(self, shard: int) -> Path:
-        """The finished texts of a shard: a JSON line [number, text or null] an article."""
+        """The finished texts of a shard: one JSON line [number, text or null] per article."""
         return self._store.folder / f"texts-{shard:05}.jsonl"
 
     def texts(self, shard: int) -> Iterator[Extracted]:

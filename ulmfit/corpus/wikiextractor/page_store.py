@@ -1,9 +1,9 @@
 """The articles of a dump on disk: shards for wikiextractor, their index, the templates, the account so far.
 
 Files in the store's folder:
-- `pages-00000.xml`: one `<page>` element an article, its number as `<id>`; no header, so that any of them can
-  be put together to an export (`write_export`);
-- `pages-00000.jsonl`: a line a page of these chunks of the dump: articles with their id, title, sampling
+- `pages-00000.xml`: one `<page>` element per article, its number as `<id>`; no header, so that any of them
+  can be put together to an export (`write_export`);
+- `pages-00000.jsonl`: one line per page of these chunks of the dump: articles with their id, title, sampling
   hash, words, and where the element stands; other pages with their id and why they are none;
 - `pages-00000.json`: written last of these three; how far the dumps are read. A killed reading goes on there;
 - `templates.sqlite`: the template pages;

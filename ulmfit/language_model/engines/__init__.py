@@ -1,6 +1,6 @@
-"""The ways to compute the recurrence faster than readable torch does, each behind one function.
+"""Faster ways to compute the recurrent layers than plain torch, each behind one function.
 
-`obstacle` says whether one of them can run; `..lstm` and `..qrnn` ask for it by the tensors' device.
+`obstacle` says why none can run here; `..lstm` and `..qrnn` choose one by the tensors' device.
 """
 
 from __future__ import annotations

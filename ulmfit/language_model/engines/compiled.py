@@ -1,10 +1,10 @@
 """The kernels of the C++ files beside this one: compiled on first use, called through ctypes.
 
-The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; where
-that cannot be written, or others may write to it or to a folder above it, every process compiles it anew.
-What is loaded is the file that was opened and checked, wherever its name leads by then (on Linux; elsewhere
-it is loaded by its name, from a folder that nobody else can change). It uses no header of torch, so that it
-compiles in seconds, and the OpenMP runtime that torch has loaded.
+The library is kept in the user's cache folder under a hash of source, compiler, flags and processor; if
+that folder cannot be written, or others may write to it or to a folder above it, every process compiles anew.
+The file that is loaded is the one that was opened and checked, even if its name leads elsewhere by then (on
+Linux; on other systems it is loaded by its name, from a folder that nobody else can change). It includes no
+header of torch, so that it compiles in seconds, and uses the OpenMP runtime that torch has loaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ulmfit.pipeline.child_processes import safe_environment
 
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"),
-    # Compilers take half of an AVX-512 register unless told; the cell is arithmetic, and a quarter faster so.
+    # By default compilers use half of an AVX-512 register; the LSTM cell is a quarter faster with all of it.
     *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
 )
 LIBRARY_FLAGS = ("-fPIC", "-shared")
@@ -46,13 +46,13 @@ HEADERS = tuple(Path(__file__).with_name(name) for name in ("threads.h", "amx.h"
 
 
 class KernelsUnavailable(Exception):
-    """The kernels cannot be had here; the message says why, in one line."""
+    """The kernels cannot be compiled or loaded here; the message says why, in one line."""
 
 
 class Kernels:
     """The functions of the compiled library for one type of storage; they take addresses (`data_ptr`).
 
-    A caller has to hold the tensors, of the shapes that `kernels.cpp` states, contiguous and on the CPU.
+    The caller keeps the tensors alive. They are contiguous, on the CPU, with the shapes in `kernels.cpp`.
     """
 
     def __init__(self, library: ctypes.CDLL, dtype: torch.dtype) -> None:
@@ -108,7 +108,7 @@ class Kernels:
 
 
 class FusedKernels:
-    """All time steps of a layer at once, in bf16; as with `Kernels`, a caller has to hold the tensors."""
+    """All time steps of a layer at once, in bf16; as with `Kernels`, the caller keeps the tensors alive."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -141,7 +141,7 @@ def fused_kernels() -> FusedKernels | None:
 
 @cache
 def kernels_or_none() -> dict[torch.dtype, Kernels] | None:
-    """Return the kernels, or None where they cannot be had; asked again, the answer is the same."""
+    """Return the kernels, or None if they are unavailable; the answer is cached."""
     try:
         return kernels()
     except KernelsUnavailable:
@@ -151,7 +151,7 @@ def kernels_or_none() -> dict[torch.dtype, Kernels] | None:
 def large_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """Return new memory for a large tensor, on the CPU in huge pages.
 
-    The system gives memory a page at a time: of 4 KB each, that would take a tenth of a product's time.
+    The system gives memory page by page: with pages of 4 KB this would take a tenth of a product's time.
     """
     tensor = like.new_empty(*shape, dtype=dtype)
     if tensor.device.type == "cpu" and sys.platform == "linux":
@@ -193,7 +193,7 @@ def _load(folder: Path | None) -> ctypes.CDLL:
 
 
 def _private(folder: Path) -> Path | None:
-    """Return a folder without links in its path that nobody else can change; None where it is not like that.
+    """Return the folder, without links in its path, if nobody else can change it; else None.
 
     It is made where it is missing. Every folder above it belongs to this user or root, and others cannot
     write to it, or, as in /tmp, not remove or rename what they do not own.
@@ -209,9 +209,9 @@ def _private(folder: Path) -> Path | None:
 
 
 def is_safe_folder(folder: Path, own: bool = False) -> bool:
-    """Return whether no other user but root can put something else in the place of what lies in a folder.
+    """Return whether no other user except root can replace what is in a folder.
 
-    `own`: it belongs to this user, and nobody else can add anything either.
+    `own`: the folder belongs to this user, and nobody else can add anything.
     """
     found = folder.lstat()
     mine = (os.getuid(),) if own else (os.getuid(), 0)
@@ -220,7 +220,7 @@ def is_safe_folder(folder: Path, own: bool = False) -> bool:
 
 
 class _Altered(KernelsUnavailable):
-    """A file is not what was compiled under its name."""
+    """A file differs from what was compiled under its name."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"the compiled kernels were altered: {path}")
@@ -229,7 +229,7 @@ class _Altered(KernelsUnavailable):
 def _checked(path: Path, key: str) -> ctypes.CDLL:
     """Load a library whose name holds its content's hash; _Altered where it is not this user's or another.
 
-    The descriptor stays open: the system knows a loaded library by its name, which no other may get.
+    The descriptor stays open: the system knows a loaded library by its name, so no other file may get it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -265,7 +265,7 @@ def _cache_folder() -> Path | None:
 
 
 def _compiler() -> list[str]:
-    """Return the compiler's command: the variable CXX, or the first of the usual names that is there."""
+    """Return the compiler's command: the variable CXX, or the first of the usual names that is installed."""
     command = shlex.split(os.environ.get("CXX", "")) or [n for n in COMPILERS if shutil.which(n)][:1]
     if not command or not shutil.which(command[0]):
         wanted = command[0] if command else ", ".join(COMPILERS)
@@ -281,7 +281,7 @@ def _key(command: list[str]) -> str:
 
 
 def _processor() -> str:
-    """Return what `-march=native` depends on."""
+    """Return the facts about the processor on which `-march=native` depends."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -297,7 +297,7 @@ def _compiled(command: list[str], folder: Path, key: str) -> Path:
             built = Path(scratch) / "kernels.so"
             _run([*command, *FLAGS, *LIBRARY_FLAGS, *map(str, SOURCES), "-o", str(built)])
             path = folder / f"{key}-{_digest(built)}.so"
-            built.chmod(0o700)  # whatever the user's mask leaves to others
+            built.chmod(0o700)  # whatever rights the user's umask gives to others
             return built.replace(path)
     except OSError as error:
         raise KernelsUnavailable(f"compiled kernels cannot be written to {folder}: {error}") from error

@@ -1,4 +1,4 @@
-"""An LSTM layer on the CPU: a few large matrix products, and a kernel for all steps or one for each.
+"""An LSTM layer on the CPU: a few large matrix products, and one kernel for all steps or one per step.
 
 Shapes: T tokens of a chunk, B batch, I inputs, H units.
 """
@@ -18,7 +18,7 @@ from ulmfit.language_model.engines.fused_steps import FusedWeight
 from ulmfit.language_model.engines.products import Product
 
 BLOCK_ROWS = 4480
-"""Rows of inputs that are multiplied at once where nothing is kept: enough for a product's full speed."""
+"""Rows of inputs that are multiplied at once in inference: enough for a product at full speed."""
 
 
 StepWeight = Product | FusedWeight
@@ -42,9 +42,9 @@ class CastWeights:
         self._space: Tensor | None = None
 
     def recurrent(self, mask: Tensor | None) -> Tensor | None:
-        """Return the recurrent weight under a mask, (4H, H); without one always the same tensor.
+        """Return the recurrent weight under a mask, (4H, H); without a mask it is always the same tensor.
 
-        There is None where fused steps make what they need of the weight themselves.
+        None if the steps are fused: they prepare the weight themselves.
         """
         if self.fused:
             return None
@@ -55,13 +55,13 @@ class CastWeights:
         return self._whole
 
     def inputs_back(self, rows: int) -> Product:
-        """Return the product that makes the inputs' gradients of those of the gates."""
+        """Return the product that maps the gradients of the gates to those of the inputs."""
         return self._once("inputs back", lambda: Product(self.input.t(), rows))
 
     def step(
         self, recurrent: Tensor | None, mask: Tensor | None, rows: int, *, back: bool = False
     ) -> StepWeight:
-        """Return the recurrent weight that `recurrent` gave, ready for time steps of so many rows."""
+        """Return the recurrent weight that `recurrent` gave, ready for time steps with this many rows."""
 
         def made() -> StepWeight:
             if recurrent is None:
@@ -71,13 +71,13 @@ class CastWeights:
         return made() if mask is not None else self._once("step back" if back else "step", made)
 
     def _once(self, name: str, make: Callable[[], Weight]) -> Weight:
-        """Return what `make` makes of a weight that no mask changes, the same one every time."""
+        """Return the result of `make` for a weight that no mask changes; it is computed once."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
 
     def gates(self, inputs: Tensor, *, reuse: bool = False) -> Tensor:
-        """Return the inputs' part of the gates, (T, B, 4H); with `reuse` until the next call that has it."""
+        """Return the inputs' part of the gates, (T, B, 4H); with `reuse` valid until the next such call."""
         time, batch, width = inputs.shape
         columns = len(self.input)
         if self.dtype == torch.float32 and width >= 512:
@@ -96,7 +96,7 @@ class CastWeights:
 def without_graph(
     inputs: Tensor, hidden: Tensor, cell: Tensor, weights: CastWeights, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute what `LSTMFunction` does, and keep nothing for a backward pass."""
+    """Compute the same as `LSTMFunction`, and keep nothing for a backward pass."""
     time, batch, _ = inputs.shape
     inputs = inputs.contiguous()
     outputs = inputs.new_empty(time + 1, batch, hidden.shape[1])
@@ -175,7 +175,7 @@ class LSTMFunction(torch.autograd.Function):
         cells = weights.bias.new_empty(time + 1, batch, units)
         outputs[0], cells[0] = hidden, cell
         _steps(gates, outputs, cells, weights.bias, weights.step(recurrent, mask, batch), keeps=True)
-        # The weight itself is kept so that torch notices when it is changed before the backward pass.
+        # The weight itself is saved, so that torch notices if it is changed before the backward pass.
         ctx.save_for_backward(inputs, outputs, cells, gates, recurrent, mask, recurrent_weight)
         ctx.weights = weights
         ctx.spent = False

@@ -19,13 +19,13 @@ from ulmfit.language_model.model import LanguageModel, Outputs
 from ulmfit.language_model.settings import LanguageModelSettings
 
 STEPS_BEFORE = 3
-"""Steps of one shape that run without a graph first, in which libraries set themselves up."""
+"""Steps of one shape that run without a graph first: libraries initialise themselves in them."""
 
 
 def replays_steps(
     settings: LanguageModelSettings, device: torch.device, log: Callable[[str], object]
 ) -> bool:
-    """Return whether to replay training steps from a CUDA graph, which has one length of chunks."""
+    """Return whether to replay training steps from a CUDA graph, which needs chunks of one length."""
     if not settings.cuda_graphs or device.type != "cuda":
         return False
     if settings.bptt_jitter != "off":
@@ -45,7 +45,7 @@ class StepLoss(Protocol):
 
 
 class Results(NamedTuple):
-    """What a step leaves behind, in tensors that the next replay overwrites."""
+    """Results of a step, in tensors that the next replay overwrites."""
 
     loss: Tensor
     outputs: Outputs
@@ -54,13 +54,13 @@ class Results(NamedTuple):
 
 
 Capture = Callable[[Callable[[], Results]], tuple[Results, Callable[[], None]]]
-"""Takes a computation and returns where its results will be, and what computes them again."""
+"""Takes a computation; returns the tensors of its results, and a function that computes them again."""
 
 
 def captured_on_cuda(compute: Callable[[], Results]) -> tuple[Results, Callable[[], None]]:
     """Capture `compute` without running it."""
     graph = torch.cuda.CUDAGraph()
-    # The thread that writes checkpoints may talk to the device meanwhile.
+    # The thread that writes checkpoints may use the device meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = compute()
     return results, graph.replay
@@ -107,7 +107,7 @@ class GraphedStep:
         return results.loss.clone()
 
     def _ready(self, signature: Any, ids: Tensor, targets: Tensor, state: State) -> bool:
-        """Count how often this kind of step came in a row, and capture it when that is enough."""
+        """Count steps of this kind in a row, and capture the step when there were enough."""
         self._times = self._times + 1 if signature == self._seen else 1
         self._seen = signature
         if self._times <= STEPS_BEFORE:

@@ -1,11 +1,11 @@
-"""An LSTM layer on cuDNN, whose masked weights are written once a chunk, into the layout that cuDNN wants.
+"""An LSTM layer on cuDNN, whose masked weights are written once per chunk, in the layout that cuDNN needs.
 
 torch's own LSTM module packs its weights at every call when they are not its parameters, as dropped weights
 never are. Here every chunk gets a flat buffer of its own, so that several chunks can be alive before one
 backward pass, as in a classifier.
 
-What is rounded in bf16: cuDNN takes and gives the cell state in the inputs' type, so that it is rounded at
-the borders of chunks, and how it is kept between the tokens of a chunk is cuDNN's affair; sums are in fp32.
+Rounding in bf16: cuDNN takes and returns the cell state in the inputs' type, so it is rounded at the borders
+of chunks. How cuDNN keeps it between the tokens of a chunk is not documented; sums are in fp32.
 In fp32 cuDNN computes products in TF32 unless `torch.backends.cudnn.allow_tf32` is off.
 
 Shapes: T tokens of a chunk, B batch, I inputs, H units.
@@ -50,7 +50,7 @@ def layout(inputs: int, units: int, dtype: torch.dtype, device: torch.device) ->
 
 
 def lstm_function(dtype: torch.dtype, device: torch.device) -> type[torch.autograd.Function] | None:
-    """Return what computes a layer on CUDA: cuDNN, where it cannot steps with Triton, else None."""
+    """Return what computes a layer on CUDA: cuDNN if it can, else steps with Triton, else None."""
     if usable(dtype, device):
         return CudnnLSTM
     if has_triton() and dtype != torch.float64:

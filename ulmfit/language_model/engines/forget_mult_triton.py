@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 CHANNELS = 128
-"""Channels of a program; at the sizes of the papers this still makes several programs a multiprocessor."""
+"""Channels per program; with the papers' sizes there are still several programs per multiprocessor."""
 
 
 @triton.jit
@@ -53,7 +53,7 @@ def _forward(
     tl.store(cells + here, current, mask=inside)
     candidate, update, output = _gates(gates, first, units, inside)
     for step in range(tokens):
-        # The next token's gates are asked for before this one's results are stored, to hide their way.
+        # Prefetch: load the gates of the next token before storing this token's results, to hide latency.
         following = first + tl.minimum(step + 1, tokens - 1).to(tl.int64) * 3 * channels
         next_candidate, next_update, next_output = _gates(gates, following, units, inside)
         update = tl.sigmoid(update)

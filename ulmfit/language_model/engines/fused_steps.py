@@ -33,7 +33,7 @@ class FusedWeight:
         _call(pack, self.units, _plain(recurrent), _plain(mask), self.packed)
 
     def left_sides(self, batch: int) -> Tensor:
-        """Return the working space of a product for two steps in turn; what is not written has to be zero."""
+        """Return the working space of a product, for two steps in turn; what is not written must be zero."""
         tiles = 2 * -(-batch // TILE_ROWS) * self.depth
         return self.packed.new_zeros(tiles, TILE_ROWS * TILE_COLUMNS)
 
@@ -108,7 +108,7 @@ def _plain(tensor: Tensor | None) -> Tensor | None:
 
 
 def _call(kernel: Callable[..., None], *arguments: Tensor | int | None) -> None:
-    """Call a kernel with the addresses of tensors, which live until it returns, and the number of threads."""
+    """Call a kernel with the addresses of tensors, which stay alive until it returns, and the threads."""
     addresses = (one.data_ptr() if isinstance(one, Tensor) else one for one in arguments)
     kernel(*addresses, torch.get_num_threads())
 

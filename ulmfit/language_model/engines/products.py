@@ -12,8 +12,8 @@ from torch import Tensor
 class Product:
     """Multiplies (N, K) by the transpose of a weight (M, K) again and again.
 
-    oneDNN wants weights in blocks; packed once, they are not repacked at every step, which at a batch of 64
-    rows costs as much as a tenth (bf16) or all (fp32) of the product itself. For large products it is the
+    oneDNN needs weights in blocks. Packed once, they are not packed again at every step; with 64 rows this
+    would cost a tenth (bf16) or all (fp32) of the time of the product itself. For large products it is the
     faster way too where the left side has many columns.
     """
 

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 COLUMNS = 4096
-"""Logits that a program holds at once; the second look at a row finds it in the cache."""
+"""Logits that a program holds at once; the second pass over a row finds it in the cache."""
 
 
 @triton.jit

@@ -1,6 +1,6 @@
-"""An LSTM layer on CUDA in steps: a product and a Triton kernel a token, the cell in fp32 throughout.
+"""An LSTM layer on CUDA step by step: a product and a Triton kernel per token, the cell always in fp32.
 
-Where cuDNN rounds the cell state to bf16, this does not. Two launches a token cost more than their work at
+Unlike cuDNN it does not round the cell state to bf16. Two launches per token cost more than their work at
 small batches, unless they are replayed from a CUDA graph (`cuda_graph.py`).
 
 Shapes: T tokens of a chunk, B batch, I inputs, H units. Gates (B, 4H) in torch's order i f g o.
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 UNITS = 256
-"""Units of a program."""
+"""Units per program."""
 
 
 @triton.jit

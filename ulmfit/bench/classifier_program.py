@@ -33,7 +33,7 @@ from ulmfit.bench.classifier_stock import (
 from ulmfit.bench.lm_profile import LOADER, Profile, part
 from ulmfit.bench.lm_program import ADAM_EPSILON, MEBIBYTE, stock_precision
 from ulmfit.bench.made_tokens import BOS_ID, FIRST_WORD
-from ulmfit.classifier.fit import predict_probabilities
+from ulmfit.classifier.inference import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ulmfit.cli import models
 from ulmfit.cli.errors import guarded
 from ulmfit.cli.options import (
     LabelNoiseOption,
@@ -364,6 +365,10 @@ def explain(
 
     chosen = chosen_recipe(recipe, preset, overrides, seeds)
     show("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))
+
+
+for command in (models.bundle, models.predict, models.evaluate):
+    app.command()(command)
 
 
 def main() -> NoReturn:

@@ -23,3 +23,8 @@ def every_task(request: pytest.FixtureRequest, runs: Path) -> Made:
     if request.param == "single_label":
         return request.getfixturevalue("single_label")
     return make(runs, request.param)
+
+
+@pytest.fixture(scope="session")
+def language_model(single_label: Made, runs: Path) -> Path:
+    return single_label.write(runs / "language-model", kind="language_model", weights="fp32")

@@ -164,11 +164,6 @@ def test_prediction_imports_no_training_library(single_label: Made) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.fixture(scope="module")
-def language_model(single_label: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return single_label.write(tmp_path_factory.mktemp("lm") / "bundle", kind="language_model", weights="fp32")
-
-
 def test_a_language_model_scores_as_it_was_evaluated(language_model: Path, single_label: Made) -> None:
     model = LanguageModel.load(language_model, device="cpu")
     experiment = single_label.recipe.stages()

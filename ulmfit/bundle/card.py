@@ -7,10 +7,10 @@ contains). All names and sentences of others are escaped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.bundle.chosen import ChosenClassifiers, licences, what_no_rule_says
+from ulmfit.bundle.chosen import ChosenClassifiers, what_no_rule_says
 from ulmfit.bundle.description import ClassifierDescription
 from ulmfit.language_model.bundle_format import BundleDescription
 from ulmfit.report.table import escape
@@ -18,7 +18,6 @@ from ulmfit.report.table import escape
 if TYPE_CHECKING:
     from ulmfit.evaluation.record import Record
     from ulmfit.experiments.recipe import Recipe
-    from ulmfit.pipeline.stage import Stage
 
 PROGRAM_LICENCE = "Apache-2.0"
 LIMITS = (
@@ -45,7 +44,7 @@ def card_of_classifier(
         "metrics": [{"type": name, "value": round(value, 6)} for name, value in figures.items()],
     }
     metadata = {
-        **_metadata(description, chosen.stages),
+        **_metadata(description),
         "pipeline_tag": "text-classification",
         "tags": ["ulmfit", task],
         "metrics": [main],
@@ -85,18 +84,16 @@ def card_of_classifier(
             'classifier.predict(["some text"])\n```',
             "## Limits",
             _listed([*limits, *LIMITS]),
-            *_licences(chosen.stages),
+            *_licences(description),
         ],
         record,
     )
 
 
-def card_of_language_model(
-    description: BundleDescription, recipe: Recipe, stages: Sequence[Stage], record: Record | None
-) -> str:
+def card_of_language_model(description: BundleDescription, recipe: Recipe, record: Record | None) -> str:
     """Return the card of a language model."""
     metadata = {
-        **_metadata(description, stages),
+        **_metadata(description),
         "pipeline_tag": "text-generation",
         "tags": ["ulmfit", "language-model"],
     }
@@ -123,14 +120,14 @@ def card_of_language_model(
             'model.score(["some text"])\n```',
             "## Limits",
             _listed([*_limits(record), *LIMITS[1:]]),
-            *_licences(stages),
+            *_licences(description),
         ],
         record,
     )
 
 
-def _metadata(description: BundleDescription, stages: Sequence[Stage]) -> dict[str, Any]:
-    found = "; ".join(sorted(set(licences(stages).values())))
+def _metadata(description: BundleDescription) -> dict[str, Any]:
+    found = "; ".join(sorted(set(description.licences.values())))
     licence = {"license": "other", "license_name": found} if found else {}
     return {"language": [description.language], "library_name": "ulmfit", **licence}
 
@@ -176,8 +173,8 @@ def _what_is_read(description: ClassifierDescription) -> str:
     return f"Of a long text its {which} {description.maximum_tokens:,} tokens count."
 
 
-def _licences(stages: Sequence[Stage]) -> list[str]:
-    texts = [f"{escape(name)}: {escape(licence)}" for name, licence in licences(stages).items()]
+def _licences(description: BundleDescription) -> list[str]:
+    texts = [f"{escape(name)}: {escape(licence)}" for name, licence in description.licences.items()]
     return [
         "## Licences",
         _listed([f"Program: {PROGRAM_LICENCE}.", *texts])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.stages import DataScript, DatasetStage
-from ulmfit.language_model.stages import ImportedModel, Pretrain
+from ulmfit.language_model.bundled import BundledModel
+from ulmfit.language_model.stages import Pretrain
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Stage
 
@@ -54,15 +55,15 @@ def _are_classifiers(runs) -> bool:
 def chosen_language_models(experiment: Experiment, seed: int | None) -> tuple[Stage, ...]:
     """Return the recipe's pretrained language models, one per direction.
 
-    Raises InputError for those of other programs, whose vocabulary belongs to no tokenizer of ours.
+    Raises InputError where they were not trained by the recipe.
     """
     if seed is not None:
         raise InputError("--seed is of classifiers: a recipe has one pretrained language model per direction")
     stages = tuple(experiment.pretrained.values())
-    if any(isinstance(stage, ImportedModel) for stage in stages):
+    if not all(isinstance(stage, Pretrain) for stage in stages):
         raise InputError(
-            f"{experiment.recipe.name} begins with released weights of another program: expected a recipe "
-            f"that pretrains; bundle its classifier instead"
+            f"{experiment.recipe.name} begins with released weights: expected a recipe that pretrains; "
+            f"bundle its classifier instead"
         )
     return stages
 
@@ -115,6 +116,8 @@ def licences(stages: Sequence[Stage]) -> dict[str, str]:
         for file in stage.input_files():
             if file.licence:
                 found[file.label] = file.licence
+        if isinstance(stage, BundledModel):
+            found |= stage.description().licences
         if isinstance(stage, DatasetStage) and stage.licence:
             found[stage.name or stage.stage_name] = stage.licence
     return dict(sorted(found.items()))

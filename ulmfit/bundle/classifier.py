@@ -18,13 +18,8 @@ from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_m
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
 from ulmfit.datasets.text_rules import TextRule, composed, with_rules
-from ulmfit.language_model.bundle_format import (
-    Member,
-    check_shapes,
-    load_member,
-    read_description,
-    read_tokenizer,
-)
+from ulmfit.language_model.bundle_format import Member, read_description
+from ulmfit.language_model.bundle_weights import check_shapes, load_member, read_tokenizer
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.pipeline.errors import InputError

@@ -17,12 +17,8 @@ import torch
 from ulmfit.bundle.classifier import written
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import SentenceEncoder
-from ulmfit.language_model.bundle_format import (
-    BundleDescription,
-    load_bundled_language_model,
-    read_description,
-    read_tokenizer,
-)
+from ulmfit.language_model.bundle_format import BundleDescription, read_description
+from ulmfit.language_model.bundle_weights import load_bundled_language_model, read_tokenizer
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.evaluate import CHUNK, document_losses
 from ulmfit.language_model.loader import reading_order

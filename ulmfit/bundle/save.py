@@ -17,6 +17,7 @@ from ulmfit.bundle.chosen import (
     chosen_classifiers,
     chosen_language_models,
     finished_folder,
+    licences,
     original_dataset,
     precision_of,
     text_columns,
@@ -84,7 +85,7 @@ def write_bundle(
                 raise InputError(f"--row {row}: a language model has no row: leave it out")
             stages = chosen_language_models(experiment, seed)
             description = _write_language_models(experiment, runner, stages, folder, weights)
-            write_text(folder / CARD, card_of_language_model(description, recipe, stages, record))
+            write_text(folder / CARD, card_of_language_model(description, recipe, record))
         else:
             chosen = chosen_classifiers(experiment, row, seed)
             description, figures = _write_classifiers(experiment, runner, chosen, folder, weights, log)
@@ -139,6 +140,7 @@ def _common(
         "members": tuple(members),
         "weights": weights,
         "precision": _one({precision_of(stage) for stage in stages}, "precision"),
+        "licences": licences(stages),
         "commit": provenance.commit(),
         "versions": provenance.versions(),
     }

@@ -13,6 +13,7 @@ from ulmfit.cli import models
 from ulmfit.cli.errors import guarded
 from ulmfit.cli.options import (
     LabelNoiseOption,
+    LanguageModelOption,
     LauncherOption,
     MirrorOption,
     PresetOption,
@@ -50,6 +51,7 @@ def run(
     seeds: SeedsOption = None,
     train_sizes: TrainSizesOption = None,
     label_noise: LabelNoiseOption = None,
+    language_model: LanguageModelOption = None,
     until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
     runs: RunsOption = Path("runs"),
     mirror: MirrorOption = None,
@@ -58,7 +60,7 @@ def run(
 ) -> None:
     """Build what is missing of a recipe, then its record and report."""
     _run(
-        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise),
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise, language_model),
         runs,
         mirror,
         until,
@@ -99,12 +101,13 @@ def plan(
     seeds: SeedsOption = None,
     train_sizes: TrainSizesOption = None,
     label_noise: LabelNoiseOption = None,
+    language_model: LanguageModelOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show the stages, their keys, what is done and what would run; runs nothing."""
     from ulmfit.experiments import driver
 
-    chosen = chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise)
+    chosen = chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise, language_model)
     states = driver.states(chosen, runs, checked=True)
     width = max(len(state.title) for state in states)
     for state in states:
@@ -125,12 +128,15 @@ def status(
     seeds: SeedsOption = None,
     train_sizes: TrainSizesOption = None,
     label_noise: LabelNoiseOption = None,
+    language_model: LanguageModelOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show which stages are done, running, failed or missing, with the last line of their logs."""
     from ulmfit.experiments import driver
 
-    states = driver.states(chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise), runs)
+    states = driver.states(
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise, language_model), runs
+    )
     width = max(len(state.title) for state in states)
     for state in states:
         seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
@@ -146,6 +152,7 @@ def report(
     seeds: SeedsOption = None,
     train_sizes: TrainSizesOption = None,
     label_noise: LabelNoiseOption = None,
+    language_model: LanguageModelOption = None,
     runs: RunsOption = Path("runs"),
     publish: Annotated[
         Path | None, typer.Option(help="folder recipes/LANGUAGE: copy record and logs there, renew its table")
@@ -161,7 +168,10 @@ def report(
         raise InputError(
             f"--publish {publish}: expected one recipe, not {len(recipes)}; publish each by itself"
         )
-    chosen = [chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise) for recipe in recipes]
+    chosen = [
+        chosen_recipe(recipe, preset, overrides, seeds, train_sizes, label_noise, language_model)
+        for recipe in recipes
+    ]
     for one in chosen:
         folder = runs / one.run_name
         results.rewrite(one, FinishedRunner(runs), folder, errors)

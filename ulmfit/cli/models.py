@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulmfit.cli.options import (
+    LanguageModelOption,
     PresetOption,
     RecipeArgument,
     RunsOption,
@@ -53,6 +54,7 @@ def bundle(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    language_model: LanguageModelOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Write a finished recipe's classifier (or language model) as one folder to use and to share."""
@@ -64,7 +66,7 @@ def bundle(
     if precision not in ("fp16", "fp32"):
         raise InputError(f"--precision {precision}: expected fp16 or fp32")
     description = write_bundle(
-        chosen_recipe(recipe, preset, overrides, seeds),
+        chosen_recipe(recipe, preset, overrides, seeds, language_model=language_model),
         FinishedRunner(runs),
         out,
         kind=kind,  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ulmfit.pipeline.assets import MIRROR_VARIABLE
+from ulmfit.pipeline.assets import MIRROR_VARIABLE, File
 from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ MirrorOption = Annotated[
     Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="folder that is searched before downloading")
 ]
 
+LanguageModelOption = Annotated[
+    Path | None,
+    typer.Option(help="bundle of a language model, whose tokenizer is used: nothing is pretrained"),
+]
 LauncherOption = Annotated[str, typer.Option(help="local, or slurm: every stage is a job")]
 SlurmOption = Annotated[
     list[str] | None,
@@ -60,6 +64,7 @@ def with_options(
     seeds: str | None,
     train_sizes: str | None = None,
     label_noise: str | None = None,
+    language_model: Path | None = None,
 ) -> Recipe:
     """Return a copy of `recipe` with what the options of a command say."""
     from ulmfit.experiments.recipe import validated
@@ -73,6 +78,11 @@ def with_options(
     ):
         if text is not None:
             recipe = _with_list(recipe, option, text, read, expected)
+    if language_model is not None:
+        recipe = validated(
+            lambda: recipe.changed(language_model=File(path=language_model.absolute())),
+            f"--language-model {language_model}",
+        )
     return recipe.with_overrides(overrides or [])
 
 
@@ -99,8 +109,11 @@ def chosen_recipe(
     seeds: str | None,
     train_sizes: str | None = None,
     label_noise: str | None = None,
+    language_model: Path | None = None,
 ) -> Recipe:
     """Load a recipe, changed by the options of a command."""
     from ulmfit.experiments.recipe import load_recipe
 
-    return with_options(load_recipe(reference), preset, overrides, seeds, train_sizes, label_noise)
+    return with_options(
+        load_recipe(reference), preset, overrides, seeds, train_sizes, label_noise, language_model
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.evaluation.transformer_stages import TransformerClassifier
 from ulmfit.experiments.systems import CurvePlan, Row, baselines_of, curves_of, rows_of
+from ulmfit.language_model.bundled import BundledModel, BundledTokenizer, described
 from ulmfit.language_model.poleval import PolEvalPerplexity
 from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.pipeline.errors import InputError
@@ -42,24 +44,21 @@ class Experiment:
 
     def __init__(self, recipe: Recipe) -> None:
         dataset, self.data_checks = checked(recipe.dataset, recipe.data_checks)
-        self.recipe = recipe = recipe.changed(dataset=dataset)
+        recipe = recipe.changed(dataset=dataset)
+        self.recipe = recipe = _of_the_size_of_its_bundle(recipe) if recipe.language_model else recipe
         settings = recipe.settings
         self.corpus, self.leaks = self._corpus_and_leaks()
         if recipe.poleval_2018:
             self.corpus = RareWordsReplaced(corpus=self.corpus)
-        sizes = [settings.vocabulary.size, *settings.vocabulary.compared_sizes]
-        trained, *compared = [self._tokenizer(size) for size in sizes]
-        self.tokenizer: TokenizerStage = trained if recipe.tokenizer is None else self._given_tokenizer()
+        self.tokenizer: TokenizerStage
+        self.tokenizer, compared = self._tokenizers()
         self.corpus_card = CorpusCard(corpus=self.corpus)
         self.tokenizer_card = TokenizerCard(
             tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=recipe.dataset
         )
         tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
-        self.pretrained: dict[Direction, Pretrain | ImportedModel] = {
-            direction: self._imported(direction)
-            if recipe.pretrained
-            else Pretrain(tokens=tokens, settings=settings.pretrain, direction=direction)
-            for direction in settings.directions
+        self.pretrained = {
+            direction: self._pretrained(direction, tokens) for direction in settings.directions
         }
         self.poleval = {
             direction: PolEvalPerplexity(language_model=stage)
@@ -80,6 +79,9 @@ class Experiment:
     def _corpus_and_leaks(self) -> tuple[CorpusStage, Stage | None]:
         """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
         recipe, settings = self.recipe, self.recipe.settings
+        if recipe.language_model is not None and recipe.dataset is not None:
+            # The corpus behind the bundle is not here; the texts that fine-tuning reads take its place.
+            return DatasetTexts(dataset=recipe.dataset, transductive=recipe.transductive), None
         corpus = recipe.corpus.changed(
             max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
             max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
@@ -122,6 +124,25 @@ class Experiment:
             )
         return {"target": DatasetTexts(dataset=dataset), "target_share": share}
 
+    def _tokenizers(self) -> tuple[TokenizerStage, list[TrainTokenizer]]:
+        """Return the tokenizer, and those of other sizes that are compared with it."""
+        recipe = self.recipe
+        if recipe.language_model is not None:
+            return BundledTokenizer(bundle=recipe.language_model, language=recipe.language), []
+        vocabulary = recipe.settings.vocabulary
+        trained, *compared = [self._tokenizer(size) for size in (vocabulary.size, *vocabulary.compared_sizes)]
+        return trained if recipe.tokenizer is None else self._given_tokenizer(), compared
+
+    def _pretrained(
+        self, direction: Direction, tokens: EncodeTokens
+    ) -> Pretrain | ImportedModel | BundledModel:
+        recipe = self.recipe
+        if recipe.language_model is not None:
+            return BundledModel(bundle=recipe.language_model, direction=direction)
+        if recipe.pretrained:
+            return self._imported(direction)
+        return Pretrain(tokens=tokens, settings=recipe.settings.pretrain, direction=direction)
+
     def _given_tokenizer(self) -> GivenTokenizer:
         assert self.recipe.tokenizer is not None
         texts = self.recipe.settings.vocabulary.texts()
@@ -152,6 +173,7 @@ class Experiment:
             "words" in settings.comparisons
             and settings.vocabulary.kind != "words"
             and not self.recipe.pretrained
+            and self.recipe.language_model is None
         ):
             self.words = self._word_models(dataset, first)
         if "from_scratch" in settings.comparisons:
@@ -207,7 +229,7 @@ class Experiment:
         dataset: DatasetStage,
         direction: Direction,
         seed: int,
-        language_model: FineTune | Pretrain | ImportedModel | None,
+        language_model: FineTune | Pretrain | ImportedModel | BundledModel | None,
         least_steps: int = 0,
     ) -> TrainClassifier:
         """Return a classifier of `dataset` that begins with `language_model`, or with random weights.
@@ -266,6 +288,24 @@ class Experiment:
             *(stage for row in self.rows() for run in row.runs.values() for stage in run),
             *(stage for curve in curves for stage in curve.stages()),
         ]
+
+
+def _of_the_size_of_its_bundle(recipe: Recipe) -> Recipe:
+    """Return the recipe with the architecture of its bundle in place of the preset's.
+
+    Raises InputError where the bundle lacks a direction of the preset.
+    """
+    assert recipe.language_model is not None
+    found = described(recipe.language_model)
+    settings = recipe.settings
+    if missing := [one for one in settings.directions if one not in found.directions]:
+        raise InputError(
+            f"language model {recipe.language_model.label}: there is none that reads {missing[0]}: "
+            f"set directions={json.dumps(found.directions)}"
+        )
+    pretrain = settings.pretrain.changed(architecture=found.architecture)
+    presets = {**recipe.presets, recipe.preset_name: settings.changed(pretrain=pretrain)}
+    return recipe.changed(presets=presets)
 
 
 def _size_rules(recipe: Recipe) -> dict[str, Any]:

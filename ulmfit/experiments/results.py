@@ -19,6 +19,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
 from ulmfit.experiments.recipe import Experiment, Recipe
 from ulmfit.experiments.scoring import scored_curves, scored_rows
+from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import Direction, FineTune, Pretrain
 from ulmfit.pipeline import provenance
@@ -117,6 +118,12 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     if recipe.pretrained:
         names = sorted({model.weights.label for model in recipe.pretrained.values()})
         labels.append(f"released weights instead of pretraining: {', '.join(names)}")
+    if recipe.language_model is not None:
+        made = described(recipe.language_model)
+        labels.append(
+            f"language model of a bundle instead of pretraining: {recipe.language_model.label} ({made.name}, "
+            f"commit {made.commit or 'unknown'}); test texts were not looked for in its corpus"
+        )
     if recipe.settings.note:
         labels.append(recipe.settings.note)
     if recipe.overrides:
@@ -170,6 +177,8 @@ def _command(recipe: Recipe, threads: list[int]) -> str:
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
+    if recipe.language_model is not None:
+        words += ["--language-model", recipe.language_model.label]
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)

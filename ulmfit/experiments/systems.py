@@ -20,7 +20,10 @@ from ulmfit.pipeline.stage import Stage
 
 if TYPE_CHECKING:
     from ulmfit.experiments.plan import Experiment
+    from ulmfit.language_model.bundled import BundledModel
     from ulmfit.language_model.stages import FineTune, ImportedModel, Pretrain
+
+    Start = FineTune | Pretrain | ImportedModel | BundledModel
 
 RowKind = Literal["model", "ensemble", "baseline", "comparison"]
 
@@ -193,7 +196,7 @@ def _systems(
     def from_scratch(data: DatasetStage, seed: int) -> Stage:
         return classifier(data, seed, None)
 
-    def classifier(data: DatasetStage, seed: int, model: FineTune | Pretrain | ImportedModel | None) -> Stage:
+    def classifier(data: DatasetStage, seed: int, model: Start | None) -> Stage:
         return experiment.classifier(data, first, seed, model, 0 if data == whole else least_steps)
 
     systems = [

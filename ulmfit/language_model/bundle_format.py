@@ -1,4 +1,4 @@
-"""What a bundle's `bundle.json` says, and how a bundle is read: checked first, and never run.
+"""What a bundle's `bundle.json` says, and how it is read; light, because recipes may name a bundle.
 
 A bundle is a folder:
 
@@ -10,24 +10,16 @@ A bundle is a folder:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-import torch
 from pydantic import Field, ValidationError, model_validator
-from torch import Tensor, nn
 
-from ulmfit.language_model.model import LanguageModel
-from ulmfit.language_model.settings import Architecture, Dropouts
-from ulmfit.language_model.stages import BackwardOrder, Direction
+from ulmfit.language_model.settings import Architecture, BackwardOrder, Direction
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.settings import Settings, first_fault
 from ulmfit.pipeline.sums import check_sums, read_sums
-from ulmfit.tokens.loading import load_tokenizer
-from ulmfit.tokens.tokenizer import Tokenizer
-from ulmfit.training.weights import load_weights, read_weights
 
 FORMAT_VERSION = 1
 BUNDLE, TOKENIZER = "bundle.json", "tokenizer"
@@ -67,6 +59,7 @@ class BundleDescription(Settings):
     precision: Literal["fp32", "bf16"] = Field(
         description="in which the run computed its predictions; loading computes in the same"
     )
+    licences: dict[str, str] = Field({}, description="licence of each source of texts that it learned from")
     commit: str = Field("", description="of the program that wrote it; empty: not from a checkout")
     versions: dict[str, str] = Field({}, description="library -> version")
 
@@ -94,8 +87,10 @@ def kind_of_bundle(folder: Path) -> Kind:
     return _content(folder)["kind"]
 
 
-def read_description(folder: Path, expected: type[Description], kind: Kind) -> Description:
-    """Read and check `bundle.json`, and the sums of the files that loading reads.
+def read_description(
+    folder: Path, expected: type[Description], kind: Kind, *, sums: bool = True
+) -> Description:
+    """Read and check `bundle.json`, and with `sums` those of the files that loading reads.
 
     Raises InputError for what is no bundle, of another kind or format, incomplete or altered.
     """
@@ -108,6 +103,8 @@ def read_description(folder: Path, expected: type[Description], kind: Kind) -> D
         raise InputError(
             f"{folder / BUNDLE} is damaged: {first_fault(error)}; copy the folder again"
         ) from error
+    if not sums:
+        return description
     parts = [path.relative_to(folder).as_posix() for path in sorted((folder / TOKENIZER).glob("*"))]
     files = [member.file for member in description.members]
     check_sums(folder, [BUNDLE, *parts, *files], read_sums(folder))
@@ -138,56 +135,3 @@ def _content(folder: Path) -> dict[str, Any]:
     if content.get("kind") not in ("language_model", "classifier"):
         raise InputError(f"{path}: kind {content.get('kind')!r}: expected language_model or classifier")
     return content
-
-
-def read_tokenizer(folder: Path, description: BundleDescription) -> Tokenizer:
-    """Load a bundle's tokenizer; raises InputError where it is not the one that its models know."""
-    tokenizer = load_tokenizer(folder / TOKENIZER)
-    if tokenizer.size != description.vocabulary_size or tokenizer.fingerprint() != description.vocabulary:
-        raise InputError(
-            f"the tokenizer in {folder / TOKENIZER} has other pieces ({tokenizer.size:,}) than the models in "
-            f"{folder} know ({description.vocabulary_size:,}): copy the folder again"
-        )
-    return tokenizer
-
-
-def load_member(model: nn.Module, path: Path) -> None:
-    """Copy the weights in a bundle's file into `model`; raises InputError where they do not fit."""
-    load_weights(model, read_weights(path), str(path))
-
-
-def check_shapes(shapes: Mapping[str, Tensor], path: Path) -> None:
-    """Raise InputError where the tensors in a file are not of these shapes; nothing is read but its header.
-
-    `shapes` are tensors without content (torch's device `meta`): a description that lies about its size is
-    refused before memory is taken for it. Names that are missing or too many are `load_weights`' to tell.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
-                found = tuple(file.get_slice(name).get_shape())
-                if name in shapes and found != tuple(shapes[name].shape):
-                    expected = tuple(shapes[name].shape)
-                    raise InputError(f"{path}: {name} has shape {found}, bundle.json expects {expected}")
-            # The decoder's weight is the embedding's, stored once.
-            missing = sorted(n for n in shapes.keys() - set(file.keys()) if "decoder" not in n)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
-    if missing:
-        raise InputError(f"{path} has no weights for {missing[0]} (and {len(missing) - 1} more)")
-
-
-def load_bundled_language_model(
-    folder: Path, description: BundleDescription, member: Member, dropouts: Dropouts | None = None
-) -> LanguageModel:
-    """Load one language model of a checked bundle, in fp32, on the CPU; `dropouts` None: none."""
-    dropouts = dropouts or Dropouts(multiplier=0.0)
-    path = folder / member.file
-    with torch.device("meta"):
-        shapes = LanguageModel(description.vocabulary_size, description.architecture, dropouts).state_dict()
-    check_shapes(shapes, path)
-    model = LanguageModel(description.vocabulary_size, description.architecture, dropouts)
-    load_member(model, path)
-    return model

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy
-import torch
 
 from ulmfit.bundle.description import ClassifierDescription
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
@@ -19,7 +18,7 @@ from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
 from ulmfit.datasets.text_rules import TextRule, composed, with_rules
 from ulmfit.language_model.bundle_format import Member, read_description
-from ulmfit.language_model.bundle_weights import check_shapes, load_member, read_tokenizer
+from ulmfit.language_model.bundle_weights import least_weights, loaded, read_tokenizer
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.pipeline.errors import InputError
@@ -193,17 +192,14 @@ def _load(
     content = description.model_dump()
     settings = named_settings(content).changed(evaluation_batch=batch)
     task = task_of_model(content, description.labels)
-    size, path = description.vocabulary_size, folder / member.file
+    size = description.vocabulary_size
 
     def network() -> Network:
         encoder = Encoder(size, description.architecture, settings.dropouts)
         return Network(encoder, task.outputs, settings)
 
-    with torch.device("meta"):
-        shapes = network().state_dict()
-    check_shapes(shapes, path)
-    model = network()
-    load_member(model, path)
+    head = settings.head_units * (3 * description.architecture.embedding_size + task.outputs)
+    model = loaded(network, folder / member.file, least_weights(description) + head)
     return LoadedClassifier(
         model.eval(),
         tokenizer,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ulmfit.language_model.bundle_format import TOKENIZER, BundleDescription, Member
 from ulmfit.language_model.model import LanguageModel
@@ -15,6 +16,13 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.weights import load_weights, read_weights
+
+BYTES_PER_WEIGHT = 2
+"""In fp16."""
+GATES = 3
+"""Matrices of a QRNN's layer; an LSTM's has four."""
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def read_tokenizer(folder: Path, description: BundleDescription) -> Tokenizer:
@@ -28,43 +36,56 @@ def read_tokenizer(folder: Path, description: BundleDescription) -> Tokenizer:
     return tokenizer
 
 
-def load_member(model: nn.Module, path: Path) -> None:
-    """Copy the weights in a bundle's file into `model`; raises InputError where they do not fit."""
-    load_weights(model, read_weights(path), str(path))
+class WithoutInitialization(TorchFunctionMode):
+    """Inside of it new modules have whatever stands in memory: their weights are read from a file at once."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
-def check_shapes(shapes: Mapping[str, Tensor], path: Path) -> None:
-    """Raise InputError where the tensors in a file are not of these shapes; nothing is read but its header.
+def loaded(make: Callable[[], Network], path: Path, least: int) -> Network:
+    """Return the model that `make` makes, with the weights in a bundle's file, in fp32, on the CPU.
 
-    `shapes` are tensors without content (torch's device `meta`): a description that lies about its size is
-    refused before memory is taken for it. Names that are missing or too many are `load_weights`' to tell.
+    `least` is a number of weights that the model has at least: a description that lies about its size is
+    refused before memory is taken for it. Raises InputError where the weights do not fit the model.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
-                found = tuple(file.get_slice(name).get_shape())
-                if name in shapes and found != tuple(shapes[name].shape):
-                    expected = tuple(shapes[name].shape)
-                    raise InputError(f"{path}: {name} has shape {found}, bundle.json expects {expected}")
-            # The decoder's weight is the embedding's, stored once.
-            missing = sorted(n for n in shapes.keys() - set(file.keys()) if "decoder" not in n)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
-    if missing:
-        raise InputError(f"{path} has no weights for {missing[0]} (and {len(missing) - 1} more)")
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if BYTES_PER_WEIGHT * least > size:
+        raise InputError(
+            f"{path} has {size:,} bytes, too few for the {least:,} weights that bundle.json describes: copy "
+            f"the folder again"
+        )
+    with WithoutInitialization():
+        model = make()
+    load_weights(model, read_weights(path), str(path))
+    return model
+
+
+def least_weights(description: BundleDescription) -> int:
+    """Return how many weights an encoder of the described size has at least."""
+    size = description.architecture
+    units = [size.hidden_size] * (size.layers - 1) + [size.embedding_size]
+    inputs = [size.embedding_size, *units[:-1]]
+    recurrent = sum(GATES * given * made for given, made in zip(inputs, units, strict=True))
+    if size.kind == "lstm":
+        recurrent += sum(GATES * made * made for made in units)
+    return description.vocabulary_size * size.embedding_size + recurrent
 
 
 def load_bundled_language_model(
     folder: Path, description: BundleDescription, member: Member, dropouts: Dropouts | None = None
 ) -> LanguageModel:
     """Load one language model of a checked bundle, in fp32, on the CPU; `dropouts` None: none."""
-    dropouts = dropouts or Dropouts(multiplier=0.0)
-    path = folder / member.file
-    with torch.device("meta"):
-        shapes = LanguageModel(description.vocabulary_size, description.architecture, dropouts).state_dict()
-    check_shapes(shapes, path)
-    model = LanguageModel(description.vocabulary_size, description.architecture, dropouts)
-    load_member(model, path)
-    return model
+    return loaded(
+        lambda: LanguageModel(
+            description.vocabulary_size, description.architecture, dropouts or Dropouts(multiplier=0.0)
+        ),
+        folder / member.file,
+        least_weights(description),
+    )

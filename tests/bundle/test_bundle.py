@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
+import torch
 from bundles_for_tests import Made
 
 from ulmfit import LanguageModel, TextClassifier
+from ulmfit.bundle import save
 from ulmfit.bundle.evaluate import evaluate
 from ulmfit.bundle.save import numbers_of
 from ulmfit.classifier.task_predictions import TaskPredictions, average_any, read_any
@@ -143,6 +145,31 @@ def test_rows_and_seeds_that_are_not_there(single_label: Made, tmp_path: Path) -
     with pytest.raises(InputError, match="--seed 7: the row has seeds 0, 1"):
         single_label.write(tmp_path / "out", seed=7)
     assert not (tmp_path / "out").exists()
+
+
+def test_predictions_that_move_too_far_are_refused(
+    single_label: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save, "TOLERANCE", 0.0)
+    with pytest.raises(InputError, match=r"of 40 test predictions differ .*: use --precision fp32, or run"):
+        single_label.write(tmp_path / "out", row="ULMFiT, forward", seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused() -> None:
+    tensors = {"weight": torch.full((2, 2), 70_000.0), "bias": torch.full((2,), 70_000.0)}
+    with pytest.raises(InputError, match="weight has numbers that fp16 cannot hold: use --precision fp32"):
+        save.in_fp16(tensors, "model")
+    kept = save.in_fp16({"bias": tensors["bias"], "weight": torch.ones(2, 2)}, "model")
+    assert (kept["bias"].dtype, kept["weight"].dtype) == (torch.float32, torch.float16)
+
+
+def test_loading_draws_no_random_numbers(single_label: Made) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    TextClassifier.load(single_label.folder, device="cpu")
+    assert torch.rand(1) == expected
 
 
 def test_what_stands_in_the_way_is_left_alone(single_label: Made, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy
 import pytest
 from bundles_for_tests import Made
 
+from ulmfit.bundle.save import write_bundle
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.evaluation.record import read_record
@@ -17,7 +18,7 @@ from ulmfit.language_model.bundled import BundledModel, BundledTokenizer
 from ulmfit.language_model.settings import Architecture
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.runner import FinishedRunner, Runner
 
 
 def begins_with(single_label: Made, bundle: Path, **changes: object) -> Recipe:
@@ -50,6 +51,12 @@ def test_it_ends_where_pretraining_would_have_led(
         )
     )
     numpy.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    description = write_bundle(recipe, FinishedRunner(tmp_path), tmp_path / "bundle", log=lambda line: None)
+    assert description.licences == {"made-up single_label": "CC0-1.0"}
+    with pytest.raises(InputError, match="begins with released weights: expected a recipe that pretrains"):
+        write_bundle(
+            recipe, FinishedRunner(tmp_path), tmp_path / "lm", kind="language_model", log=lambda line: None
+        )
     labels = read_record(folder / "record.json").labels
     assert any("language model of a bundle" in label and "test/single_label" in label for label in labels)
 

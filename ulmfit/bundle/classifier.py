@@ -130,7 +130,7 @@ class TextClassifier:
         each = [member.values(encoded) for member in self.members]
         if self.description.task != "regression" and len(each) > 1:
             each = [values.astype(numpy.float32) for values in each]
-        mean = numpy.mean(each, axis=0, dtype=numpy.float64)
+        mean = numpy.stack(each).mean(axis=0, dtype=numpy.float64)
         if not numpy.isfinite(mean).all():
             raise InputError("the classifier's predictions are no numbers: its weights are damaged")
         return mean

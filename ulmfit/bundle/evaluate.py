@@ -44,7 +44,7 @@ def evaluate(
             yield row
 
     for block in predicted(classifier, read(), empty_too=True):
-        values += [one.numbers for one in block]
+        values += [one.numbers for one in block if one.numbers is not None]
         if progress is not None:
             progress.advance(len(block))
     if not labels:

@@ -367,13 +367,14 @@ def explain(
     preset: PresetOption = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
+    language_model: LanguageModelOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show what each word of a text did for the label that the finished classifiers predict."""
     from ulmfit.experiments import explain as error_report
     from ulmfit.pipeline.runner import FinishedRunner
 
-    chosen = chosen_recipe(recipe, preset, overrides, seeds)
+    chosen = chosen_recipe(recipe, preset, overrides, seeds, language_model=language_model)
     show("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from ulmfit.bench import classifier, classifier_program
-from ulmfit.bench.classifier_job import FULL, QUICK, SMALL, Job
-from ulmfit.bench.classifier_profile import kind_in_documents
+from ulmfit.bench.classifier import FULL, QUICK, SMALL
 from ulmfit.bench.classifier_program import CHECKED, COMPARED, MADE, made_documents
 from ulmfit.bench.classifier_stock import computed_tokens, stock_loader
-from ulmfit.bench.lm_profile import Event
+from ulmfit.bench.job import Job
 from ulmfit.bench.measure import Program, Run
+from ulmfit.bench.profile import Event, kind
 from ulmfit.bench.run import Options, bench
 from ulmfit.pipeline.errors import InputError
 from ulmfit.training.guard import Guard
@@ -99,18 +99,19 @@ def test_stocks_padding_is_counted_as_its_encoder_computes(monkeypatch: pytest.M
 
 
 def test_kinds_of_products() -> None:
-    def kind(name: str, *shapes: tuple[int, ...]) -> str:
-        event = Event(name, 0, 1, None, shapes)
-        return kind_in_documents(FULL.architecture, 64, event)
+    job = changed(sizes=FULL, batch_size=64)
+
+    def kind_of(name: str, *shapes: tuple[int, ...]) -> str:
+        return kind(Event(name, 0, 1, None, shapes), job)
 
     packed = "mkldnn::_linear_pointwise"
-    assert kind("aten::mm", (4480, 400), (400, 4608)) == "input products"
-    assert kind(packed, (4480, 4608), (1152, 4608)) == "input products", "their gradient"
-    assert kind(packed, (60, 1152), (4608, 1152)) == "recurrent products"
-    assert kind(packed, (60, 4608), (1152, 4608)) == "recurrent products"
-    assert kind("aten::mm", (1152, 4480), (4480, 4608)) == "weight gradients"
-    assert kind("aten::mm", (4608, 4480), (4480, 1152)) == "weight gradients"
-    assert kind("aten::add", (4, 4), (4, 4)) == "cell and rest"
+    assert kind_of("aten::mm", (4480, 400), (400, 4608)) == "input products"
+    assert kind_of(packed, (4480, 4608), (1152, 4608)) == "input products", "their gradient"
+    assert kind_of(packed, (60, 1152), (4608, 1152)) == "recurrent products"
+    assert kind_of(packed, (60, 4608), (1152, 4608)) == "recurrent products"
+    assert kind_of("aten::mm", (1152, 4480), (4480, 4608)) == "weight gradients"
+    assert kind_of("aten::mm", (4608, 4480), (4480, 1152)) == "weight gradients"
+    assert kind_of("aten::add", (4, 4), (4, 4)) == "cell and rest"
 
 
 # --- Programs -----------------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def test_kinds_of_products() -> None:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
-    classifier_program.main(folder, JOB, "make")
+    classifier_program.make(QUICK, folder)
     return folder
 
 
@@ -129,6 +130,8 @@ def figures_of(
     """Do a job in this process, as its own process does; return what the bench reads."""
     folder.mkdir()
     monkeypatch.chdir(folder)
+    # As where the first batches take long and leave a checkpoint: the measured ones must not go on from it.
+    monkeypatch.setattr("ulmfit.training.checkpointing.WORTH_SAVING_SECONDS", -1.0)
     classifier_program.main(weights, job)
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
@@ -200,8 +203,8 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(classifier, "resolve_precision", lambda precision, device: "bf16")
     monkeypatch.setattr("ulmfit.bench.pairs.gpu_generations", list)
-    monkeypatch.setattr(classifier.Programs, "_weights", lambda self, job: Path("weights"))
-    monkeypatch.setattr(classifier, "measure", measured)
+    monkeypatch.setattr(classifier, "weights_of", lambda job, folder: Path("weights"))
+    monkeypatch.setattr("ulmfit.bench.pairs.measure", measured)
     monkeypatch.setattr("ulmfit.bench.compare.measure", measured)
     report = bench("classifier", Options(model="quick", steps=5, repetitions=2), lambda line: None)
     cases = {case["case"]: json.loads(json.dumps(case, allow_nan=False)) for case in report.cases}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import torch
 
 from ulmfit.bench import lm, lm_program, loader_program
 from ulmfit.bench.compare import Case, Comparison, Measured, compare
-from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
-from ulmfit.bench.lm_profile import Event, kind_in_a_stream, microseconds
+from ulmfit.bench.job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
 from ulmfit.bench.made_tokens import BOS_ID, write_made_tokens
 from ulmfit.bench.measure import Program, Run
+from ulmfit.bench.profile import Event, microseconds
 from ulmfit.bench.run import Options, bench
 from ulmfit.language_model.engines import fused_steps
 from ulmfit.language_model.model import LanguageModel
@@ -55,7 +54,7 @@ def test_operations_are_six_times_the_weights_of_the_model(sizes: Sizes) -> None
 
 
 def test_a_job_travels_as_json() -> None:
-    job = Job("stock", DEEP_QRNN, "fp16", 7, 2, "cuda", workers=3, graphs=False, profile=True)
+    job = Job("stock", "lm", DEEP_QRNN, "fp16", 7, 2, "cuda", 64, workers=3, graphs=False, profile=True)
     assert Job.from_json(job.as_json()) == job
     assert job.name == "fastai fp16, 4x1550 QRNN, batch 64, 3 workers, no CUDA graphs"
 
@@ -123,7 +122,7 @@ def test_the_fastest_of_stocks_settings_counts(tmp_path: Path, monkeypatch: pyte
 
 
 def test_operations_a_second_and_their_share_of_the_peak() -> None:
-    job = Job("ours", FULL, "fp32", 1, 1, "cpu")
+    job = Job("ours", "lm", FULL, "fp32", 1, 1, "cpu", 64)
     figures = {who: {"matrix_flop_per_second": 2e11} for who in ("ours", "stock")}
     values = Measured(900, 1000, 1100), Measured(400, 500, 600)
     comparison = Comparison("full", "token/s", *values, figures=figures)
@@ -162,9 +161,8 @@ def test_the_time_of_events_goes_to_their_parts() -> None:
     backward = Event("autograd::engine::evaluate_function: MmBackward0", 4, 8, None, sequence=5)
     gradient = Event("aten::mm", 5, 16, backward, ((20, 14), (14, 3)), sequence=9)
     other = Event("aten::add", 6, 64, None)
-    rows = microseconds(
-        [other, gradient, backward, loss, recurrent, product, layer], partial(kind_in_a_stream, sizes)
-    )
+    job = Job("ours", "lm", sizes, "fp32", 1, 1, "cpu", sizes.batch_size)
+    rows = microseconds([other, gradient, backward, loss, recurrent, product, layer], job)
     assert rows == {
         "decoder and loss": 32,
         "layer 1, cell and rest": 2 + 8,
@@ -178,7 +176,7 @@ def test_the_time_of_events_goes_to_their_parts() -> None:
 
 
 def job(who: Any, precision: Any, **options: Any) -> Job:
-    return Job(who, QUICK, precision, STEPS, 1, "cpu", **options)
+    return Job(who, "lm", QUICK, precision, STEPS, 1, "cpu", QUICK.batch_size, **options)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +266,7 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(lm, "resolve_precision", lambda precision, device: "bf16")
     monkeypatch.setattr("ulmfit.bench.pairs.gpu_generations", list)
-    monkeypatch.setattr(lm, "measure", measured)
+    monkeypatch.setattr("ulmfit.bench.pairs.measure", measured)
     monkeypatch.setattr("ulmfit.bench.compare.measure", measured)
     report = bench("lm", Options(model="quick", steps=3, repetitions=2), lambda line: None)
     cases = {case["case"]: json.loads(json.dumps(case, allow_nan=False)) for case in report.cases}

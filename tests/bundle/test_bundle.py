@@ -16,7 +16,8 @@ from ulmfit import LanguageModel, TextClassifier
 from ulmfit.bundle import save
 from ulmfit.bundle.evaluate import evaluate
 from ulmfit.bundle.save import numbers_of
-from ulmfit.classifier.task_predictions import TaskPredictions, average_any, read_any
+from ulmfit.classifier.predictions import Predictions, average_splits, read_predictions
+from ulmfit.datasets.task import task_of
 from ulmfit.evaluation.record import read_record
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -26,15 +27,22 @@ def texts(made: Made) -> list[str]:
     return pandas.read_csv(made.table)["text"].tolist()
 
 
-def run_of(made: Made, stages) -> TaskPredictions:
+def run_of(made: Made, stages) -> Predictions:
     """Return the predictions on test that the table shows of some classifiers, averaged."""
     dataset = made.runner.verified(stages[0].dataset)
     description = read_json(dataset / "dataset.json")
     valid, test = (
-        [read_any(made.runner.verified(one) / f"predictions-{split}.parquet", description) for one in stages]
+        [
+            read_predictions(
+                made.runner.verified(one) / f"predictions-{split}.parquet",
+                description["labels"],
+                task_of(description),
+            )
+            for one in stages
+        ]
         for split in ("valid", "test")
     )
-    return test[0] if len(stages) == 1 else average_any(valid, test)[1]
+    return test[0] if len(stages) == 1 else average_splits(valid, test)[1]
 
 
 def test_it_predicts_what_the_run_predicted(every_task: Made, tmp_path: Path) -> None:

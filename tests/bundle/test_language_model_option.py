@@ -14,6 +14,7 @@ from ulmfit.corpus.stages import ExtractedCorpus
 from ulmfit.evaluation.record import read_record
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import Recipe
+from ulmfit.experiments.recipe_settings import Origin
 from ulmfit.language_model.bundled import BundledModel, BundledTokenizer
 from ulmfit.language_model.settings import Architecture
 from ulmfit.pipeline.assets import File
@@ -85,7 +86,7 @@ def test_what_does_not_fit_is_refused(single_label: Made, language_model: Path, 
 def test_two_bundles_have_two_folders_of_results(
     single_label: Made, language_model: Path, tmp_path: Path
 ) -> None:
-    written = single_label.recipe.changed()
-    written._written = {"language_model": None}
+    origin = Origin(file=tmp_path / "recipe.py", written={"language_model": None})
+    written = single_label.recipe.changed(origin=origin)
     one, other = (written.changed(language_model=File(path=path)) for path in (language_model, tmp_path))
     assert len({written.run_name, one.run_name, other.run_name}) == 3

@@ -17,7 +17,7 @@ from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Work
-from ulmfit.report.report import History
+from ulmfit.report.section import History
 from ulmfit.report.sections.training_curves import draw
 from ulmfit.training import history as histories
 from ulmfit.training.settings import Phase

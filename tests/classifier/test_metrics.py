@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import statistics
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import metrics as library
 
 from ulmfit.classifier.metrics import (
-    MAIN_METRICS,
-    LabelCounts,
     confusion_matrix,
     label_scores,
-    label_scores_of_counts,
     main_score,
     majority_score,
     score,
-    scores_of_counts,
 )
+from ulmfit.classifier.outcomes import LabelOutcomes
+from ulmfit.datasets.stages import METRICS_OF_TASK
 from ulmfit.pipeline.errors import InputError
 
 
@@ -122,7 +123,7 @@ def test_nothing_right():
 def test_main_score_is_one_of_the_scores():
     gold, predicted = ["a", "b", "b"], ["a", "b", "a"]
     scores = score(gold, predicted, ["a", "b"], "b")
-    for metric in MAIN_METRICS:
+    for metric in METRICS_OF_TASK["single_label"]:
         assert main_score(metric, gold, predicted, ["a", "b"], "b") == scores[metric]
 
 
@@ -179,28 +180,63 @@ def test_bounds_and_identities(pairs):
     assert sum(matrix[index][index] for index in range(3)) / len(pairs) == pytest.approx(scores["accuracy"])
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
-@given(st.lists(PAIRS, min_size=1, max_size=4))
-def test_scores_of_counts_are_scikit_learns(samples):
-    def counts(pick):
-        return np.array(
-            [[sum(pick(pair, label) for pair in some) for label in LABELS] for some in samples], float
-        )
-
-    table = LabelCounts(
-        gold=counts(lambda pair, label: pair[0] == label),
-        predicted=counts(lambda pair, label: pair[1] == label),
-        hits=counts(lambda pair, label: pair == (label, label)),
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(PAIRS)
+def test_every_metric_is_scikit_learns(pairs):
+    gold, predicted = (list(part) for part in zip(*pairs, strict=True))
+    precision, recall, f1, _ = library.precision_recall_fscore_support(
+        gold, predicted, labels=LABELS, average=None, zero_division=0
     )
-    fast, by_label = scores_of_counts(table, positive=1), label_scores_of_counts(table)
-    for index, some in enumerate(samples):
-        gold, predicted = zip(*some, strict=True)
-        expected = score(gold, predicted, LABELS, "b")
-        assert {name: values[index] for name, values in fast.items()} == pytest.approx(expected)
-        for number, figures in enumerate(label_scores(gold, predicted, LABELS).values()):
-            assert {name: values[index, number] for name, values in by_label.items()} == pytest.approx(
-                figures
-            )
+    macro = [
+        library.precision_recall_fscore_support(
+            gold, predicted, labels=LABELS, average=average, zero_division=0
+        )
+        for average in ("macro", "micro", "weighted")
+    ]
+    binary = library.precision_recall_fscore_support(
+        gold, predicted, labels=["b"], average="macro", zero_division=0
+    )
+    alone = len({*gold, *predicted}) == 1
+    mean = statistics.harmonic_mean([float(macro[0][0]), float(macro[0][1])])
+    assert score(gold, predicted, LABELS, "b") == pytest.approx(
+        {
+            "accuracy": library.accuracy_score(gold, predicted),
+            "macro_f1": macro[0][2],
+            "micro_f1": macro[1][2],
+            "macro_precision": macro[0][0],
+            "macro_recall": macro[0][1],
+            "weighted_f1": macro[2][2],
+            "germeval_f": mean,
+            "kappa": 0.0 if alone else library.cohen_kappa_score(gold, predicted),
+            "mcc": 0.0 if alone else library.matthews_corrcoef(gold, predicted),
+            "binary_f1": binary[2],
+            "binary_precision": binary[0],
+            "binary_recall": binary[1],
+        },
+        abs=1e-12,
+    )
+    for place, figures in enumerate(label_scores(gold, predicted, LABELS).values()):
+        assert figures == pytest.approx(
+            {"precision": precision[place], "recall": recall[place], "f1": f1[place]}
+        )
+    expected = library.confusion_matrix(gold, predicted, labels=LABELS)
+    assert confusion_matrix(gold, predicted, LABELS) == tuple(map(tuple, expected.tolist()))
+
+
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(PAIRS, st.data())
+def test_a_sample_is_scored_as_its_documents_alone(pairs, data):
+    """Labels that the sample lacks do not count, but for those that no document has."""
+    gold, predicted = (list(part) for part in zip(*pairs, strict=True))
+    drawn = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=len(pairs), max_size=len(pairs)))
+    weights = np.bincount(drawn, minlength=len(pairs))[None].astype(np.float32)
+    found = LabelOutcomes.of(gold, predicted, LABELS).resampled(weights)
+    of_sample = [gold[place] for place in drawn], [predicted[place] for place in drawn]
+    expected = score(*of_sample, LABELS)
+    assert found["accuracy"][0] == pytest.approx(expected["accuracy"])
+    assert found["kappa"][0] == pytest.approx(expected["kappa"])
+    if set(of_sample[0]) == set(gold):
+        assert {name: found[name][0] for name in expected} == pytest.approx(expected)
 
 
 def test_the_score_of_always_the_most_frequent_label():

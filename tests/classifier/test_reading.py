@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ulmfit.bench.classifier_job import Sizes
 from ulmfit.bench.classifier_stock import load_our_weights, stock_model
+from ulmfit.bench.job import Sizes
 from ulmfit.classifier.inference import predict_logits
 from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups
 from ulmfit.classifier.pooling import Pooled

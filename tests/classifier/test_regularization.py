@@ -14,7 +14,6 @@ from fastai.text.models import awdlstm
 from stages_for_tests import tiny_classifier
 from torch import Tensor
 
-from ulmfit.bench.classifier_job import Sizes
 from ulmfit.bench.classifier_stock import (
     load_our_weights,
     stock_learner,
@@ -22,6 +21,7 @@ from ulmfit.bench.classifier_stock import (
     stock_model,
     stock_name,
 )
+from ulmfit.bench.job import Sizes
 from ulmfit.classifier.fit import penalty_of
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from evaluation.samples import made_up_predictions
+from sklearn import metrics as library
 
-from ulmfit.classifier.metrics import score
-from ulmfit.classifier.multi_label import MultiLabelPredictions
-from ulmfit.classifier.regression import RegressionPredictions
-from ulmfit.classifier.task_metrics import main_score_of, scores
+from ulmfit.classifier.metrics import main_score_of, score, scores
+from ulmfit.classifier.multi_label import names_of
+from ulmfit.classifier.predictions import MultiLabelPredictions, RegressionPredictions
 from ulmfit.datasets.stages import METRICS_OF_TASK
 from ulmfit.pipeline.errors import InputError
 
@@ -41,6 +42,43 @@ def test_multi_label_worked_out_by_hand():
     assert found["hamming_loss"] == pytest.approx(3 / 9)
     # a: ranked 1 1 0, so 1; b: its text is second of three, so 1/2; c: no text.
     assert found["average_precision"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+
+
+@pytest.mark.filterwarnings("ignore:No positive class found")
+def test_several_labels_are_scored_as_by_scikit_learn():
+    chance = np.random.default_rng(1)
+    truth, probabilities = chance.random((40, 3)) < [0.5, 0.2, 0.1], np.round(chance.random((40, 3)), 1)
+    predictions = multi(names_of(truth, "abc"), probabilities.tolist())
+    gold, predicted = predictions.gold_indicators, predictions.predicted_indicators
+    assert scores(predictions) == pytest.approx(
+        {
+            "macro_f1": library.f1_score(gold, predicted, average="macro", zero_division=0),
+            "micro_f1": library.f1_score(gold, predicted, average="micro", zero_division=0),
+            "samples_f1": library.f1_score(gold, predicted, average="samples", zero_division=1),
+            "subset_accuracy": library.accuracy_score(gold, predicted),
+            "hamming_loss": library.hamming_loss(gold, predicted),
+            "average_precision": library.average_precision_score(gold, predictions.probabilities),
+        },
+        rel=1e-12,
+    )
+
+
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_numbers_are_scored_as_by_the_libraries(offset: float):
+    """Also where predictions lie far from the gold numbers: no digits of their spread are lost."""
+    chance = np.random.default_rng(2)
+    gold = np.round(chance.normal(3, 2, 50), 1)
+    predicted = offset + np.round(gold + chance.normal(0, 1, 50), 2)
+    assert scores(numbers(gold.tolist(), predicted.tolist())) == pytest.approx(
+        {
+            "pearson": scipy.stats.pearsonr(gold, predicted).statistic,
+            "spearman": scipy.stats.spearmanr(gold, predicted).statistic,
+            "r2": library.r2_score(gold, predicted),
+            "mae": library.mean_absolute_error(gold, predicted),
+            "rmse": library.root_mean_squared_error(gold, predicted),
+        },
+        rel=1e-9,
+    )
 
 
 def test_a_text_rightly_without_labels_counts_in_full():

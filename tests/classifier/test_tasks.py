@@ -15,14 +15,19 @@ import pytest
 import torch
 from stages_for_tests import InventedCorpus, invented_text
 
-from ulmfit.classifier.multi_label import MultiLabelPredictions, tune_thresholds
-from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.metrics import scores
+from ulmfit.classifier.multi_label import tune_thresholds
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    read_predictions,
+)
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.classifier.task_metrics import scores
-from ulmfit.classifier.task_predictions import TaskPredictions, read_any
 from ulmfit.classifier.tasks import MultiLabel, Regression, SingleLabel, task_kind
 from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.datasets.task import task_of
 from ulmfit.language_model.settings import Architecture, Dropouts
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
@@ -90,9 +95,10 @@ def classifier(data: LabelledFiles, **changes: object) -> TrainClassifier:
     )
 
 
-def predictions(runner: Runner, stage: TrainClassifier, split: str) -> TaskPredictions:
+def predictions(runner: Runner, stage: TrainClassifier, split: str) -> Predictions:
     description = read_json(runner.folder(stage.dataset) / "dataset.json")
-    return read_any(runner.folder(stage) / f"predictions-{split}.parquet", description)
+    path = runner.folder(stage) / f"predictions-{split}.parquet"
+    return read_predictions(path, description["labels"], task_of(description))
 
 
 def test_several_labels_are_learned(tmp_path: Path) -> None:
@@ -177,6 +183,7 @@ from stages_for_tests import InventedCorpus
 from ulmfit.pipeline.assets import File
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.datasets.task import task_of
 from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
 from ulmfit.experiments.presets import Preset, VocabularySettings
 from ulmfit.experiments.recipe import Recipe
@@ -215,7 +222,7 @@ def test_from_the_command_line(tmp_path: Path, task: str) -> None:
     assert len(made) == 2, "on the language model and from scratch"
     labels = sorted(WORDS) if task == "multi_label" else []
     for path in made:
-        assert len(read_any(path, {"task": task, "labels": labels}).ids) == FEW_ROWS
+        assert len(read_predictions(path, labels, task).ids) == FEW_ROWS
     if task == "multi_label":
         setting = 'class_weights={"animal": 2, "building": 1, "house": 3}'
         said = "class_weights: 'house' is no label and 'colour' has no weight; .* animal, building, colour"

@@ -78,6 +78,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
         (["run", RECIPE, "--mirror", "nowhere"], "mirror nowhere is not a folder"),
         (["run", RECIPE, "--set", "pretrain.bptt=one"], "bptt: expected a whole number; got 'one'"),
         (["run", RECIPE, "--set", "pretrain.bptt"], "expected FIELD=VALUE"),
+        (["run", RECIPE, "--set", 'origin={"file": "a"}'], "origin is what a command itself writes"),
         (["run", RECIPE, "--until", "dinner"], "the recipe has no such stage; it has"),
         (["run", RECIPE, "--until", "tokens", *EXACT], "cannot carry vocab_size 9000: set it to"),
         (["extract", "nowhere.bz2", "out"], "nowhere.bz2 does not exist"),
@@ -93,7 +94,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
     ],
 )
 def test_wrong_input_is_one_line_and_exit_status_2(arguments: list, message: str, tmp_path: Path) -> None:
-    if arguments[0] != "extract":
+    if arguments[0] not in ("extract", "bench"):
         arguments = [*arguments, "--runs", tmp_path]
     status, _, errors = ulmfit(*arguments)
     assert status == 2, errors

@@ -10,16 +10,25 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from evaluation.samples import made_up_corpus_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.corpus.card import CorpusCard
+from ulmfit.corpus.card import CorpusCard, LengthBin, read_corpus_card, read_samples
 from ulmfit.corpus.documents import Account, Document, Selection, write_corpus
 from ulmfit.corpus.hash_sample import HashSample
 from ulmfit.corpus.sampling import salted_hash
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.corpus.statistics import LEFTOVERS, CorpusStatistics, histogram, languages, leftovers_in
-from ulmfit.pipeline.files import read_json
+from ulmfit.corpus.statistics import (
+    LEFTOVERS,
+    CorpusStatistics,
+    account_counts,
+    histogram,
+    languages,
+    leftovers_in,
+)
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.runner import Runner
 
 LONG = "lange Straße durch das kleine Dorf am Ufer " * 200
@@ -146,7 +155,7 @@ def counted(texts: Iterable[str]) -> dict:
     statistics = CorpusStatistics(0)
     for number, text in enumerate(texts):
         statistics.add(Document(str(number), "", text, split="train"))
-    return statistics.card(0)
+    return statistics.figures(0).model_dump(mode="json")
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
@@ -176,12 +185,12 @@ def test_scripts(text, scripts):
 
 
 def test_histogram_has_every_range_between_the_shortest_and_the_longest():
-    assert histogram({0: 2, 5: 1}) == [
-        {"fewest": 0, "most": 0, "documents": 2},
-        {"fewest": 1, "most": 1, "documents": 0},
-        {"fewest": 2, "most": 3, "documents": 0},
-        {"fewest": 4, "most": 7, "documents": 1},
-    ]
+    assert histogram({0: 2, 5: 1}) == (
+        LengthBin(fewest=0, most=0, documents=2),
+        LengthBin(fewest=1, most=1, documents=0),
+        LengthBin(fewest=2, most=3, documents=0),
+        LengthBin(fewest=4, most=7, documents=1),
+    )
 
 
 @settings(deadline=None, derandomize=True)
@@ -198,9 +207,9 @@ def test_languages_of_known_ones_and_of_too_little_text():
     german = "Der alte Mann ging langsam durch den Wald und dachte an seine Kindheit am Fluss."
     polish = "Stary człowiek szedł powoli przez las i myślał o swoim dzieciństwie nad rzeką."
     found = languages([german, polish, polish, "7"])
-    assert found["documents"] == 4
-    assert found["found"] == {"pl": 2, "de": 1, "und": 1}
-    assert found["known"] > 100
+    assert found.documents == 4
+    assert found.found == {"pl": 2, "de": 1, "und": 1}
+    assert found.known > 100
 
 
 @settings(deadline=None, derandomize=True)
@@ -221,3 +230,64 @@ def test_hash_sample_is_the_beginning_of_the_order_by_hash(items, limit):
         expected.append(name)
         total += size
     assert sample.items() == expected
+
+
+def test_account_keeps_counts_only() -> None:
+    left_out = {"redirect": {"count": 214, "pages": ["12", "13"]}, "too short": {"count": 0, "pages": []}}
+    account = {"source": "x", "pages_read": 215, "documents_written": 1, "left_out": left_out, "more": 1}
+    assert account_counts(account) == {
+        "source": "x",
+        "pages_read": 215,
+        "documents_written": 1,
+        "left_out": {"redirect": 214, "too short": 0},
+    }
+
+
+def changed(content, *path_and_value):
+    *path, last, value = path_and_value
+    place = content
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return content
+
+
+def test_card_is_the_account_and_the_figures_of_a_record(tmp_path) -> None:
+    write_json(tmp_path / "card.json", made_up_corpus_card())
+    account = read_corpus_card(tmp_path)
+    assert account.changed(figures=None).model_dump() == {**made_up_corpus_card()["account"], "figures": None}
+    assert (account.figures.documents, account.figures.words) == (1730, 517_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("account", None), "card of the corpus"),
+        (("account", "pages_read", 1), "1 pages read but 2004 accounted for"),
+        (("account", "documents_written", 1), "2004 pages read but 275 accounted for"),
+        (("splits", "train", "documents", 1), "1730 documents in the histogram, 31 in the splits"),
+        (("lengths", "histogram", 3, "documents", -1), "histogram.3.documents"),
+        (("languages", "documents", 7), "1000 languages of 7 documents"),
+        (("scripts", "Latin", "many"), "scripts.Latin"),
+        (("samples", ["text"]), "samples: there is no such field"),
+    ],
+)
+def test_card_that_is_malformed(tmp_path, change, message) -> None:
+    write_json(tmp_path / "card.json", changed(made_up_corpus_card(), *change))
+    with pytest.raises(InputError, match=message):
+        read_corpus_card(tmp_path)
+
+
+def test_card_of_another_corpus(tmp_path) -> None:
+    card = made_up_corpus_card()
+    card["account"] |= {"documents_written": 1729, "pages_read": 2003}
+    write_json(tmp_path / "card.json", card)
+    with pytest.raises(InputError, match="1729 documents, but 1730 were measured"):
+        read_corpus_card(tmp_path)
+
+
+def test_samples_that_are_malformed(tmp_path) -> None:
+    sample = {"id": "1", "title": "", "split": "train", "words": "many", "text": ""}
+    write_json(tmp_path / "samples.json", [sample])
+    with pytest.raises(InputError, match="sample documents: words"):
+        read_samples(tmp_path)

@@ -18,6 +18,7 @@ from ulmfit.corpus.checks.found import Thresholds, all_checks
 from ulmfit.corpus.checks.labels import label_shift
 from ulmfit.corpus.checks.likeness import jaccard, likeness_of
 from ulmfit.corpus.checks.rows import Row
+from ulmfit.corpus.checks.summary import summary_of
 from ulmfit.corpus.checks.texts import (
     CONTROL,
     ENTITY,
@@ -28,7 +29,7 @@ from ulmfit.corpus.checks.texts import (
     is_near_empty,
     signs_of,
 )
-from ulmfit.corpus.checks.wording import effect, largest_difference, sentences, summary_of, warnings
+from ulmfit.corpus.checks.wording import effect, largest_difference, sentences, warnings
 from ulmfit.corpus.data_checks import DROPS, CheckSettings, CleanedDataset, DataChecks, checked
 from ulmfit.corpus.filtering.deduplication import Nearness, shingles
 from ulmfit.corpus.filtering.shingles import units_of
@@ -211,14 +212,14 @@ def test_label_shift_by_hand() -> None:
     expected = sum(
         (seen - of) ** 2 / of for seen, of in ((60, 160 / 3), (40, 140 / 3), (20, 80 / 3), (30, 70 / 3))
     )
-    assert shift["chi_square"] == pytest.approx(expected) == pytest.approx(5.357143)
-    assert shift["degrees_of_freedom"] == 1
-    assert shift["p_value"] == pytest.approx(0.020635, abs=1e-5)
-    assert shift["cramers_v"] == pytest.approx((expected / 150) ** 0.5)
-    assert shift["rare_cells"] == 0
-    assert label_shift({"a": 5, "b": 5}, {"a": 3, "b": 3})["chi_square"] == 0
-    assert label_shift({"a": 4}, {"b": 4})["cramers_v"] == pytest.approx(1)
-    assert label_shift({"a": 4}, {"b": 4})["rare_cells"] == 4
+    assert shift.chi_square == pytest.approx(expected) == pytest.approx(5.357143)
+    assert shift.degrees_of_freedom == 1
+    assert shift.p_value == pytest.approx(0.020635, abs=1e-5)
+    assert shift.cramers_v == pytest.approx((expected / 150) ** 0.5)
+    assert shift.rare_cells == 0
+    assert label_shift({"a": 5, "b": 5}, {"a": 3, "b": 3}).chi_square == 0
+    assert label_shift({"a": 4}, {"b": 4}).cramers_v == pytest.approx(1)
+    assert label_shift({"a": 4}, {"b": 4}).rare_cells == 4
     assert label_shift({"a": 4}, {"a": 9}) is None
     assert label_shift({}, {}) is None
 
@@ -410,8 +411,12 @@ def test_real_data(
     dataset = load_recipe(name).dataset
     folder = Runner(tmp_path / "runs", shared_data).build(DataChecks(dataset=dataset))
     summary = summary_of(read_json(folder / "checks.json"))
-    across = summary["across"]["test in train"]
-    assert (across["exact"], across["loose"]) == test_in_train
-    assert {kind: summary["inside"]["train"][kind] for kind in train} == train
+    across = summary.across["test in train"]
+    assert (across.exact, across.loose) == test_in_train
+    assert {kind: getattr(summary.inside["train"], kind) for kind in train} == train
     if name == "pl/wccrs_hotels":
-        assert summary["conflicts"] == {"exact": 2, "loose": 3, "rows": {"test": 1, "train": 8, "valid": 1}}
+        assert summary.conflicts.model_dump() == {
+            "exact": 2,
+            "loose": 3,
+            "rows": {"test": 1, "train": 8, "valid": 1},
+        }

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from corpus.making import account, left_out, rows, texts
 from ulmfit.corpus import stored
 from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.corpus.filtering.leaks import leak_summary
-from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
+from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks, read_leaks
 from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.pipeline.assets import File
@@ -139,9 +138,9 @@ def test_leaks_are_listed_and_removed(tmp_path: Path) -> None:
     assert split_of(without) == {
         name: split for name, split in before.items() if name not in content["documents"]
     }
-    assert leak_summary(found)["removed"] == 0
-    assert leak_summary(without)["removed"] == 2
-    assert leak_summary(without)["leaked"] == ["test-000001"]
+    assert read_leaks(found).removed == 0
+    assert read_leaks(without).removed == 2
+    assert read_leaks(without).leaked == ("test-000001",)
 
 
 def test_without_leaks_the_documents_are_the_same(tmp_path: Path) -> None:
@@ -239,11 +238,11 @@ def test_real_reviews_that_stand_in_train(shared_data: Path, tmp_path: Path) -> 
         reviews[name] = [line.partition(" ")[2] for line in published]
     corpus = lines(tmp_path, reviews["train"])
     folder = build(tmp_path, LeakCheck(corpus=corpus, dataset=dataset(tmp_path, reviews["test"])))
-    summary = leak_summary(folder)
+    summary = read_leaks(folder)
     assert set(reviews["train"]) & set(reviews["test"]) == {": )"}
-    assert summary["checked"] + summary["too_short"] == 1554
-    assert summary["too_short"] == sum(len(alphanumeric_words(text)) < 5 for text in reviews["test"])
-    assert summary["leaked"] == ["test-000635", "test-001060"]
+    assert summary.checked + summary.too_short == 1554
+    assert summary.too_short == sum(len(alphanumeric_words(text)) < 5 for text in reviews["test"])
+    assert summary.leaked == ("test-000635", "test-001060")
 
 
 def alphanumeric_words(text: str) -> list[str]:
@@ -268,8 +267,8 @@ def test_real_extracted_wikipedia(shared_data: Path, tmp_path: Path) -> None:
     tweets = dataset(tmp_path, [line.split("\t")[0].replace("|LBR|", " ") for line in published])
     build(tmp_path, tweets)
     started = time.process_time()
-    summary = leak_summary(build(tmp_path, LeakCheck(corpus=corpus, dataset=tweets)))
+    summary = read_leaks(build(tmp_path, LeakCheck(corpus=corpus, dataset=tweets)))
     seconds = time.process_time() - started
     print(f"leak check: {megabytes / seconds:.1f} MB/s, {summary}")
-    assert summary["leaked"] == []
-    assert summary["checked"] > 3500
+    assert summary.leaked == ()
+    assert summary.checked > 3500

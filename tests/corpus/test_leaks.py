@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from ulmfit.corpus.documents import Document
 from ulmfit.corpus.filtering import leaks
-from ulmfit.corpus.filtering.leaks import Overlap, find_leaks, leak_summary
+from ulmfit.corpus.filtering.leaks import Overlap, find_leaks
+from ulmfit.corpus.filters import read_leaks
+from ulmfit.pipeline.errors import InputError
 
 DEFAULT = Overlap(ngram_words=8, min_share=0.5, min_words=5)
 
@@ -189,7 +191,10 @@ def test_summary(tmp_path: Path) -> None:
         "documents": 1,
         "removed": 0,
     }
-    assert leak_summary(tmp_path) == expected
+    assert read_leaks(tmp_path).model_dump(mode="json") == expected
     account = {"left_out": {"holds a test text": {"count": 1, "pages": ["d0"]}}}
     (tmp_path / "account.json").write_text(json.dumps(account), encoding="utf-8")
-    assert leak_summary(tmp_path) == expected | {"removed": 1}
+    assert read_leaks(tmp_path).model_dump(mode="json") == expected | {"removed": 1}
+    (tmp_path / "leaks.json").write_text(json.dumps(content | {"min_share": 2}), encoding="utf-8")
+    with pytest.raises(InputError, match="leak check: min_share"):
+        read_leaks(tmp_path)

@@ -134,7 +134,7 @@ def test_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("t.csv.gz", gzip.compress(b"text,id\none,a\ntwo,b\n")),
+        ("t.csv.gz", gzip.compress(b"text,id\none,a\ntwo,b\n", mtime=0)),
         ("t.jsonl", b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n'),
         ("t.json.xz", lzma.compress(b'[{"text": "one", "id": "a"}, {"text": "two", "id": "b"}]')),
         ("t.ndjson.bz2", bz2.compress(b'{"text": "one", "id": "a"}\n{"text": "two", "id": "b"}\n')),
@@ -457,3 +457,20 @@ def test_real_novels(shared_data: Path, tmp_path: Path) -> None:
     words = [len(row["text"].split()) for row in found]
     assert 8_000_000 < sum(words) < 9_000_000
     assert 800 < sum(words) / len(words) <= 1000
+
+
+def test_a_part_of_a_joined_corpus_may_be_the_published_test_split(tmp_path: Path) -> None:
+    parts = []
+    for name in ("train", "test"):
+        path = tmp_path / f"{name}.txt"
+        path.write_text("".join(f"{name} line {number}\n" for number in range(60)), encoding="utf-8")
+        parts.append(TextFiles(files=File(path=path), document="line", test_fraction=0.1, valid_fraction=0.1))
+    runner = Runner(tmp_path / "runs")
+    found = rows(runner.build(JoinedCorpus(parts=tuple(parts), test_part=1)))
+    assert {row["split"] for row in found if row["text"].startswith("test")} == {"test"}
+    assert {row["split"] for row in found if row["text"].startswith("train")} == {"train", "valid"}
+    assert len(found) == 120
+    with pytest.raises(ValidationError, match="test_part 2: the parts are numbered 0 to 1"):
+        JoinedCorpus(parts=tuple(parts), test_part=2)
+    with pytest.raises(ValidationError, match="part 1 is the test split, which is read once"):
+        JoinedCorpus(parts=tuple(parts), test_part=1, times=(1, 2))

@@ -1,8 +1,10 @@
 """Data scripts run as programs."""
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -55,3 +57,41 @@ if __name__ == "__main__":
     assert pd.read_parquet(tmp_path / "out" / "test.parquet")["label"].tolist() == [1.5, *range(2, 21)]
     described = json.loads((tmp_path / "out" / "dataset.json").read_text("utf-8"))
     assert (described["task"], described["metric"]) == ("regression", "pearson")
+
+
+def test_a_file_that_has_to_be_asked_for_is_told_with_its_origin(tmp_path):
+    (tmp_path / "assets.toml").write_text("", "utf-8")
+    (tmp_path / "made.py").write_text(
+        """
+from pathlib import Path
+from ulmfit.datasets.script import main
+from ulmfit.pipeline.assets import File
+
+def convert(files):
+    raise AssertionError("there is nothing to convert")
+
+if __name__ == "__main__":
+    main(convert, {"archive": File(path=Path("none.tar.gz"), source="ask its authors")}, "qaa")
+""",
+        "utf-8",
+    )
+    command = [sys.executable, tmp_path / "made.py", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "made.py: input file none.tar.gz does not exist; ask its authors\n"
+
+
+def test_the_first_download_of_a_file_of_unknown_hash_is_noted_beside_the_tables(tmp_path):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    text = "".join(f'"{1 + i % 4}","T","Text {i}"\n' for i in range(40)).encode()
+    with tarfile.open(mirror / "ag_news_csv.tgz", "w:gz") as archive:
+        for name in ("train", "test"):
+            info = tarfile.TarInfo(f"ag_news_csv/{name}.csv")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    script = SCRIPT.with_name("zhang2015.py")
+    command = [sys.executable, script, tmp_path / "out", "--mirror", mirror, "--set", "counts=any"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ag_news_csv.tgz" in (tmp_path / "out" / "pins.toml").read_text("utf-8")

@@ -8,20 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ulmfit.classifier.predictions import Predictions
-from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
-from ulmfit.evaluation.record import (
-    DatasetSummary,
-    Record,
-    StageTime,
-    checked_leaks,
-    measured_corpus,
-    measured_tokenizers,
-    row_result,
-)
+from ulmfit.classifier.predictions import SingleLabelPredictions
+from ulmfit.corpus.card import CorpusAccount, SampleDocument
+from ulmfit.corpus.filters import LeakSummary
+from ulmfit.evaluation.record import DatasetSummary, Record, StageTime, row_result
 from ulmfit.language_model.evaluate import perplexities
+from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
 from ulmfit.language_model.poleval import poleval_figures
-from ulmfit.report.report import History
+from ulmfit.report.section import History
+from ulmfit.tokens.card import PieceLists, TokenizerComparison
 
 LABELS = ["negative", "neutral", "positive"]
 ROWS = 200
@@ -29,7 +24,7 @@ ROWS = 200
 
 def made_up_predictions(
     accuracy: float, seed: int, labels: list[str] | None = None, rows: int = ROWS
-) -> Predictions:
+) -> SingleLabelPredictions:
     """Predictions that are right with the given probability."""
     labels = labels or LABELS
     source = random.Random(f"{accuracy} {seed}")
@@ -37,7 +32,9 @@ def made_up_predictions(
     predicted = [label if source.random() < accuracy else source.choice(labels) for label in gold]
     probabilities = np.full((rows, len(labels)), 0.3 / (len(labels) - 1), dtype=np.float32)
     probabilities[np.arange(rows), [labels.index(label) for label in predicted]] = 0.7
-    return Predictions([f"id{index}" for index in range(rows)], gold, predicted, probabilities, labels)
+    return SingleLabelPredictions(
+        [f"id{index}" for index in range(rows)], gold, predicted, probabilities, labels
+    )
 
 
 def made_up_history(name: str, phases: int = 1, epochs: int = 4, groups: int = 1) -> History:
@@ -93,7 +90,7 @@ def made_up_language_model(
         characters=181_020,
         unknown_tokens=unknown,
     )
-    fields = {"name": name, "direction": "forward", "split": split, **figures, **more}
+    fields = {"name": name, "direction": "forward", "split": split, **figures.model_dump(), **more}
     return LanguageModelResult.model_validate(fields)
 
 
@@ -122,7 +119,7 @@ def made_up_poleval() -> PolEvalResult:
             replaced_words=403,
             min_count=3,
             scoring_precision="fp32",
-        ),
+        ).model_dump(),
     )
 
 
@@ -164,11 +161,17 @@ def made_up_corpus_card() -> dict[str, Any]:
     }
 
 
-def made_up_samples() -> list[dict[str, Any]]:
-    """The content of samples.json."""
+def made_up_corpus() -> CorpusAccount:
+    """What a record says of that corpus."""
+    card = made_up_corpus_card()
+    return CorpusAccount.model_validate({**card.pop("account"), "figures": card})
+
+
+def made_up_samples() -> list[SampleDocument]:
+    """Beginnings of two documents."""
     return [
-        {"id": "12", "title": "Kalomi", "split": "train", "words": 310, "text": "Kalomi tu.\nPove duri. …"},
-        {"id": "77", "title": "שלום", "split": "valid", "words": 4, "text": "שלום לכולם"},
+        SampleDocument(id="12", title="Kalomi", split="train", words=310, text="Kalomi tu.\nPove duri. …"),
+        SampleDocument(id="77", title="שלום", split="valid", words=4, text="שלום לכולם"),
     ]
 
 
@@ -196,31 +199,31 @@ def made_up_tokenizer_card() -> dict[str, Any]:
     }
 
 
-def made_up_pieces() -> list[dict[str, Any]]:
-    """The content of pieces.json."""
-    lists = {"longest": [{"piece": "▁kalominetu", "uses": 3}], "rarest": [{"piece": "שלו", "uses": 0}]}
-    return [lists, lists]
+def made_up_pieces() -> list[PieceLists]:
+    """Pieces of two tokenizers."""
+    content = {"longest": [{"piece": "▁kalominetu", "uses": 3}], "rarest": [{"piece": "שלו", "uses": 0}]}
+    return [PieceLists.model_validate(content)] * 2
 
 
-def made_up_leaks() -> dict[str, Any]:
-    """The summary of a leak check."""
-    return {
-        "ngram_words": 8,
-        "min_share": 0.5,
-        "min_words": 5,
-        "checked": 180,
-        "too_short": 20,
-        "below_min_share": 1,
-        "leaked": ["test-3", "test-41"],
-        "documents": 3,
-        "removed": 3,
-    }
+def made_up_leaks() -> LeakSummary:
+    """What a record says of a leak check."""
+    return LeakSummary(
+        ngram_words=8,
+        min_share=0.5,
+        min_words=5,
+        checked=180,
+        too_short=20,
+        below_min_share=1,
+        leaked=("test-3", "test-41"),
+        documents=3,
+        removed=3,
+    )
 
 
 def made_up_record() -> Record:
     """A record with every part filled."""
 
-    def runs(accuracy: float, seeds: int) -> list[tuple[int, Predictions]]:
+    def runs(accuracy: float, seeds: int) -> list[tuple[int, SingleLabelPredictions]]:
         return [(seed, made_up_predictions(accuracy, seed)) for seed in range(seeds)]
 
     return Record(
@@ -279,9 +282,9 @@ def made_up_record() -> Record:
             StageTime(name="pretrain", key="1" * 16, seconds=30_120.0, tokens_per_second=3254.0),
             StageTime(name="classifier", key="2" * 16, seconds=1210.4),
         ),
-        corpora=(measured_corpus(made_up_corpus_card()),),
-        leaks=checked_leaks(made_up_leaks()),
-        tokenizers=measured_tokenizers(made_up_tokenizer_card()),
+        corpora=(made_up_corpus(),),
+        leaks=made_up_leaks(),
+        tokenizers=TokenizerComparison.model_validate(made_up_tokenizer_card()),
         inputs={"xxwiki.xml.bz2": "ab" * 32, "train.csv": "cd" * 32},
         configuration={"pretrain": {"epochs": 10, "learning_rate": 0.005}, "seeds": [0, 1, 2]},
         commit="0123456789abcdef0123456789abcdef01234567",

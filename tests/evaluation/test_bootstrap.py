@@ -8,9 +8,9 @@ import scipy.stats
 
 from evaluation.samples import LABELS, made_up_predictions
 from ulmfit.classifier.metrics import label_scores, score
+from ulmfit.classifier.outcomes import LabelOutcomes, MultiLabelOutcomes
 from ulmfit.evaluation import bootstrap
 from ulmfit.evaluation.bootstrap import SEED, document_weights, percentile_interval, resampled_means
-from ulmfit.evaluation.outcomes import LabelOutcomes, MultiLabelOutcomes
 
 
 def outcomes_of(predictions, positive_label=None) -> LabelOutcomes:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy.special import logsumexp, softmax
 from sklearn.metrics import log_loss
 
-from ulmfit.classifier.predictions import Predictions, average
+from ulmfit.classifier.predictions import SingleLabelPredictions, average
 from ulmfit.evaluation.calibration import BINS, calibrate, fit_temperature, measure, scaled
 from ulmfit.evaluation.row import row_result
 from ulmfit.report.sections.calibration import describe_reliability
@@ -21,10 +21,12 @@ from ulmfit.report.sections.calibration import describe_reliability
 LABELS = ["a", "b", "c"]
 
 
-def predictions(probabilities: np.ndarray, gold: np.ndarray) -> Predictions:
+def predictions(probabilities: np.ndarray, gold: np.ndarray) -> SingleLabelPredictions:
     labels = LABELS[: probabilities.shape[1]]
     ids = [str(index) for index in range(len(gold))]
-    return Predictions.from_probabilities(ids, [labels[code] for code in gold], probabilities, labels)
+    return SingleLabelPredictions.from_probabilities(
+        ids, [labels[code] for code in gold], probabilities, labels
+    )
 
 
 def synthetic(rows: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulmfit.classifier.predictions import Predictions
+from ulmfit.classifier.predictions import SingleLabelPredictions
 from ulmfit.evaluation.error_analysis import LabelScore, Part, Share, analyse_errors, folded_words, parts_by
 from ulmfit.evaluation.record import Record
-from ulmfit.evaluation.record_part import RecordPart
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.record_part import RecordPart
 from ulmfit.report.sections.errors import part_names
 
 LABELS = ["no", "yes"]
@@ -23,9 +23,9 @@ YES = [0.1, 0.2, 0.05, 0.7, 0.9, 0.8]
 """Probabilities of yes: the second, third, fourth and fifth are wrong."""
 
 
-def predictions() -> Predictions:
+def predictions() -> SingleLabelPredictions:
     probabilities = numpy.array([[1 - yes, yes] for yes in YES])
-    return Predictions.from_probabilities([f"t{i}" for i in range(6)], GOLD, probabilities, LABELS)
+    return SingleLabelPredictions.from_probabilities([f"t{i}" for i in range(6)], GOLD, probabilities, LABELS)
 
 
 def analysis(**options):

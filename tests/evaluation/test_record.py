@@ -17,29 +17,21 @@ from pydantic import ValidationError
 from evaluation.samples import (
     LABELS,
     ROWS,
-    made_up_account,
-    made_up_corpus_card,
     made_up_language_model,
-    made_up_leaks,
     made_up_predictions,
     made_up_record,
-    made_up_tokenizer_card,
 )
 from ulmfit.classifier.metrics import score
-from ulmfit.evaluation.language_models import LanguageModelResult
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.record import (
     CorpusAccount,
     MetricValues,
-    checked_leaks,
-    corpus_account,
-    measured_corpus,
-    measured_tokenizers,
     read_record,
     row_result,
     write_record,
 )
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.language_model.figures import LanguageModelResult
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.report.text_table import text_table
@@ -232,18 +224,8 @@ def test_rows_need_a_data_set(record):
         record.changed(dataset=None)
 
 
-def test_account_keeps_counts_only():
-    summary = corpus_account(made_up_account())
-    assert summary.left_out == {"redirect": 214, "too short": 48, "other namespace": 12}
-    assert summary.pages_read == 2004
-
-
 def test_account_that_does_not_close():
-    with pytest.raises(InputError, match="2005 pages read but 2004 accounted for"):
-        corpus_account({**made_up_account(), "pages_read": 2005})
-    with pytest.raises(InputError, match="'left_out' is missing"):
-        corpus_account({"source": "x", "pages_read": 1, "documents_written": 1})
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="3 pages read but 2 accounted for"):
         CorpusAccount(source="x", pages_read=3, documents_written=1, left_out={"short": 1})
 
 
@@ -270,63 +252,6 @@ def test_record_of_a_version_without_cards(tmp_path, record):
     assert (old.leaks, old.tokenizers, old.corpora[0].figures) == (None, None, None)
     assert (old.comparisons, old.published, old.rows[3].calibration) == ((), (), ())
     assert "bootstrap" not in text_table(old)
-
-
-def test_card_of_a_corpus_is_its_account_and_figures():
-    account = measured_corpus(made_up_corpus_card())
-    assert account.changed(figures=None) == corpus_account(made_up_account())
-    assert (account.figures.documents, account.figures.words) == (1730, 517_000)
-
-
-def changed(content, *path_and_value):
-    *path, last, value = path_and_value
-    place = content
-    for name in path:
-        place = place[name]
-    place[last] = value
-    return content
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("account", None), "card of the corpus"),
-        (("account", "pages_read", 1), "1 pages read but 2004 accounted for"),
-        (("splits", "train", "documents", 1), "1730 documents in the histogram, 31 in the splits"),
-        (("lengths", "histogram", 3, "documents", -1), "histogram.3.documents"),
-        (("languages", "documents", 7), "1000 languages of 7 documents"),
-        (("scripts", "Latin", "many"), "scripts.Latin"),
-        (("samples", ["text"]), "samples: there is no such field"),
-    ],
-)
-def test_card_of_a_corpus_that_is_malformed(change, message):
-    with pytest.raises(InputError, match=message):
-        measured_corpus(changed(made_up_corpus_card(), *change))
-
-
-def test_card_of_another_corpus():
-    card = made_up_corpus_card()
-    card["account"] |= {"documents_written": 1729, "pages_read": 2003}
-    with pytest.raises(InputError, match="1729 documents, but 1730 were measured"):
-        measured_corpus(card)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("tokenizers", 0, "size", 0), "card of the tokenizers: tokenizers.0.size"),
-        (("tokenizers", 0, "longest", ["word"]), "longest: there is no such field"),
-        (("texts", {}), "measured on other texts than the rest"),
-    ],
-)
-def test_card_of_tokenizers_that_is_malformed(change, message):
-    with pytest.raises(InputError, match=message):
-        measured_tokenizers(changed(made_up_tokenizer_card(), *change))
-
-
-def test_summary_of_leaks_that_is_malformed():
-    with pytest.raises(InputError, match="leak check: min_share"):
-        checked_leaks({**made_up_leaks(), "min_share": 2})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from evaluation.samples import made_up_predictions
-from ulmfit.evaluation.outcomes import LabelOutcomes
+from ulmfit.classifier.outcomes import LabelOutcomes
 from ulmfit.evaluation.row import compare_rows, reference_row, scored_row
 from ulmfit.evaluation.significance import holm, paired_bootstrap_p, permutation_p, seed_margin
 from ulmfit.pipeline.errors import InputError
@@ -207,6 +207,8 @@ def test_reference_row():
     assert reference_row(named).name == "both"
     assert reference_row(named[:3]).name == "one"
     assert reference_row(named[:1]).name == "floor"
+    mixture = row("with floor", 0.9, kind="mixture")
+    assert reference_row([mixture.result, *named[:3]]).name == "one"
     assert reference_row([]) is None
     assert compare_rows([], "accuracy") == ()
     assert compare_rows([one], "accuracy") == ()

@@ -243,7 +243,7 @@ def test_other_tasks_are_refused(tmp_path: Path, bert: Path) -> None:
             transformer.write_json(work.folder / "dataset.json", content | {"task": "multi_label"})
 
     stage = classifier(bert).changed(dataset=Multi())
-    with pytest.raises(InputError, match="one label each; the data set's task is multi_label"):
+    with pytest.raises(InputError, match="one label each, the data set's task is multi_label"):
         Runner(tmp_path).build(stage)
 
 

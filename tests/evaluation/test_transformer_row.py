@@ -59,7 +59,7 @@ def test_a_transformer_is_a_row_of_the_table(tmp_path: Path) -> None:
     assert {one.row for one in record.comparisons} == {one.name for one in record.rows[1:]}
     runner = Runner(tmp_path / "runs")
     for seed, value in zip(row.seeds, row.metrics["accuracy"].values, strict=True):
-        stage = recipe.stages().transformers["tiny BERT"][seed]
+        (stage,) = recipe.stages().systems[-1].runs[seed]
         run = read_predictions(runner.folder(stage) / "predictions-test.parquet", ["no", "yes"])
         assert value == score(run.gold, run.predicted, ["no", "yes"])["accuracy"]
     assert str(tmp_path) not in (folder / "record.json").read_text("utf-8"), "records hold no path"

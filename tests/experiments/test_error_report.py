@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ulmfit.classifier.predictions import read_predictions
-from ulmfit.cli import app
+from ulmfit.cli.app import app
 from ulmfit.experiments.explain import explain_document, gather_errors
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.pipeline.errors import InputError
@@ -111,7 +111,7 @@ def test_the_page_shows_as_many_errors_as_asked_for(runs: Path) -> None:
 def test_classifiers_learning_rates_are_in_the_report(runs: Path) -> None:
     page = page_of(runs)
     assert "Learning rates of classifier, forward, seed 0 over the steps" in page
-    assert "Learning rates of classifier from scratch, seed 0 over the steps" in page
+    assert "Learning rates of classifier, forward, from scratch, seed 0 over the steps" in page
 
 
 def test_explaining_a_document(runs: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit.classifier.schedules import all_at_once
@@ -18,6 +19,7 @@ from ulmfit.datasets.stages import DatasetStage, LabelledFiles
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.experiments import driver
+from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import (
     MULTIFIT,
     MULTIFIT_FP16,
@@ -28,7 +30,7 @@ from ulmfit.experiments.presets import (
     Preset,
     VocabularySettings,
 )
-from ulmfit.experiments.recipe import Experiment, Recipe
+from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.results import (
     FINGERPRINT,
     RECORD,
@@ -119,12 +121,23 @@ def test_what_is_done_to_texts_reaches_every_tokenizer() -> None:
     vocabulary = own.changed(character_coverage=0.9, sample_bytes=99)
     preset = Preset(vocabulary=vocabulary, comparisons=("words",))
     experiment = Experiment(recipe_with(presets={"tiny": preset}))
-    assert experiment.words is not None
-    words = experiment.words.pretrained.tokens.tokenizer
+    words = experiment.language_models()[-1].tokens.tokenizer
+    assert not words.has_subwords
     for stage in (*experiment.tokenizer_card.tokenizers, words):
         assert stage.rules() == Rules(language="qaa", marks=False, nfkc=True, html=True)
         assert stage.sample_bytes == 99
     assert experiment.tokenizer.character_coverage == 0.9
+
+
+def test_how_rare_a_word_may_be_reaches_vocabularies_of_words_alone() -> None:
+    pieces = VocabularySettings(size=80, min_count=2)
+    of_pieces, of_words = (
+        Experiment(recipe_with(presets={"tiny": Preset(vocabulary=vocabulary, comparisons=("words",))}))
+        for vocabulary in (pieces, pieces.changed(kind="words"))
+    )
+    assert of_pieces.words is not None
+    assert of_pieces.tokenizer.min_count == 3, "the field's default, without effect on pieces"
+    assert of_pieces.words.pretrained.tokens.tokenizer.min_count == of_words.tokenizer.min_count == 2
 
 
 @pytest.mark.parametrize("given", [None, File(path="spm.model")])
@@ -155,8 +168,7 @@ def test_a_vocabulary_may_learn_from_the_task() -> None:
     vocabulary = VocabularySettings(task_share=0.1)
     preset = Preset(vocabulary=vocabulary, comparisons=("words",))
     experiment = Experiment(recipe_with(presets={"tiny": preset}))
-    assert experiment.words is not None
-    for tokenizer in (experiment.tokenizer, experiment.words.pretrained.tokens.tokenizer):
+    for tokenizer in (experiment.tokenizer, experiment.language_models()[-1].tokens.tokenizer):
         assert tokenizer.target == DatasetTexts(dataset=InventedDataset())
         assert tokenizer.target_share == 0.1
     assert Experiment(recipe_with()).tokenizer.target is None
@@ -205,8 +217,7 @@ def test_everything_is_trained_on_the_cleaned_data() -> None:
     experiment = Experiment(recipe_with(data_checks="drop"))
     cleaned = CleanedDataset(dataset=InventedDataset())
     assert experiment.recipe.dataset == cleaned
-    assert all(stage.dataset == cleaned for stage in experiment.classifiers.values())
-    assert all(stage.dataset == cleaned for stage in experiment.baselines.values())
+    assert all(stage.dataset == cleaned for system in experiment.systems for stage in system.stages())
     assert experiment.tokenizer_card.target == cleaned
     assert experiment.data_checks == DataChecks(dataset=InventedDataset())
 
@@ -301,17 +312,27 @@ def test_only_the_classifier_from_scratch_trains_all_layers_at_one_rate(rate: fl
         from_scratch_rate=rate,
     )
     made = recipe_with(presets={"tiny": preset}, train_sizes=(10, "all")).stages()
-    (curve,) = made.curves()
+    (curve,) = made.curves
+    rows = {system.name: system.stages() for system in made.systems}
     scratch = [stage for stage in curve.stages() if "from scratch" in stage.title]
     assert scratch
-    for stage in (*made.from_scratch.values(), *scratch):
+    for stage in (*rows["from scratch, forward"], *scratch):
         assert stage.settings == preset.classifier.changed(
             phases=all_at_once(preset.classifier.phases, rate), gradient_clip=0.3
         )
         if rate:
             assert [phase.learning_rate for phase in stage.settings.phases] == [rate]
-    for stage in (*made.classifiers.values(), *made.without_finetuning.values()):
+    for stage in (*made.classifiers.values(), *rows["ULMFiT without LM fine-tuning, forward"]):
         assert stage.settings == preset.classifier
+
+
+def test_a_run_makes_its_stages_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    stages = Recipe.stages
+    monkeypatch.setattr(Recipe, "stages", lambda recipe: made.append(stages(recipe)) or made[-1])
+    recipe = recipe_with(dataset=None, presets={"tiny": TINY.changed(directions=("forward",))})
+    assert driver.run(recipe, tmp_path / "runs") is not None
+    assert len(made) == 1
 
 
 def test_other_published_results_are_another_record(tmp_path: Path) -> None:

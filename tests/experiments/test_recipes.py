@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas
 import pytest
 
+from ulmfit.corpus.stages import NEWEST, JoinedCorpus, Wikipedia, WikipediaCorpus
+from ulmfit.datasets.stages import DataScript
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import Recipe, load_recipe
-from ulmfit.pipeline.assets import File, with_files
+from ulmfit.pipeline.assets import File, with_files, with_settings
 from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.pins import PINS
+from ulmfit.pipeline.runner import Runner
+from ulmfit.tokens.marks import DOTLESS_I_LANGUAGES
+from ulmfit.toy import LANGUAGE_CODE
+from ulmfit.toy.stages import ToyDump
 from ulmfit.toy.wikipedia import write_dump
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").rglob("*.py"))
+FAMILIES = ROOT / "recipes" / "families"
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*/*.py") if path.parent != FAMILIES)
+BY_HAND = ROOT / "data"
+WIKIPEDIAS = sorted(path.parent.name for path in RECIPES if path.stem == "wikipedia")
+FIRST_OF_FAMILY = (
+    "eu/wikipedia",
+    "pl/xed",
+    "de/mldoc",
+    "de/cls_books",
+    "en/ag",
+    "pl/poleval2019_6_1",
+    "de/germeval2017",
+)
+"""Recipes made by one function are run once."""
+FAMILY_NAMES = ("wikipedia", "xed", "mldoc", "cls_", "poleval2019_", "germeval2017")
 TINY = (
     "vocabulary.size=600",
     "pretrain.architecture.embedding_size=8",
@@ -36,18 +59,24 @@ def names(path: Path) -> str:
 
 
 def test_there_are_as_many_recipes_as_there_should_be() -> None:
-    assert {names(path) for path in RECIPES} == {
-        "toy/sentiment.py",
-        "ltg/wikipedia_lm.py",
-        "de/wikipedia_lm.py",
-        "de/germeval2018.py",
-        "de/germeval2018_fine.py",
-        "fi/news_lm.py",
-        "pl/novels_lm.py",
-        "pl/modern_lm.py",
-        "pl/wccrs_hotels.py",
-        "pl/8tags.py",
+    expected = {
+        "toy": "sentiment",
+        "ltg": "wikipedia_lm wikipedia",
+        "de": "wikipedia_lm germeval2018 germeval2018_fine germeval2017 germeval2017_test2 xed mldoc "
+        "cls_books cls_dvd cls_music wikipedia",
+        "fi": "news_lm ylilauta xed wikipedia",
+        "pl": "novels_lm modern_lm wccrs_hotels 8tags poleval2018 poleval2019_6_1 poleval2019_6_2 xed "
+        "wikipedia",
+        "en": "imdb trec6 ag dbpedia yelp_polarity yelp_full cls_books cls_dvd cls_music wikipedia",
+        "fr": "mldoc cls_books cls_dvd cls_music wikipedia",
+        "ja": "mldoc cls_books cls_dvd cls_music wikipedia",
+        "hu": "husst xed wikipedia",
+        **dict.fromkeys(("es", "it", "ru", "zh"), "mldoc wikipedia"),
+        **dict.fromkeys(("cs", "hr", "tr"), "xed wikipedia"),
+        **dict.fromkeys(("sk", "et", "uk", "lv", "lt", "sl", "eu", "ko"), "wikipedia"),
     }
+    listed = {f"{language}/{name}.py" for language, all_of in expected.items() for name in all_of.split()}
+    assert {names(path) for path in RECIPES} == listed
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=names)
@@ -64,12 +93,19 @@ def test_real_recipes_have_a_paper_and_a_small_preset(path: Path) -> None:
         assert list(load_recipe(str(path)).presets)[:2] == ["paper", "small"]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=names)
-def test_the_front_page_lists_every_recipe_with_its_presets(path: Path) -> None:
-    recipe = load_recipe(str(path))
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    (line,) = [line for line in lines if line.startswith(f"| `{recipe.name}` |")]
-    assert line.endswith(f"| {', '.join(recipe.presets)} |")
+def test_the_rule_of_casing_is_said_where_the_tokenizer_has_one() -> None:
+    for language in WIKIPEDIAS:
+        (note,) = load_recipe(f"{language}/wikipedia").notes
+        assert ("I is the capital of ı" in note) == (language in DOTLESS_I_LANGUAGES)
+
+
+def test_wikipedias_are_the_newest_until_a_run_has_pinned_one() -> None:
+    for language in WIKIPEDIAS:
+        corpus = load_recipe(f"{language}/wikipedia").corpus
+        assert isinstance(corpus, WikipediaCorpus) and isinstance(corpus.dump, Wikipedia)
+        assert corpus.dump.language == corpus.language == language
+        pinned = (ROOT / "recipes" / language / PINS).exists()
+        assert (corpus.dump.date == NEWEST) != pinned
 
 
 WORDS = ["Haus", "alter", "Baum", "gut", "schlecht", "Łódź", "więcej", "und", "über", "nicht", "dobry", "zły"]
@@ -88,12 +124,77 @@ def numbered(labels: int) -> Callable[[str], str]:
     return lambda seed: "".join(f"{i % labels} {text((seed, i))}\n" for i in range(8 * labels))
 
 
-def archive(path: Path, members: dict[str, str]) -> None:
-    with tarfile.open(path, "w:xz") as tar:
+def archive(path: Path, members: dict[str, str], kind: str = "xz") -> None:
+    with tarfile.open(path, f"w:{kind}") as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content.encode())
             tar.addfile(info, io.BytesIO(content.encode()))
+
+
+def write_text(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content, encoding="utf-8")
+
+
+def write_gz(members: dict[str, str]) -> Callable[[Path], object]:
+    return lambda path: archive(path, members, "gz")
+
+
+def write_zip(members: dict[str, str]) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as made:
+            for name, content in members.items():
+                made.writestr(name, content)
+
+    return write
+
+
+def lines(form: str, labels: list[str], seed: str, count: int = 40) -> str:
+    """Return invented rows: `form` has places for a label and a text."""
+    made = [form.format(label=labels[i % len(labels)], text=text((seed, i))) for i in range(count)]
+    return "".join(made)
+
+
+def sst(seed: str) -> str:
+    labels = ["negative", "neutral", "positive"]
+    rows = [{"id": str(i), "Sent": text((seed, i)), "label": labels[i % 3]} for i in range(40)]
+    return json.dumps(rows)
+
+
+def messages(seed: str) -> Callable[[Path], object]:
+    form = "<Document id='x'><sentiment>{label}</sentiment><text>{text}</text></Document>\n"
+    return write_text(f"<Documents>{lines(form, ['negative', 'neutral', 'positive'], seed)}</Documents>")
+
+
+def tweets(beginning: str) -> dict[str, str]:
+    return {
+        f"{beginning}_text.txt": lines("{text}\n", [""], beginning),
+        f"{beginning}_tags.txt": lines("{label}\n", ["0", "1"], beginning),
+    }
+
+
+NEWS = lines('"{label}","{text}","{text}"\n', ["1", "2", "3", "4"], "news")
+REVIEW = "<item><rating>{label}</rating><summary>{text}</summary><text>{text}</text></item>"
+REVIEWS = lines(REVIEW, ["5.0", "1.0"], "reviews")
+CLS_FOLDER = "cls-acl10-unprocessed/de/books"
+STORIES = [f"german.{one}" for one in ("train.1000", "dev", "test", "train.10000")]
+MADE: dict[str, Callable[[Path], object]] = {
+    "pl-projections.tsv": write_text(lines("{text}\t{label}\n", list("12345678"), "xed", 120)),
+    **{name: write_text(lines("{label}\t{text}\n", ["CCAT", "MCAT"], name)) for name in STORIES},
+    "cls-acl10-unprocessed.tar.gz": write_gz(
+        {f"{CLS_FOLDER}/{one}.review": REVIEWS for one in ("train", "test", "unlabeled")}
+    ),
+    "ag_news_csv.tgz": write_gz({"ag_news_csv/train.csv": NEWS, "ag_news_csv/test.csv": NEWS}),
+    "task_6-1.zip": write_zip(tweets("training_set_clean_only")),
+    "task6_test.zip": write_zip(tweets("Task6/task 01/test_set_clean_only")),
+    **{f"{one}-2017-09-15.xml": messages(one) for one in ("train", "dev", "test_syn")},
+    **{f"sst_{one}.json": write_text(sst(one)) for one in ("train", "dev")},
+    **{
+        f"task3_{one}_segmented.txt": write_text(lines("{text}\n", [""], one, 200))
+        for one in ("train", "test")
+    },
+}
+"""Small files in the published formats, by name."""
 
 
 def write_small_file(name: str, path: Path) -> None:
@@ -110,6 +211,8 @@ def write_small_file(name: str, path: Path) -> None:
     elif name.endswith(".parquet"):
         news = {"id": [f"n{i}" for i in range(90)], "text": [text(i, 30) for i in range(90)]}
         pandas.DataFrame(news).to_parquet(path)
+    elif name in MADE:
+        MADE[name](path)
     elif name.startswith("ylilauta"):
         topics = [f"__label__t{i % 4} {text((name, i))}\n" for i in range(40)]
         path.write_text("".join(topics), encoding="utf-8")
@@ -123,18 +226,30 @@ def with_small_files(recipe: Recipe, folder: Path) -> Recipe:
     """Return `recipe` with every catalogued file replaced by a small local one of the same format."""
 
     def small(file: File) -> File:
-        if not file.sha256:
+        if file.path is not None and not file.path.is_relative_to(BY_HAND):
             return file
-        path = folder / file.sha256[:8] / file.name
+        path = folder / hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:8] / file.label
         if not path.exists():
-            path.parent.mkdir(parents=True)
-            write_small_file(file.name, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_small_file(file.label, path)
         return File(path=path)
 
-    return with_files(recipe, small)
+    def uncounted(dataset: DataScript) -> DataScript:
+        script = dataset.script.path
+        counted = script is not None and "check_counts" in script.read_text(encoding="utf-8")
+        return dataset.changed(options={**dataset.options, "counts": "any"}) if counted else dataset
+
+    recipe = with_settings(with_files(recipe, small), DataScript, uncounted)
+    return with_settings(recipe, Wikipedia, lambda dump: ToyDump(articles=12))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=names)
+def is_run(path: Path) -> bool:
+    name = names(path).removesuffix(".py")
+    is_of_family = path.stem.startswith(FAMILY_NAMES) or path.parent.name == "en"
+    return name in FIRST_OF_FAMILY or not is_of_family or path.stem == "wikipedia_lm"
+
+
+@pytest.mark.parametrize("path", filter(is_run, RECIPES), ids=names)
 def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> None:
     recipe: Recipe = load_recipe(str(path))
     recipe = with_small_files(recipe, tmp_path / recipe.name.split("/")[-1])
@@ -173,6 +288,31 @@ def test_recipes_of_a_language_share_pretraining(names: tuple[str, ...]) -> None
         assert len(datasets) == len([one for one in experiments if one.recipe.dataset])
 
 
+@pytest.mark.parametrize("language", WIKIPEDIAS)
+def test_wikipedia_recipe_reads_a_real_page_of_its_language(
+    language: str, shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The page stands beside toy text, which is read once for all languages: one page is no corpus."""
+    dump = shared_data / "dumps" / "minidumps" / f"{language}.wiki.xml.bz2"
+    if language == "ltg":
+        dump = shared_data / "dumps" / "ltgwiki-tiny-pages-articles.xml.bz2"
+    recipe = load_recipe(f"{language}/wikipedia")
+    page = recipe.corpus.changed(dump=File(path=dump), workers=1)
+    toy = WikipediaCorpus(dump=ToyDump(articles=12), language=LANGUAGE_CODE, workers=1)
+    recipe = recipe.changed(corpus=JoinedCorpus(parts=(page, toy)), preset="small")
+    # A page of Chinese or Korean alone has more than a thousand characters.
+    recipe = recipe.with_overrides([*TINY, "vocabulary.size=2000"])
+    runs = tmp_path_factory.getbasetemp() / "wikipedias"
+    driver.run(recipe, runs, until="tokens")
+    runner = Runner(runs)
+    stages = runner.order(*recipe.stages().all())
+    (tokens,) = [one for one in stages if one.stage_name == "tokens"]
+    (joined,) = [one for one in stages if isinstance(one, JoinedCorpus)]
+    documents = pandas.read_parquet(runner.folder(joined) / "documents.parquet")
+    assert documents["id"].str.startswith("0:").any(), "a document of the language"
+    assert read_json(runner.folder(tokens) / "counts.json")
+
+
 def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     path = ROOT / "recipes" / "toy" / "sentiment.py"
     overrides = [*TINY, "corpus.dump.articles=20", "dataset.train=40", "transductive=true"]
@@ -181,5 +321,5 @@ def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     assert folder is not None
     assert "transductive: the language model has seen the texts" in (folder / "report.md").read_text()
     other = recipe.changed(transductive=False).stages()
-    assert recipe.stages().finetuned["forward", 0] != other.finetuned["forward", 0]
+    assert recipe.stages().classifiers["forward", 0] != other.classifiers["forward", 0]
     assert recipe.stages().pretrained["forward"] == other.pretrained["forward"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.experiments import driver
+from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import (
     ALL_COMPARISONS,
     MULTIFIT,
@@ -30,8 +32,8 @@ from ulmfit.experiments.presets import (
     Preset,
     VocabularySettings,
 )
-from ulmfit.experiments.recipe import Experiment, Recipe
-from ulmfit.language_model.stages import FineTune
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
@@ -52,8 +54,14 @@ def experiment(preset: Preset | None = None, **fields) -> Experiment:
     return Recipe(**(content | fields)).stages()
 
 
+def row(made: Experiment, name: str) -> dict[int, TrainClassifier]:
+    """Return the classifiers of a row by seed."""
+    (system,) = [system for system in made.systems if system.name == name]
+    return {seed: stage for seed, (stage,) in system.runs.items()}
+
+
 def test_all_rows_in_their_order() -> None:
-    assert [(row.name, row.kind, len(row.runs)) for row in experiment().rows()] == [
+    assert [(row.name, row.kind, len(row.runs)) for row in experiment().systems] == [
         ("ULMFiT, forward", "model", 3),
         ("ULMFiT, backward", "model", 3),
         ("ULMFiT, forward + backward", "ensemble", 3),
@@ -68,9 +76,56 @@ def test_all_rows_in_their_order() -> None:
     ]
 
 
+EVERY_ROW = (*ALL_COMPARISONS, "with_tfidf")
+
+
+def test_ulmfit_and_tfidf_together_is_a_row_behind_those_of_tfidf() -> None:
+    made = experiment(TINY.changed(comparisons=EVERY_ROW))
+    row, before = made.systems[-1], made.systems[-5:-1]
+    assert (row.name, row.kind) == ("ULMFiT and TF-IDF together", "mixture")
+    assert list(row.mixed_with.items()) == [(one.name, one.runs[0][0]) for one in before]
+    for seed, stages in row.runs.items():
+        assert stages == (made.classifiers["forward", seed], made.classifiers["backward", seed])
+    plain = experiment()
+    assert [stage.title for stage in made.all()[:50]] == [stage.title for stage in plain.all()[:50]]
+    keys = Runner(Path("runs")).keys
+    assert {keys.key(stage) for stage in made.all()} == {keys.key(stage) for stage in plain.all()}
+
+
+def test_ulmfit_is_averaged_with_rows_of_tfidf_that_are_there() -> None:
+    with pytest.raises(ValidationError, match="with_tfidf averages ULMFiT with a row of tfidf: add tfidf"):
+        TINY.changed(comparisons=("with_tfidf",))
+
+
+GOLDEN = (95, "b294ea98b760ebe8")
+
+
+def test_golden_keys_of_a_recipe_with_everything() -> None:
+    """These change only when a stage computes something else; finished runs are found by them."""
+    preset = TINY.changed(
+        comparisons=ALL_COMPARISONS,
+        pretrain=TINY.pretrain.changed(precision="fp32"),
+        finetune=TINY.finetune.changed(precision="fp32"),
+        classifier=TINY.classifier.changed(precision="fp32"),
+    )
+    made = experiment(
+        preset,
+        train_sizes=(10, 20, "all"),
+        label_noise=(0.0, 0.2),
+        transformers=(BERT,),
+        leaks="remove",
+        deduplication="minhash",
+        data_checks="drop",
+    )
+    runner = Runner(Path("runs"))
+    stages = runner.order(*made.all())
+    listed = "\n".join(f"{stage.stage_name} {runner.keys.key(stage)}" for stage in stages)
+    assert (len(stages), hashlib.sha256(listed.encode()).hexdigest()[:16]) == GOLDEN, listed
+
+
 def test_without_comparisons_there_is_ulmfit_alone() -> None:
     made = experiment(TINY.changed(comparisons=()))
-    assert [row.name for row in made.rows()] == [
+    assert [row.name for row in made.systems] == [
         "ULMFiT, forward",
         "ULMFiT, backward",
         "ULMFiT, forward + backward",
@@ -79,12 +134,12 @@ def test_without_comparisons_there_is_ulmfit_alone() -> None:
 
 
 def test_one_seed_is_no_ensemble_of_seeds() -> None:
-    assert not any("ensemble of" in row.name for row in experiment(seeds=(4,)).rows())
+    assert not any("ensemble of" in row.name for row in experiment(seeds=(4,)).systems)
 
 
 def test_the_ensemble_averages_every_seed_and_direction() -> None:
     made = experiment()
-    row = next(row for row in made.rows() if row.average_seeds)
+    row = next(row for row in made.systems if row.average_seeds)
     members = [stage for stages in row.runs.values() for stage in stages]
     assert len(members) == 6
     assert set(map(id, members)) == set(map(id, made.classifiers.values()))
@@ -98,7 +153,7 @@ def test_papers_presets_have_every_row_and_small_ones_the_cheap_ones() -> None:
 
 def test_without_finetuning_begins_with_the_pretrained_model() -> None:
     made = experiment()
-    for seed, classifier in made.without_finetuning.items():
+    for seed, classifier in row(made, "ULMFiT without LM fine-tuning, forward").items():
         assert classifier.language_model == made.pretrained["forward"]
         assert classifier == made.classifiers["forward", seed].changed(
             language_model=classifier.language_model
@@ -113,21 +168,24 @@ def test_words_change_the_vocabulary_and_nothing_else() -> None:
         finetune=preset.finetune.changed(subword_sampling=0.2),
         classifier=preset.classifier.changed(subword_sampling=0.2),
     )
-    words, ulmfit_too = experiment(sampling).words, experiment(preset)
-    assert words is not None
-    classifier = words.classifiers[1]
+    ulmfit_too = experiment(preset)
+    classifier = row(experiment(sampling), "ULMFiT with words, forward")[1]
     assert isinstance(classifier.language_model, FineTune)
     tokenizer = classifier.tokenizer
     assert (tokenizer.model_type, tokenizer.vocab_size, tokenizer.byte_fallback) == ("words", 200, False)
     assert tokenizer.corpus == ulmfit_too.tokenizer.corpus
-    assert classifier.language_model.tokens.tokenizer == words.pretrained.tokens.tokenizer == tokenizer
-    assert words.pretrained.settings == preset.pretrain, "and words cannot be sampled"
+    pretrained = classifier.language_model.pretrained
+    assert isinstance(pretrained, Pretrain)
+    assert classifier.language_model.tokens.tokenizer == pretrained.tokens.tokenizer == tokenizer
+    assert pretrained.settings == preset.pretrain, "and words cannot be sampled"
     assert classifier.language_model.settings == preset.finetune
     assert classifier.settings == preset.classifier
 
 
 def test_a_vocabulary_of_words_needs_no_row_of_words() -> None:
-    assert experiment(TINY.changed(vocabulary=VocabularySettings(size=80, kind="words"))).words is None
+    vocabulary = VocabularySettings(size=80, kind="words")
+    made = experiment(TINY.changed(comparisons=ALL_COMPARISONS, vocabulary=vocabulary))
+    assert not any("with words" in system.name for system in made.systems)
 
 
 class SeveralLabels(InventedDataset):
@@ -154,8 +212,12 @@ class Numbers(InventedDataset):
 
 
 def test_baselines_fit_the_task() -> None:
-    assert len(experiment(dataset=SeveralLabels()).baselines) == 4
-    assert list(experiment(dataset=Numbers()).baselines) == [
+    names = [
+        [system.name for system in experiment(dataset=dataset).systems if system.kind == "baseline"]
+        for dataset in (SeveralLabels(), Numbers())
+    ]
+    assert len(names[0]) == 4
+    assert names[1] == [
         "TF-IDF, words 1-2 + ridge regression",
         "TF-IDF, characters 2-5 + ridge regression",
         "TF-IDF, words 1-2 + linear SVR",
@@ -173,7 +235,7 @@ OTHER = {"name": "other", "pretrained": {"path": "models/bert"}}
 
 def test_transformers_are_the_last_rows_and_have_every_seed() -> None:
     made = experiment(transformers=(BERT, OTHER))
-    rows = made.rows()[-2:]
+    rows = made.systems[-2:]
     assert [(row.name, row.kind, list(row.runs)) for row in rows] == [
         ("BERT", "comparison", [0, 1, 2]),
         ("other", "comparison", [0, 1, 2]),
@@ -237,11 +299,11 @@ def test_points_with_all_labels_are_the_rows_and_nothing_is_trained_again(tmp_pa
     old = {runner.folder(stage) for stage in runner.order(*plain.all())}
     new = {runner.folder(stage) for stage in runner.order(*both.all())}
     assert old < new
-    sizes, noise = both.curves()
-    assert [len(line.points) for line in sizes.systems] == [3] * 4
+    sizes, noise = both.curves
+    assert [len(line.points) for line in sizes.lines] == [3] * 4
     for curve, place in ((sizes, 2), (noise, 0)):
-        for line in curve.systems:
-            assert {runner.folder(stage) for stage in line.points[place].values()} <= old
+        for line in curve.lines:
+            assert {runner.folder(stage) for stage in line.points[place]} <= old
     # Two sizes and one share, three classifiers and a baseline, three seeds; and the data sets.
     assert len(new - old) == 3 * 4 * 3 + 3 * 3
     assert isinstance(both.all()[0], TrainingSubset), "an impossible size is found before anything is trained"
@@ -249,18 +311,18 @@ def test_points_with_all_labels_are_the_rows_and_nothing_is_trained_again(tmp_pa
 
 def test_every_seed_has_its_own_subset_and_all_see_every_text_unlabelled() -> None:
     made = experiment(train_sizes=(10,))
-    ulmfit_line, without, scratch, tfidf = made.curves()[0].systems
+    ulmfit_line, without, scratch, tfidf = made.curves[0].lines
     for seed in (0, 1, 2):
         subset = TrainingSubset.of(InventedDataset(), size=10, seed=seed)
         for line in (ulmfit_line, without, scratch, tfidf):
             assert line.points[0][seed].dataset == subset
         stage = ulmfit_line.points[0][seed]
         assert isinstance(stage, TrainClassifier)
-        assert stage.language_model == made.finetuned["forward", seed]
+        assert stage.language_model == made.classifiers["forward", seed].language_model
         assert without.points[0][seed].language_model == made.pretrained["forward"]
         assert scratch.points[0][seed].language_model is None
-    supervised = experiment(train_sizes=(10,), curve_texts="subset").curves()[0]
-    stage = supervised.systems[0].points[0][1]
+    supervised = experiment(train_sizes=(10,), curve_texts="subset").curves[0]
+    stage = supervised.lines[0].points[0][1]
     assert stage.language_model.tokens.documents.dataset == TrainingSubset.of(
         InventedDataset(), size=10, seed=1
     )
@@ -269,12 +331,12 @@ def test_every_seed_has_its_own_subset_and_all_see_every_text_unlabelled() -> No
 
 def test_smaller_training_sets_of_a_curve_are_read_more_often() -> None:
     plain, longer = experiment(train_sizes=(10, "all")), experiment(train_sizes=(10, "all"), curve_steps=40)
-    for before, after in zip(plain.curves()[0].systems[:3], longer.curves()[0].systems[:3], strict=True):
+    for before, after in zip(plain.curves[0].lines[:3], longer.curves[0].lines[:3], strict=True):
         for seed in (0, 1, 2):
             settings = before.points[0][seed].settings
             assert after.points[0][seed].settings == settings.changed(least_steps=40)
             assert after.points[1] == before.points[1], "all texts are the table's own row"
-    assert "for 40 steps at least" in " ".join(longer.curves()[0].notes)
+    assert "for 40 steps at least" in " ".join(longer.curves[0].notes)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +353,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 OPTIONS = (
     *("--preset", "forward", "--train-sizes", "10,all", "--label-noise", "0,0.3"),
-    *("--set", f"comparisons={json.dumps(ALL_COMPARISONS)}", "--set", "classifier.phases.0.epochs=2"),
+    *("--set", f"comparisons={json.dumps(EVERY_ROW)}", "--set", "classifier.phases.0.epochs=2"),
 )
 
 
@@ -322,6 +384,12 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
     assert {one["row"] for one in record["comparisons"]} == set(rows) - {"ULMFiT, forward"}
     names = [model["name"] for model in record["language_models"]]
     assert {"pretrained, words", "fine-tuned, words, seed 1"} <= set(names)
+    both = rows["ULMFiT and TF-IDF together"]
+    assert both["kind"] == "mixture" and both["seeds"] == [0, 1]
+    assert re.fullmatch(
+        r"averaged with TF-IDF, .*, the best of its kind on validation; share of ULMFiT: 0.\d+, 0.\d+",
+        both["notes"][0],
+    )
     page = (results_of(finished) / "report.md").read_text(encoding="utf-8")
     assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page

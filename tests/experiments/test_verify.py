@@ -320,7 +320,7 @@ def test_a_link_does_not_lead_out_of_the_folder_of_recipes(
 
 
 def test_only_a_commit_stands_in_the_command_to_check_one_out() -> None:
-    record = made_up_record().changed(recipe="test/tiny", commit="0123456; rm -rf ~")
+    record = made_up_record().changed(recipe="test/tiny", preset="huge", commit="0123456; rm -rf ~")
     with pytest.raises(InputError, match="the record names no commit to check out"):
         verify.recorded_recipe(record, str(RECIPE))
 

@@ -25,6 +25,7 @@ from ulmfit.language_model.evaluate import (
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_json
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
 from ulmfit.tokens.tokenizer import EOS_ID
@@ -142,10 +143,10 @@ def test_a_model_that_trains_goes_on_training() -> None:
 
 def test_perplexities_by_hand() -> None:
     result = perplexities(loss_sum=200.0, documents=3, tokens=100, words=50, characters=400, unknown_tokens=0)
-    assert result["loss"] == 2.0
-    assert result["token_perplexity"] == pytest.approx(math.exp(2))
-    assert result["word_perplexity"] == pytest.approx(math.exp(4))
-    assert result["bits_per_character"] == pytest.approx(0.7213475)
+    assert result.loss == 2.0
+    assert result.token_perplexity == pytest.approx(math.exp(2))
+    assert result.word_perplexity == pytest.approx(math.exp(4))
+    assert result.bits_per_character == pytest.approx(0.7213475)
 
 
 def test_bits_per_character_of_a_uniform_model() -> None:
@@ -153,14 +154,14 @@ def test_bits_per_character_of_a_uniform_model() -> None:
     result = perplexities(
         loss_sum=4 * math.log(4), documents=1, tokens=4, words=1, characters=4, unknown_tokens=0
     )
-    assert result["bits_per_character"] == pytest.approx(2)
-    assert result["token_perplexity"] == pytest.approx(4)
-    assert result["word_perplexity"] == pytest.approx(256)
+    assert result.bits_per_character == pytest.approx(2)
+    assert result.token_perplexity == pytest.approx(4)
+    assert result.word_perplexity == pytest.approx(256)
 
 
-def test_perplexity_beyond_a_float_is_infinite() -> None:
+def test_perplexity_beyond_a_float_is_none() -> None:
     result = perplexities(loss_sum=3e5, documents=1, tokens=100, words=1, characters=400, unknown_tokens=0)
-    assert result["word_perplexity"] == math.inf
+    assert result.word_perplexity is None
 
 
 def test_unknown_tokens_are_told() -> None:
@@ -202,15 +203,27 @@ def test_splits_with_documents_are_evaluated(tmp_path: Path) -> None:
     figures = evaluate_splits(model, tmp_path, SimpleNamespace(unk_id=UNK), PretrainSettings(), False, work)
     expected = sum(exact_losses("lstm", documents, backward=False, with_end=False))
     assert set(figures) == {"valid"}
-    assert figures["valid"]["tokens"] == 112
-    assert figures["valid"]["unknown_tokens"] == 1
-    assert figures["valid"]["scoring_precision"] == "fp32"
-    assert figures["valid"]["loss"] == pytest.approx(expected / 112, rel=1e-5)
-    assert figures["valid"]["word_perplexity"] == pytest.approx(math.exp(expected / 60), rel=1e-4)
-    assert figures["valid"]["bits_per_character"] == pytest.approx(expected / math.log(2) / 500, rel=1e-5)
+    assert figures["valid"].tokens == 112
+    assert figures["valid"].unknown_tokens == 1
+    assert figures["valid"].scoring_precision == "fp32"
+    assert figures["valid"].loss == pytest.approx(expected / 112, rel=1e-5)
+    assert figures["valid"].word_perplexity == pytest.approx(math.exp(expected / 60), rel=1e-4)
+    assert figures["valid"].bits_per_character == pytest.approx(expected / math.log(2) / 500, rel=1e-5)
     assert len(work.lines) == 1
     assert "not comparable" in work.lines[0]
     assert work.measures["evaluation_tokens_per_second"] > 0
+
+
+def test_losses_that_are_no_numbers_are_one_line(tmp_path: Path) -> None:
+    model = language_model()
+    with torch.no_grad():
+        model.decoder.decoder.bias.fill_(math.nan)
+    with TokenArrayWriter(tmp_path, "valid", 40) as writer:
+        writer.append(documents_of([30]))
+    write_json(tmp_path / "counts.json", {"valid": {"documents": 1, "words": 60, "characters": 500}})
+    tokenizer, settings = SimpleNamespace(unk_id=UNK), PretrainSettings()
+    with pytest.raises(InputError, match="valid: the language model's loss is nan; expected a finite number"):
+        evaluate_splits(model, tmp_path, tokenizer, settings, False, FakeWork())
 
 
 LONG_DOCUMENT = """

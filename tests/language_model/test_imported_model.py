@@ -216,7 +216,7 @@ def test_a_releases_own_sentencepiece_model_finds_every_row(tmp_path: Path) -> N
     ).stages()
     assert isinstance(experiment.tokenizer, GivenTokenizer)
     assert experiment.classifiers["forward", 0].tokenizer == experiment.tokenizer
-    folder = Runner(tmp_path / "runs").build(experiment.finetuned["forward", 0])
+    folder = Runner(tmp_path / "runs").build(experiment.language_models()[0])
     match = read_json(folder / "metrics.json")["vocabulary"]
     assert match["pieces"] == VOCABULARY - 3, "rep, wrep and one spelling of unknown are not needed"
     assert match["matched_share"] == match["matched_token_share"] == 1

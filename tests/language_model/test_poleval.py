@@ -11,8 +11,10 @@ from stages_for_tests import InventedCorpus, tiny_pretrain
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced
 from ulmfit.corpus.stored import stored_documents
+from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset, VocabularySettings
-from ulmfit.experiments.recipe import Experiment, Recipe
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.language_model.figures import PolEvalFigures
 from ulmfit.language_model.folder import load_language_model
 from ulmfit.language_model.poleval import POLEVAL, PolEvalPerplexity, poleval_figures
 from ulmfit.language_model.settings import Dropouts
@@ -23,20 +25,20 @@ from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
 
 
-def figures(**changes: float) -> dict:
+def figures(**changes: float) -> PolEvalFigures:
     content = {"loss_sum": 30.0, "sentences": 2, "words": 8, "replaced_words": 1, "min_count": 3}
     return poleval_figures(**(content | changes), scoring_precision="fp32")
 
 
 def test_ends_of_sentences_count_as_words() -> None:
-    assert figures()["poleval_2018_word_perplexity"] == pytest.approx(math.exp(30 / 10))
-    assert figures(loss_sum=1e6)["poleval_2018_word_perplexity"] == math.inf
+    assert figures().poleval_2018_word_perplexity == pytest.approx(math.exp(30 / 10))
+    assert figures(loss_sum=1e6).poleval_2018_word_perplexity is None
 
 
 def test_the_second_team_of_the_task_is_counted_alike() -> None:
     """SRILM printed: 2556845 sentences, 50218535 words, 0 OOVs, logprob= -1.143355e+08 ppl= 146.7082."""
     counted = figures(loss_sum=1.143355e8 * math.log(10), sentences=2_556_845, words=50_218_535)
-    assert counted["poleval_2018_word_perplexity"] == pytest.approx(146.7082, rel=1e-4)
+    assert counted.poleval_2018_word_perplexity == pytest.approx(146.7082, rel=1e-4)
 
 
 def marked_pretrain(direction: str = "forward") -> Pretrain:

@@ -15,7 +15,7 @@ import pytest
 from cli_for_tests import RECIPE
 from stages_for_tests import InventedCorpus, InventedDataset
 
-from ulmfit.cli import app
+from ulmfit.cli.app import app
 from ulmfit.cli.errors import _status
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import load_recipe

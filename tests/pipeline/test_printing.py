@@ -15,7 +15,7 @@ from ulmfit.experiments.verify import Figure, table
 from ulmfit.pipeline.printing import printable, show, show_data
 from ulmfit.pipeline.progress import Progress, say
 from ulmfit.report.leaderboard import Source, leaderboard, markdown_leaderboard
-from ulmfit.report.table import escape, markdown_table
+from ulmfit.report.markdown import escape, markdown_table
 from ulmfit.report.text_table import text_table
 
 ACTING = "\x00\x07\x08\r\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\udcff"

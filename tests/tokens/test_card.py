@@ -9,14 +9,16 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from evaluation.samples import made_up_tokenizer_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.runner import Runner
-from ulmfit.tokens.card import TokenizerCard
+from ulmfit.tokens.card import TextSize, TokenizerCard, read_pieces, read_tokenizer_card
 from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.tokens.stages import TrainTokenizer
 from ulmfit.tokens.statistics import (
@@ -98,8 +100,9 @@ def test_the_made_up_tokenizer_cuts_as_the_figures_below_expect():
 
 
 def test_figures_worked_out_by_hand():
-    figures = measure(MadeUpTokenizer(), {"corpus": [TEXT, "see"]}).figures
-    assert figures == {
+    figures = measure("made up", MadeUpTokenizer(), {"corpus": [TEXT, "see"]}).figures
+    assert figures.model_dump() == {
+        "kind": "made up",
         "size": 13,
         "learned": 7,
         "unused": 2,  # in, ▁berg
@@ -116,11 +119,15 @@ def test_figures_worked_out_by_hand():
             }
         },
     }
-    assert size_of([TEXT, "see"]) == {"texts": 2, "words": 6, "characters": 28, "bytes": 29}
+    assert size_of([TEXT, "see"]) == TextSize(texts=2, words=6, characters=28, bytes=29)
 
 
 def test_pieces_that_stand_out():
-    lists = measure(MadeUpTokenizer(), {"corpus": [TEXT], "target": ["haus"]}).pieces(3)
+    lists = (
+        measure("made up", MadeUpTokenizer(), {"corpus": [TEXT], "target": ["haus"]})
+        .pieces(3)
+        .model_dump(mode="json")
+    )
     assert lists["longest"] == [
         {"piece": "▁haus", "uses": 4},
         {"piece": "▁berg", "uses": 0},
@@ -140,17 +147,17 @@ def test_learned_pieces_are_those_that_training_chose():
 
 
 def test_no_texts_have_no_rates_but_are_no_error():
-    figures = measure(MadeUpTokenizer(), {"corpus": []}).figures
-    assert figures["texts"]["corpus"]["tokens"] == 0
-    assert figures["texts"]["corpus"]["lengths"] == {}
-    assert figures["unused"] == figures["learned"]
+    figures = measure("made up", MadeUpTokenizer(), {"corpus": []}).figures
+    assert figures.texts["corpus"].tokens == 0
+    assert figures.texts["corpus"].lengths == {}
+    assert figures.unused == figures.learned
 
 
 def test_words_of_scripts_without_spaces_are_not_counted():
-    figures = measure(MadeUpTokenizer(), {"corpus": ["haus 東京都 see"]}).figures["texts"]["corpus"]
-    assert figures["words"] == figures["bare_words"] == figures["whole_words"] == 2
-    assert figures["words_with_unknown"] == 0
-    assert figures["unknown_tokens"] == 3
+    figures = measure("made up", MadeUpTokenizer(), {"corpus": ["haus 東京都 see"]}).figures.texts["corpus"]
+    assert figures.words == figures.bare_words == figures.whole_words == 2
+    assert figures.words_with_unknown == 0
+    assert figures.unknown_tokens == 3
 
 
 @pytest.mark.parametrize(
@@ -250,9 +257,9 @@ def test_unknown_characters_of_the_task_are_a_warning(runner):
 
 def test_pieces_that_test_texts_alone_use_count_as_unused():
     texts = {"corpus": ["see"], "test": ["haus"]}
-    figures = measure(MadeUpTokenizer(), texts).figures
-    assert figures["unused"] == measure(MadeUpTokenizer(), {"corpus": ["see"]}).figures["unused"]
-    assert figures["texts"]["test"]["tokens"] == 1
+    figures = measure("made up", MadeUpTokenizer(), texts).figures
+    assert figures.unused == measure("made up", MadeUpTokenizer(), {"corpus": ["see"]}).figures.unused
+    assert figures.texts["test"].tokens == 1
 
 
 def test_tokens_are_those_of_encode(runner):
@@ -302,9 +309,48 @@ def test_samples_are_bounded_and_grow_by_whole_texts(runner):
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.lists(st.text(alphabet="hausehin. !жH\u2581", max_size=12), max_size=8))
 def test_counts_agree_with_each_other(texts):
-    figures = measure(MadeUpTokenizer(), {"corpus": texts}).figures["texts"]["corpus"]
+    figures = measure("made up", MadeUpTokenizer(), {"corpus": texts}).figures.texts["corpus"]
     encoded = MadeUpTokenizer().encode(texts)
-    assert figures["tokens"] == sum(map(len, encoded)) - len(texts)
-    assert figures["unknown_tokens"] + figures["byte_tokens"] <= figures["tokens"]
-    assert figures["whole_words"] <= figures["bare_words"] <= figures["words"]
-    assert figures["words_with_unknown"] <= figures["words"]
+    assert figures.tokens == sum(map(len, encoded)) - len(texts)
+    assert figures.unknown_tokens + figures.byte_tokens <= figures.tokens
+    assert figures.whole_words <= figures.bare_words <= figures.words
+    assert figures.words_with_unknown <= figures.words
+
+
+def changed(content, *path_and_value):
+    *path, last, value = path_and_value
+    place = content
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("tokenizers", 0, "size", 0), "card of the tokenizers: tokenizers.0.size"),
+        (("tokenizers", 0, "longest", ["word"]), "longest: there is no such field"),
+        (("texts", {}), "measured on other texts than the rest"),
+    ],
+)
+def test_card_that_is_malformed(tmp_path, change, message):
+    write_json(tmp_path / "card.json", changed(made_up_tokenizer_card(), *change))
+    with pytest.raises(InputError, match=message):
+        read_tokenizer_card(tmp_path)
+
+
+def test_what_was_measured_is_read_again(runner):
+    folder = runner.build(stage(sizes=(40,)))
+    assert read_tokenizer_card(folder).model_dump(mode="json") == read_json(folder / "card.json")
+    (lists,) = read_pieces(folder)
+    assert lists.model_dump(mode="json") == read_json(folder / "pieces.json")[0]
+
+
+def test_pieces_that_are_malformed(tmp_path):
+    write_json(tmp_path / "pieces.json", [{"rarest": []}])
+    with pytest.raises(InputError, match="pieces of the tokenizers: longest"):
+        read_pieces(tmp_path)
+    write_json(tmp_path / "pieces.json", {})
+    with pytest.raises(InputError, match="pieces of the tokenizers: expected a list; got dict"):
+        read_pieces(tmp_path)

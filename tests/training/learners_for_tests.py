@@ -42,6 +42,7 @@ def small_learner(
     callbacks: Sequence[Any] = (),
     metrics: Sequence[Any] = (),
     said: list[str] | None = None,
+    logits: bool = False,
     **changes: Any,
 ) -> ResumableLearner:
     """Return a learner on invented tokens, without a progress bar; `said` collects its lines."""
@@ -52,6 +53,7 @@ def small_learner(
         settings(**changes),
         callbacks=callbacks,
         metrics=metrics,
+        logits=logits,
         log=(said if said is not None else []).append,
     )
     learner.logger = lambda row: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fastai.learner import Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import Perplexity, accuracy
 from fastai.optimizer import OptimWrapper
+from stages_for_tests import tiny_pretrain
 from torch import Tensor
 from torch.nn import functional
 from training.learners_for_tests import (
@@ -31,7 +33,8 @@ from training.learners_for_tests import (
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Dropouts
-from ulmfit.training.readers import reads_prediction_late
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.runner import Runner
 
 
 class Stock(Learner):
@@ -142,25 +145,25 @@ class LateReader(Callback):
         torch.testing.assert_close(loss, self.learn.loss)
 
 
-def test_a_late_reader_is_recognized_before_training_and_gets_the_batches_own_logits() -> None:
+def test_a_late_reader_gets_the_batches_own_logits_when_they_are_asked_for() -> None:
     said: list[str] = []
-    learner = small_learner(callbacks=[LateReader()], said=said)
-    learner.fit_one_cycle(1, 5e-2)
-    assert [line for line in said if "learn.pred" in line] == [
-        "late_reader reads learn.pred after the step: logits are made in training from now on, "
-        "which takes time and memory"
-    ]
+    small_learner(callbacks=[LateReader()], said=said, logits=True).fit_one_cycle(1, 5e-2)
+    assert said == []
 
 
-def test_which_callbacks_read_late() -> None:
-    assert not reads_prediction_late(SeenLosses())
-    assert not reads_prediction_late(ReadsPrediction("after_loss"))
-    assert reads_prediction_late(ReadsPrediction("after_batch"))
-    assert reads_prediction_late(LateReader())
+def test_a_stages_own_training_asks_for_no_logits(tmp_path: Path) -> None:
+    stage = tiny_pretrain()
+    folder = Runner(tmp_path / "runs").build(stage)
+    assert "logits" not in (folder / "log.txt").read_text(encoding="utf-8")
+
+
+def test_a_late_reader_is_told_to_ask_for_logits() -> None:
+    with pytest.raises(InputError, match=r"after the step.*logits=True"):
+        small_learner(callbacks=[LateReader()]).fit_one_cycle(1, 5e-2)
     learner = small_learner(metrics=[accuracy])
-    assert not reads_prediction_late(learner.recorder)
     learner.recorder.train_metrics = True
-    assert reads_prediction_late(learner.recorder)
+    with pytest.raises(InputError, match="logits=True"):
+        learner.fit_one_cycle(1, 5e-2)
 
 
 def test_metrics_are_those_of_stock_fastai_and_training_goes_on_without_logits() -> None:

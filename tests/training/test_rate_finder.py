@@ -12,7 +12,7 @@ import torch
 from training.learners_for_tests import small_learner, small_model
 from typer.testing import CliRunner
 
-from ulmfit.cli import app
+from ulmfit.cli.app import app
 from ulmfit.experiments.find_rate import find_rate as find_rate_of_recipe
 from ulmfit.experiments.find_rate import plot
 from ulmfit.experiments.recipe import load_recipe

@@ -11,11 +11,15 @@
     loader        batches of a language model, beside fastai
     loader_program  what the processes of `loader` run
     lm            training of a language model, beside fastai, and where its time goes
-    lm_job        what a process of `lm` does, and how many operations that takes
     lm_program    what the processes of `lm` run
-    lm_profile    where the time of a training step goes
+    classifier    training and prediction of a classifier, beside fastai, and where its time goes
+    classifier_program  what the processes of `classifier` run
+    classifier_stock  fastai's classifier with our weights and documents
+    pairs         what `lm` and `classifier` share: jobs in pairs, and the report
+    job           what a process of theirs does, and how many operations that takes
+    program       what their processes share: seconds, memory, fastai's precision
+    profile       where the time of a batch goes
     made_tokens   token arrays for `loader` and `lm`
-    precision     the same training of a recipe's language model in fp32 and bf16
 
 A new bench is a module with `USES` and `run(options, folder, log)`, and a line in `run`.
 """

@@ -1,27 +1,23 @@
-"""What the processes of `ulmfit bench classifier` run; arguments: FOLDER JOB and perhaps `make`.
+"""What the processes of `ulmfit bench classifier` run; arguments: FOLDER JOB, the job as JSON.
 
-JOB is a job as JSON. With `make` the weights that both libraries begin with are written to FOLDER, and what
-fastai says of some documents with them in fp32. The documents are made up from a seed. The last line of the
-output is a JSON object; loading of libraries, the making of model and documents, and the first batches are
-not timed.
+FOLDER has what `make` wrote: the weights that both libraries begin with, and what fastai says of some
+documents with them in fp32. The documents are made up from a seed. The last line of the output is a JSON
+object; loading of libraries, the making of model and documents, and the first batches are not timed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.bench.classifier_job import Job, Sizes
-from ulmfit.bench.classifier_profile import kind_in_documents, mark_parts
 from ulmfit.bench.classifier_stock import (
     LONGEST,
     computed_tokens,
@@ -30,9 +26,10 @@ from ulmfit.bench.classifier_stock import (
     stock_loader,
     stock_model,
 )
-from ulmfit.bench.lm_profile import LOADER, Profile, part
-from ulmfit.bench.lm_program import ADAM_EPSILON, MEBIBYTE, stock_precision
+from ulmfit.bench.job import Job, Sizes
 from ulmfit.bench.made_tokens import BOS_ID, FIRST_WORD
+from ulmfit.bench.profile import mark_parts
+from ulmfit.bench.program import ADAM_EPSILON, Figures, Training, Watch, stock_precision, watch_batches
 from ulmfit.classifier.inference import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
@@ -40,10 +37,8 @@ from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.compute import PLAIN, choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.pipeline.runner import Runner
-from ulmfit.pipeline.stage import Stage
-from ulmfit.pipeline.stage import Work as StageWork
+from ulmfit.pipeline.stage import Work
 from ulmfit.training.learner import train
-from ulmfit.training.memory import PeakMemory
 from ulmfit.training.settings import Phase
 from ulmfit.training.weights import load_weights, own_tensors, read_weights, write_tensors
 
@@ -61,8 +56,6 @@ LIVELY = 10
 WEIGHTS, REFERENCE = "weights.safetensors", "reference.npy"
 MADE, CHECKED, WARMING = 0, 1, 2
 """Seeds of the documents: measured ones, those whose probabilities are compared, those that come first."""
-
-Figures = dict[str, Any]
 
 
 def made_documents(sizes: Sizes, count: int, seed: int) -> list[numpy.ndarray]:
@@ -85,39 +78,6 @@ def made_labels(count: int) -> list[int]:
     return [number % LABELS for number in range(count)]
 
 
-class Watch:
-    """Takes the seconds and the memory of a job's documents, and the profile where one is asked for."""
-
-    def __init__(self, job: Job) -> None:
-        self.job, self.device = job, torch.device(job.device)
-        self.figures: Figures = {}
-        batches = -(-job.documents // job.batch_size)
-        kind = partial(kind_in_documents, job.sizes.architecture, job.batch_size)
-        self.profile = Profile(kind, batches, self.device) if job.profile else None
-
-    def start(self) -> None:
-        """Begin, after the first batches."""
-        self._wait()
-        self.memory = PeakMemory(self.device)
-        if self.profile:
-            self.profile.start()
-        self.started = time.perf_counter()
-
-    def stop(self) -> None:
-        """End, after all documents."""
-        self._wait()
-        seconds = time.perf_counter() - self.started
-        names = {"peak_memory_bytes": "peak_mebibytes", "peak_gpu_memory_bytes": "gpu_peak_mebibytes"}
-        peaks = {names[name]: value / MEBIBYTE for name, value in self.memory.measures().items()}
-        self.figures = {"seconds": seconds, "amount": self.job.documents, **peaks}
-        if self.profile:
-            self.figures["profile"] = self.profile.stop(seconds)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
 def difference(probabilities: Any, folder: Path) -> Figures:
     """Return how far probabilities (documents, labels) are from fastai's in fp32, and how much those vary."""
     reference = numpy.load(folder / REFERENCE, allow_pickle=False)
@@ -126,30 +86,6 @@ def difference(probabilities: Any, folder: Path) -> Figures:
 
 
 # --- Ours ---------------------------------------------------------------------------------------------------
-
-
-class Training(Stage):
-    """Whose log, progress and scratch folder the training uses."""
-
-    stage_name: ClassVar[str] = "classifier"
-
-
-class WatchedLoader(DocumentLoader):
-    """Our loader, which starts the watch at its first batch and stops it after the last."""
-
-    def __init__(self, *arguments: Any, watch: Watch, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.watch = watch
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield the same batches."""
-        self.watch.start()
-        batches = super().batches(epoch, first)
-        for _ in range(first, len(self)):
-            with part(LOADER):
-                batch = next(batches)
-            yield batch
-        self.watch.stop()
 
 
 def our_model(job: Job, folder: Path) -> TextClassifier:
@@ -182,13 +118,16 @@ def run_ours(job: Job, folder: Path) -> Figures:
     loss = torch.nn.CrossEntropyLoss()
 
     def fit(loader: DocumentLoader, name: str) -> float:
-        work = StageWork(Runner(Path.cwd() / name), Training(), Path())
+        place = Path(name)
+        place.mkdir()  # of its own: a checkpoint of the first batches is none of the measured ones
+        work = Work(Runner(place.absolute()), Training(), place)
         valid = DocumentLoader(warming, made_labels(len(warming)), job.batch_size, shuffled=False)
         history = train(model, loader, valid, loss, layer_groups, settings, work)
         return float(history.epochs[-1]["valid_loss"])
 
     fit(DocumentLoader(warming, made_labels(len(warming)), job.batch_size), "warming")
-    loader = WatchedLoader(documents, made_labels(len(documents)), job.batch_size, watch=watch)
+    loader = DocumentLoader(documents, made_labels(len(documents)), job.batch_size)
+    watch_batches(loader, watch)
     figures["padding_share"] = loader.padding_share(job.sizes.bptt)
     figures["valid_loss"] = fit(loader, "measured")
     return {**watch.figures, **figures}
@@ -217,7 +156,8 @@ def run_stock(job: Job, folder: Path) -> Figures:
     from fastai.losses import CrossEntropyLossFlat
     from fastai.optimizer import Adam
 
-    device, sizes, watch, phase = torch.device(job.device), job.sizes, Watch(job), SETTINGS.phases[0]
+    device, sizes, phase = torch.device(job.device), job.sizes, SETTINGS.phases[0]
+    watch = Watch(job)
 
     class Watching(Callback):
         run_valid = False
@@ -283,16 +223,16 @@ def _rates(phase: Phase, sizes: Sizes) -> slice:
 # --- Both ---------------------------------------------------------------------------------------------------
 
 
-def make(job: Job, folder: Path) -> None:
+def make(sizes: Sizes, folder: Path) -> None:
     """Write the weights that both begin with, and what fastai says with them.
 
     Batch norm and the last layer are set so that probabilities vary from document to document, as those of a
     trained classifier do.
     """
     torch.manual_seed(0)
-    model = _new_model(job.sizes)
+    model = _new_model(sizes)
     model.encoder.module.compute = PLAIN
-    documents = sorted(made_documents(job.sizes, COMPARED, CHECKED), key=len, reverse=True)
+    documents = sorted(made_documents(sizes, COMPARED, CHECKED), key=len, reverse=True)
     ids, lengths, _ = next(DocumentLoader(documents, [0] * COMPARED, COMPARED, shuffled=False).batches(0))
     model.eval()
     with torch.no_grad():
@@ -310,7 +250,7 @@ def make(job: Job, folder: Path) -> None:
                 layer.bias.zero_()
         last.weight.mul_(LOGIT_SPREAD / model.head(pooled).std())
     write_tensors(own_tensors(model), folder / WEIGHTS)
-    numpy.save(folder / REFERENCE, _stock_probabilities(job.sizes, folder))
+    numpy.save(folder / REFERENCE, _stock_probabilities(sizes, folder))
 
 
 def _stock_probabilities(sizes: Sizes, folder: Path) -> numpy.ndarray:
@@ -323,14 +263,11 @@ def _stock_probabilities(sizes: Sizes, folder: Path) -> numpy.ndarray:
         return model(torch.from_numpy(documents))[0].softmax(1).numpy()
 
 
-def main(folder: Path, job: Job, what: str = "run") -> None:
+def main(folder: Path, job: Job) -> None:
     """Do the work and print what it measured."""
-    if what == "make":
-        make(job, folder)
-        return
     run: Callable[[Job, Path], Figures] = run_ours if job.who == "ours" else run_stock
     print(json.dumps(run(job, folder)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Job.from_json(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]), Job.from_json(sys.argv[2]))

@@ -10,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from ulmfit.bench.classifier_job import Sizes
+from ulmfit.bench.job import Sizes
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.encoder import PAD_ID
 

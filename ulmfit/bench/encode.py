@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import random
 import string
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ulmfit.bench import encode_program
-from ulmfit.bench.compare import Case, compare, speed_report
+from ulmfit.bench.compare import Case, Log, compare, speed_report
 from ulmfit.bench.extract import toy_dump
-from ulmfit.bench.measure import Program, finished
+from ulmfit.bench.measure import finished, python_program
 from ulmfit.bench.run import Options, Report
 from ulmfit.pipeline.errors import InputError
 
 USES = frozenset({"documents", "megabytes"})
+PROGRAM = encode_program.__name__
 GENERATED_MEGABYTES = 60
 TOY_MEGABYTES = 12
 """Of XML that are generated; their documents are repeated, with variations, up to the size asked for."""
@@ -26,8 +26,6 @@ VARIED_SHARE = 1 / 10
 """Of the words get two other letters: about as many different words a megabyte has German Wikipedia, which
 decides what an encoder gains from words that it has seen before."""
 _LETTERS = string.ascii_lowercase
-
-Log = Callable[[str], None]
 
 
 def run(options: Options, folder: Path, log: Log) -> Report:
@@ -39,12 +37,12 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     size = text_bytes(documents)
     log(f"training tokenizers on a sample of the {size / 1e6:.1f} MB of text (not timed)")
     tokenizers = folder / "tokenizers"
-    with finished(_program("training", "prepare", documents, tokenizers), folder / "run"):
+    with finished(python_program("training", PROGRAM, "prepare", documents, tokenizers), folder / "run"):
         pass
-    stock = _program("fastai", "stock", documents, tokenizers)
+    stock = python_program("fastai", PROGRAM, "stock", documents, tokenizers)
     cases = []
     for kind, name in (("plain", "without marks"), ("marks", "with marks")):
-        ours = _program(f"ulmfit, {name}", kind, documents, tokenizers)
+        ours = python_program(f"ulmfit, {name}", PROGRAM, kind, documents, tokenizers)
         cases.append(Case(name, ours, stock, size / 1e6, "text MB/s", with_memory=True))
     described = {
         "documents": documents.name,
@@ -57,15 +55,6 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     return replace(
         report, table=f"{report.table}\nfastai without looking up ids: {size / 1e6 / tokenizing:.4g} MB/s"
     )
-
-
-def _program(name: str, work: str, documents: Path, tokenizers: Path) -> Program:
-    module = ("-m", encode_program.__name__)
-    return Program(name, (sys.executable, "-P", *module, work, str(documents), str(tokenizers)), _figures)
-
-
-def _figures(folder: Path, output: str) -> Mapping[str, float]:
-    return json.loads(output.splitlines()[-1])
 
 
 def text_bytes(documents: Path) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bz2
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ulmfit.bench import quality
-from ulmfit.bench.compare import Case, compare, speed_report
+from ulmfit.bench.compare import Case, Log, compare, speed_report
 from ulmfit.bench.measure import Program
 from ulmfit.bench.run import Options, Report
 from ulmfit.pipeline.errors import InputError
@@ -18,8 +18,6 @@ ENGINES = ("fast", "wikiextractor")
 GENERATED_MEGABYTES = 30
 XML_BYTES_PER_TOY_ARTICLE = 6_000
 BLOCK = 1 << 20
-
-Log = Callable[[str], None]
 
 
 def run(options: Options, folder: Path, log: Log) -> Report:
@@ -79,9 +77,9 @@ def _stock(dump: Path) -> Program:
 
 
 def _count_ours(folder: Path, output: str) -> Mapping[str, float]:
-    import pyarrow.parquet
+    from ulmfit.corpus.stored import document_count
 
-    return {"documents": pyarrow.parquet.read_metadata(folder / "out" / "documents.parquet").num_rows}
+    return {"documents": document_count(folder / "out")}
 
 
 def _count_stock(folder: Path, output: str) -> Mapping[str, float]:

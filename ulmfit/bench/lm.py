@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ulmfit.bench.compare import Comparison, aligned
-from ulmfit.bench.lm_job import DEEP, DEEP_QRNN, FULL, QUICK, SMALL, Job, Precision, Sizes, flop_per_token
-from ulmfit.bench.made_tokens import write_made_tokens
-from ulmfit.bench.measure import Program, Run, measure
-from ulmfit.bench.pairs import (
+from ulmfit.bench.compare import Comparison, Log, aligned
+from ulmfit.bench.job import (
+    DEEP,
+    DEEP_QRNN,
+    FULL,
+    QUICK,
+    SMALL,
     Device,
-    Log,
-    Pair,
-    chosen_model,
-    compare_pairs,
-    device_here,
-    last_line,
-    pairs_report,
+    Job,
+    Library,
+    Precision,
+    Sizes,
+    flop_per_token,
 )
+from ulmfit.bench.made_tokens import write_made_tokens
+from ulmfit.bench.pairs import Pair, chosen_model, compare_pairs, device_here, pairs_report
 from ulmfit.bench.run import Options, Report
 from ulmfit.training.precision import resolve_precision
 
+PROGRAM = "ulmfit.bench.lm_program"
 USES = frozenset({"model", "steps"})
 MODELS = ("full", "small", "qrnn", "quick", "all")
 LARGE_BATCH = 512
@@ -40,7 +42,6 @@ STEPS = {
 }
 """Measured steps of a process, which then works for about half a minute."""
 WARM_UP = {"cpu": 3, "cuda": 20}
-PROFILED_STEPS = 3
 VALIDATION_CHUNKS = 4
 STOCK_WORKERS = 8
 """Processes of fastai's loader, on a GPU: tried in fp16, beside none."""
@@ -51,14 +52,8 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     """Train with both libraries in turn, then once more with a profile of ours."""
     device = device_here()
     found = pairs(chosen_model(options, MODELS), device, options.steps)
-    programs = Programs(folder, log)
-    comparisons = [
-        with_operations(comparison, pair)
-        for comparison, pair in zip(
-            compare_pairs(found, programs.of, UNIT, options, folder, log), found, strict=True
-        )
-    ]
-    profiles = {pair.name: programs.profile(pair.ours) for pair in _first_of_each_size(found)}
+    speeds, profiles = compare_pairs(found, PROGRAM, tokens_of, UNIT, options, folder, log)
+    comparisons = list(map(with_operations, speeds, found))
     described = {"device": device, "tokens": "made up: phrases in documents as long as Wikipedia's"}
     return pairs_report("lm", comparisons, _operations_table(comparisons), profiles, described, "step")
 
@@ -66,15 +61,16 @@ def run(options: Options, folder: Path, log: Log) -> Report:
 # --- What is compared ---------------------------------------------------------------------------------------
 
 
-def pairs(model: str, device: Device, steps: int | None) -> list[Pair[Job]]:
+def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
     """Return what is compared for a model, or for all of them (`qrnn` on a GPU alone, `quick` never)."""
     if model == "all":
         models = ("full", "small", "qrnn") if device == "cuda" else ("full", "small")
         return [pair for each in models for pair in pairs(each, device, steps)]
     measured = steps or STEPS[device, model]
 
-    def job(who: Literal["ours", "stock"], sizes: Sizes, precision: Precision, **options: Any) -> Job:
-        return Job(who, sizes, precision, measured, WARM_UP[device], device, **options)
+    def job(who: Library, sizes: Sizes, precision: Precision, **options: Any) -> Job:
+        batch = sizes.batch_size
+        return Job(who, "lm", sizes, precision, measured, WARM_UP[device], device, batch, **options)
 
     best = resolve_precision("auto", device)
     if model == "qrnn":
@@ -89,9 +85,7 @@ def pairs(model: str, device: Device, steps: int | None) -> list[Pair[Job]]:
     return found
 
 
-def _beside_stock(
-    sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]
-) -> Iterator[Pair[Job]]:
+def _beside_stock(sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]) -> Iterator[Pair]:
     """Yield ours in its own choice of precision beside the fastest stock, and fp32 beside fp32."""
     lower: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
     stock, *others = (job("stock", sizes, kind) for kind in ("fp32", *lower))
@@ -102,53 +96,26 @@ def _beside_stock(
     yield Pair(f"{_name(sizes)}, fp32 beside fp32", job("ours", sizes, "fp32"), stock)
 
 
-def _first_of_each_size(found: Sequence[Pair[Job]]) -> list[Pair[Job]]:
-    """Return those whose job of ours is profiled."""
-    return list({pair.ours.sizes: pair for pair in reversed(found)}.values())[::-1]
-
-
 def _name(sizes: Sizes) -> str:
     return f"{sizes.name}, {sizes.batch_size} x {sizes.bptt}"
 
 
-class Programs:
-    """The processes that do jobs, and the tokens that they need."""
-
-    def __init__(self, folder: Path, log: Log) -> None:
-        self.folder, self.log = folder, log
-
-    def of(self, job: Job) -> Program:
-        """Return the process that does `job`; its tokens are written when they are not there yet."""
-        command = (sys.executable, "-P", "-m", "ulmfit.bench.lm_program")
-        return Program(job.name, (*command, str(self._tokens(job)), job.as_json()), last_line)
-
-    def profile(self, job: Job) -> Mapping[str, float]:
-        """Return where the time of a step of `job` goes, in milliseconds."""
-        steps = min(PROFILED_STEPS, job.steps)
-        # A replayed graph does not tell which part of the model its kernels belong to.
-        run = self._run(replace(job, steps=steps, profile=True, graphs=False))
-        found: Any = run.figures["profile"]
-        return found
-
-    def _run(self, job: Job) -> Run:
-        self.log(f"profile of {job.name}")
-        return measure(self.of(job), self.folder / "run")
-
-    def _tokens(self, job: Job) -> Path:
-        step = job.sizes.tokens_of_a_step
-        steps = job.warm_up + job.steps
-        folder = self.folder / f"tokens-{job.sizes.vocabulary_size}-{job.sizes.batch_size}-{steps}"
-        if not folder.exists():
-            folder.mkdir()
-            for seed, (split, chunks) in enumerate((("train", steps), ("valid", VALIDATION_CHUNKS))):
-                write_made_tokens(folder, split, 1 + chunks * step, job.sizes.vocabulary_size, seed)
-        return folder
+def tokens_of(job: Job, folder: Path) -> Path:
+    """Return the folder of a job's tokens; they are written when they are not there yet."""
+    steps = job.warm_up + job.steps
+    tokens = folder / f"tokens-{job.sizes.vocabulary_size}-{job.sizes.batch_size}-{steps}"
+    if not tokens.exists():
+        tokens.mkdir()
+        for seed, (split, chunks) in enumerate((("train", steps), ("valid", VALIDATION_CHUNKS))):
+            count = 1 + chunks * job.sizes.tokens_of_a_step
+            write_made_tokens(tokens, split, count, job.sizes.vocabulary_size, seed)
+    return tokens
 
 
 # --- What is reported ---------------------------------------------------------------------------------------
 
 
-def with_operations(comparison: Comparison, pair: Pair[Job]) -> Comparison:
+def with_operations(comparison: Comparison, pair: Pair) -> Comparison:
     """Add operations a second, and their share of what a product of large matrices reached."""
     figures = dict(comparison.figures)
     for who, job, rate in (

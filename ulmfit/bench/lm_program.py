@@ -10,26 +10,24 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ulmfit.bench.lm_job import Job, Sizes
-from ulmfit.bench.lm_profile import LOADER, MarkedLoss, Profile, kind_in_a_stream, mark_parts, part
+from ulmfit.bench.job import Job, Sizes
+from ulmfit.bench.profile import MarkedLoss, mark_parts
+from ulmfit.bench.program import ADAM_EPSILON, TYPES, Figures, Training, Watch, stock_precision, watch_batches
 from ulmfit.language_model.engines.cuda_graph import GraphedStep
 from ulmfit.language_model.loader import StreamLoader
 from ulmfit.language_model.loss import LanguageModelLoss, StreamLoss
 from ulmfit.language_model.model import LanguageModel, layer_groups
 from ulmfit.language_model.settings import Dropouts, LanguageModelSettings
 from ulmfit.pipeline.runner import Runner
-from ulmfit.pipeline.stage import Stage, Work
+from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.training.learner import train
-from ulmfit.training.memory import PeakMemory
 from ulmfit.training.settings import Phase
 
 SEED = 0
@@ -42,50 +40,8 @@ SETTINGS = LanguageModelSettings(
     tar=1.0,
     weight_decay=0.01,
 )
-ADAM_EPSILON = 1e-8
-"""What our optimizer has."""
 MATRIX_SIZE = 2048
 PEAK_ROUNDS = 7
-MEBIBYTE = 1 << 20
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-Figures = dict[str, Any]
-
-
-class Clock:
-    """Takes the seconds of a job's steps, and its memory until then, from how many steps are done."""
-
-    def __init__(self, job: Job) -> None:
-        device = torch.device(job.device)
-        self.job, self.memory = job, PeakMemory(device)
-        self.profile = (
-            Profile(partial(kind_in_a_stream, job.sizes), job.steps, device) if job.profile else None
-        )
-        self.figures: Figures = {}
-        self._started = 0.0
-
-    def tick(self, done: int) -> None:
-        """Take note that `done` steps are done."""
-        if done == self.job.warm_up:
-            self._wait()
-            if self.profile:
-                self.profile.start()
-            self._started = time.perf_counter()
-        elif done == self.job.warm_up + self.job.steps:
-            self._wait()
-            seconds = time.perf_counter() - self._started
-            tokens = self.job.steps * self.job.sizes.tokens_of_a_step
-            self.figures = {"seconds": seconds, "amount": tokens, **self._peaks()}
-            if self.profile:
-                self.figures["profile"] = self.profile.stop(seconds)
-
-    def _wait(self) -> None:
-        if self.job.device == "cuda":
-            torch.cuda.synchronize()
-
-    def _peaks(self) -> Figures:
-        names = {"peak_memory_bytes": "peak_mebibytes", "peak_gpu_memory_bytes": "gpu_peak_mebibytes"}
-        return {names[name]: value / MEBIBYTE for name, value in self.memory.measures().items()}
 
 
 def new_model(sizes: Sizes) -> LanguageModel:
@@ -95,30 +51,6 @@ def new_model(sizes: Sizes) -> LanguageModel:
 
 
 # --- Ours ---------------------------------------------------------------------------------------------------
-
-
-class Training(Stage):
-    """Whose log, progress and scratch folder the training uses."""
-
-    stage_name: ClassVar[str] = "lm"
-
-
-class ClockedLoader(StreamLoader):
-    """Our loader, which tells the clock how many steps are done when the next batch is asked for."""
-
-    def __init__(self, *arguments: Any, tick: Callable[[int], None], **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.tick = tick
-
-    def batches(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the same batches."""
-        batches = super().batches(epoch, first)
-        for done in range(first, len(self)):
-            self.tick(done)
-            with part(LOADER):
-                batch = next(batches)
-            yield batch
-        self.tick(len(self))
 
 
 def run_ours(job: Job, folder: Path) -> Figures:
@@ -140,10 +72,11 @@ def run_ours(job: Job, folder: Path) -> Figures:
     fused = (MarkedLoss if job.profile else StreamLoss)(model, loss, settings.ar, settings.tar)
     if job.profile:
         mark_parts(model)
-    clock = Clock(job)
+    watch = Watch(job)
     train_tokens, valid_tokens = (TokenArray.open(folder, split).tokens for split in ("train", "valid"))
     sizes = (job.sizes.batch_size, job.sizes.bptt)
-    loader = ClockedLoader(train_tokens, *sizes, tick=clock.tick, shifted=False, device=device)
+    loader = StreamLoader(train_tokens, *sizes, shifted=False, device=device)
+    watch_batches(loader, watch, job.warm_up)
     valid_loader = StreamLoader(valid_tokens, *sizes, shifted=False, device=device)
     first_loss = _first_loss(model, fused, *next(valid_loader.batches(0)))
     replayed = None
@@ -152,7 +85,7 @@ def run_ours(job: Job, folder: Path) -> Figures:
     history = train(
         model, loader, valid_loader, loss, layer_groups, settings, work, fused=fused, replayed=replayed
     )
-    return {**clock.figures, "first_loss": first_loss, "valid_loss": history.epochs[-1]["valid_loss"]}
+    return {**watch.figures, "first_loss": first_loss, "valid_loss": history.epochs[-1]["valid_loss"]}
 
 
 def _first_loss(model: LanguageModel, loss: StreamLoss, ids: Tensor, targets: Tensor) -> float:
@@ -183,12 +116,17 @@ def run_stock(job: Job, folder: Path) -> Figures:
     from ulmfit.bench.loader_program import stock_loader
 
     device, sizes, phase = torch.device(job.device), job.sizes, SETTINGS.phases[0]
-    clock = Clock(job)
+    watch = Watch(job)
 
-    class Ticking(Callback):
+    class Watching(Callback):
+        run_valid = False
+
         def after_batch(self) -> None:
-            if self.training:
-                clock.tick(self.iter + 1)
+            if self.iter + 1 == job.warm_up:
+                watch.start()
+
+        def after_train(self) -> None:
+            watch.stop()
 
     loaders = DataLoaders(
         *(
@@ -213,7 +151,7 @@ def run_stock(job: Job, folder: Path) -> Figures:
         # Its own default is 1e-5, against which rare words' gradients vanish: the losses would not compare.
         opt_func=partial(Adam, eps=ADAM_EPSILON),
         wd=SETTINGS.weight_decay,
-        cbs=[GradientClip(SETTINGS.gradient_clip), Ticking()],
+        cbs=[GradientClip(SETTINGS.gradient_clip), Watching()],
     )
     own_names = learner.model.load_state_dict(new_model(sizes).state_dict(), strict=False)
     if own_names.unexpected_keys:
@@ -225,29 +163,9 @@ def run_stock(job: Job, folder: Path) -> Figures:
     with torch.no_grad(), autocast:
         first_loss = float(learner.loss_func(learner.model(ids)[0].float(), targets))
     learner.model.reset()
-    # As `train` does for ours: the peak of training, without the first loss.
-    clock.memory = PeakMemory(device)
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(1, phase.learning_rate, pct_start=phase.warm_up, moms=phase.momentum)
-    return {**clock.figures, "first_loss": first_loss, "valid_loss": float(learner.recorder.values[-1][1])}
-
-
-def stock_precision(learner: Any, precision: str, device: str) -> torch.autocast:
-    """Give fastai's learner a precision; return what computes in it outside of the learner.
-
-    fastai's mixed precision names the device `cuda`, which does nothing on a CPU; there it is told `cpu`.
-    """
-    from fastai.callback.fp16 import MixedPrecision
-
-    class OnThisDevice(MixedPrecision):
-        def before_fit(self) -> None:
-            super().before_fit()
-            if device == "cpu":
-                self.autocast = torch.autocast("cpu", TYPES[precision])
-
-    if precision != "fp32":
-        learner.add_cb(OnThisDevice(precision))
-    return torch.autocast(device, TYPES[precision], enabled=precision != "fp32")
+    return {**watch.figures, "first_loss": first_loss, "valid_loss": float(learner.recorder.values[-1][1])}
 
 
 # --- Both ---------------------------------------------------------------------------------------------------

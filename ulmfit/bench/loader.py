@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ulmfit.bench import loader_program
-from ulmfit.bench.compare import Case, compare, speed_report
+from ulmfit.bench.compare import Case, Log, compare, speed_report
 from ulmfit.bench.made_tokens import write_made_tokens
-from ulmfit.bench.measure import Program
+from ulmfit.bench.measure import python_program
 from ulmfit.bench.run import Options, Report
 
+PROGRAM = loader_program.__name__
 USES = frozenset({"megabytes"})
 GENERATED_MEGABYTES = 100
 BYTES_OF_A_TOKEN = 2
-
-Log = Callable[[str], None]
 
 
 def run(options: Options, folder: Path, log: Log) -> Report:
@@ -27,12 +23,12 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     log(f"writing {tokens / 1e6:.1f} million tokens (not timed)")
     write_made_tokens(folder, loader_program.SPLIT, tokens, loader_program.VOCABULARY_SIZE, seed=0)
     stock = [
-        _program(f"fastai, {workers} workers", folder, "stock", str(workers))
+        python_program(f"fastai, {workers} workers", PROGRAM, folder, "stock", str(workers))
         for workers in (0, loader_program.WORKERS)
     ]
     case = Case(
         f"batches of {loader_program.BATCH_SIZE} x {loader_program.BPTT}",
-        _program("ulmfit", folder, "ours"),
+        python_program("ulmfit", PROGRAM, folder, "ours"),
         stock[0],
         tokens / 1e6,
         "Mtoken/s",
@@ -46,12 +42,3 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     first = {who: comparison.figures[who]["first_batch"] for who in ("ours", "stock")}
     line = f"seconds until the first batch: ours {first['ours']:.3f}, stock {first['stock']:.3f}"
     return replace(report, table=f"{report.table}\n{line}")
-
-
-def _program(name: str, *arguments: str | Path) -> Program:
-    module = ("-m", loader_program.__name__)
-    return Program(name, (sys.executable, "-P", *module, *map(str, arguments)), _figures)
-
-
-def _figures(folder: Path, output: str) -> Mapping[str, float]:
-    return json.loads(output.splitlines()[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -38,6 +39,15 @@ class Program:
     name: str
     command: tuple[str, ...]
     inspect: Inspect
+
+
+def python_program(name: str, module: str, *arguments: str | Path) -> Program:
+    """Return a module of this package as a program; the last line that it prints is JSON, its figures."""
+    return Program(name, (sys.executable, "-P", "-m", module, *map(str, arguments)), _last_line)
+
+
+def _last_line(folder: Path, output: str) -> Mapping[str, float]:
+    return json.loads(output.splitlines()[-1])
 
 
 @dataclass(frozen=True)

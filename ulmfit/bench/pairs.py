@@ -1,28 +1,26 @@
-"""What the benches of training share: pairs of jobs, run in turn, and a report with profiles of ours."""
+"""What the benches of models share: pairs of jobs, run in turn, and a report with profiles of ours."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Any
 
-from ulmfit.bench.compare import Case, Comparison, aligned, compare, memory_of, speed_report
-from ulmfit.bench.measure import Program
+from ulmfit.bench.compare import Case, Comparison, Log, aligned, compare, memory_of, speed_report
+from ulmfit.bench.job import Device, Job
+from ulmfit.bench.measure import Program, measure, python_program
 from ulmfit.bench.run import Options, Report
 from ulmfit.pipeline.errors import InputError
 from ulmfit.training.precision import gpu_generations
 
-Log = Callable[[str], None]
-Device = Literal["cpu", "cuda"]
+PROFILED_STEPS = 3
 Profiles = Mapping[str, Mapping[str, float]]
 """Name of a pair -> part of a step -> milliseconds."""
-Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
-class Pair(Generic[Job]):
+class Pair:
     """Two jobs to compare, with other settings of the second one."""
 
     name: str
@@ -45,31 +43,42 @@ def device_here() -> Device:
 
 
 def compare_pairs(
-    found: Sequence[Pair[Job]],
-    program: Callable[[Job], Program],
+    found: Sequence[Pair],
+    module: str,
+    input_of: Callable[[Job, Path], Path],
     unit: str,
     options: Options,
     folder: Path,
     log: Log,
-) -> list[Comparison]:
-    """Run the programs of all pairs in turn."""
-    cases = [
-        Case(
-            pair.name,
-            program(pair.ours),
-            program(pair.stock),
-            0,
-            unit,
-            alternatives=tuple(map(program, pair.alternatives)),
-        )
-        for pair in found
-    ]
-    return compare(cases, options.repetitions, folder, log)
+) -> tuple[list[Comparison], Profiles]:
+    """Run the jobs of all pairs in turn, then ours of each kind once more with a profile.
+
+    `module` does a job in a process of its own; `input_of` makes what it needs, a folder below `folder`, when
+    that is not there yet.
+    """
+
+    def program(job: Job) -> Program:
+        return python_program(job.name, module, input_of(job, folder), job.as_json())
+
+    def case(pair: Pair) -> Case:
+        alternatives = tuple(map(program, pair.alternatives))
+        return Case(pair.name, program(pair.ours), program(pair.stock), 0, unit, alternatives=alternatives)
+
+    comparisons = compare(list(map(case, found)), options.repetitions, folder, log)
+    profiles = {}
+    for pair in _first_of_each_kind(found):
+        log(f"profile of {pair.ours.name}")
+        steps = min(PROFILED_STEPS, pair.ours.steps) * (pair.ours.batch_size // pair.ours.sizes.batch_size)
+        # A replayed graph does not tell which part of the model its kernels belong to.
+        job = replace(pair.ours, steps=steps, profile=True, graphs=False)
+        figures: Mapping[str, Any] = measure(program(job), folder / "run").figures
+        profiles[pair.name] = figures["profile"]
+    return comparisons, profiles
 
 
-def last_line(folder: Path, output: str) -> Mapping[str, float]:
-    """Return the figures that a program prints at its end."""
-    return json.loads(output.splitlines()[-1])
+def _first_of_each_kind(found: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs whose job of ours is profiled: one for each work and size."""
+    return list({(pair.ours.sizes, pair.ours.work): pair for pair in reversed(found)}.values())[::-1]
 
 
 def pairs_report(

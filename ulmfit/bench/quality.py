@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ulmfit.bench.compare import Comparison, Measured, aligned
+from ulmfit.bench.compare import Comparison, Log, Measured, aligned
 from ulmfit.bench.measure import Program, finished
 from ulmfit.bench.reference import Reference, Score, load_references, score, word_hashes, words
 from ulmfit.bench.run import Report
@@ -24,7 +24,6 @@ LEFTOVERS = ("[[", "{{", "||", "<ref", "&amp;")
 LEFTOVER_UNIT = "a million words"
 RAW = "wikiextractor"
 
-Log = Callable[[str], None]
 Texts = Iterator[tuple[str, str, str]]
 """Id, title and text of every document."""
 
@@ -128,15 +127,12 @@ def _raw_texts(dump: Path, folder: Path) -> Texts:
 
 
 def _our_texts(dump: Path, folder: Path, engine: str) -> Texts:
-    import pyarrow.parquet
-
     from ulmfit.corpus.extract import extract
+    from ulmfit.corpus.stored import stored_documents
 
     extract(dump, folder, engine=engine, log=lambda _: None)
-    with pyarrow.parquet.ParquetFile(folder / "documents.parquet") as file:
-        for batch in file.iter_batches(columns=["id", "title", "text"]):
-            for document in batch.to_pylist():
-                yield document["id"], document["title"], document["text"]
+    for document in stored_documents(folder):
+        yield document.id, document.title, document.text
     shutil.rmtree(folder)
 
 

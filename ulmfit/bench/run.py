@@ -8,16 +8,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ulmfit.pipeline.errors import InputError
 
-if TYPE_CHECKING:
-    from ulmfit.experiments.recipe import Recipe
-
-BENCHES = {
-    name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier", "precision")
-}
+BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier")}
 
 
 @dataclass(frozen=True)
@@ -30,10 +25,7 @@ class Options:
     megabytes: int | None = None
     """Size of the generated input, where none is given; None: what suits the bench."""
     repetitions: int = 3
-    """How often each program runs; precision: seeds, from 0."""
-    recipe: Recipe | None = None
-    runs: Path = Path("runs")
-    mirror: Path | None = None
+    """How often each program runs."""
     model: str | None = None
     """lm, classifier: which sizes of a model."""
     steps: int | None = None
@@ -63,9 +55,9 @@ def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
     if name not in BENCHES:
         raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
     module = cast(Bench, importlib.import_module(BENCHES[name]))
-    for option in ("dump", "reference", "documents", "megabytes", "recipe", "model", "steps"):
+    for option in ("dump", "reference", "documents", "megabytes", "model", "steps"):
         if getattr(options, option) is not None and option not in module.USES:
-            raise InputError(f"bench {name} has no use for {option}: leave {_shown(options, option)} out")
+            raise InputError(f"bench {name} has no use for {option}: leave {getattr(options, option)} out")
     with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:
         report = module.run(options, Path(folder), log)
     return Report(report.table, [finite(case) for case in report.cases])
@@ -78,7 +70,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: finite(item) for name, item in value.items()}
     return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _shown(options: Options, option: str) -> str:
-    return options.recipe.name if option == "recipe" and options.recipe else str(getattr(options, option))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ulmfit.bundle.chosen import ChosenClassifiers, what_no_rule_says
 from ulmfit.bundle.description import ClassifierDescription
 from ulmfit.language_model.bundle_format import BundleDescription
-from ulmfit.report.table import escape
+from ulmfit.report.markdown import escape
 
 if TYPE_CHECKING:
     from ulmfit.evaluation.record import Record

@@ -16,6 +16,7 @@ from ulmfit.pipeline.stage import Stage
 
 if TYPE_CHECKING:
     from ulmfit.experiments.plan import Experiment
+    from ulmfit.experiments.systems import System
     from ulmfit.pipeline.runner import Runner
 
 
@@ -32,7 +33,7 @@ def chosen_classifiers(experiment: Experiment, name: str | None, seed: int | Non
 
     The largest row has all directions and seeds. Raises InputError for a row or seed that is not there.
     """
-    rows = {row.name: row for row in experiment.rows() if _are_classifiers(row.runs.values())}
+    rows = {row.name: row for row in experiment.systems if _has_only_classifiers(row)}
     if not rows:
         raise InputError(
             f"{experiment.recipe.name} has no data set: there is no classifier to bundle; "
@@ -48,8 +49,8 @@ def chosen_classifiers(experiment: Experiment, name: str | None, seed: int | Non
     return ChosenClassifiers(row.name, tuple(one for one in stages if isinstance(one, TrainClassifier)))
 
 
-def _are_classifiers(runs) -> bool:
-    return all(isinstance(stage, TrainClassifier) for run in runs for stage in run)
+def _has_only_classifiers(row: System) -> bool:
+    return all(isinstance(stage, TrainClassifier) for stage in row.stages())
 
 
 def chosen_language_models(experiment: Experiment, seed: int | None) -> tuple[Stage, ...]:

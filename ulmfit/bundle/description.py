@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.datasets.stages import METRICS_OF_TASK, Task
+from ulmfit.datasets.metric_table import ranking_metrics
+from ulmfit.datasets.task import Task
 from ulmfit.datasets.text_rules import TextRule
 from ulmfit.language_model.bundle_format import BundleDescription
 from ulmfit.pipeline.settings import Settings
@@ -63,6 +64,6 @@ class ClassifierDescription(BundleDescription):
         least = {"single_label": 2, "multi_label": 1, "regression": 0}[self.task]
         if len(self.labels) < least or (self.task == "regression" and self.labels):
             raise ValueError(f"{len(self.labels)} labels do not fit task {self.task}")
-        if self.metric not in METRICS_OF_TASK[self.task]:
+        if self.metric not in ranking_metrics(self.task):
             raise ValueError(f"metric {self.metric} does not fit task {self.task}")
         return self

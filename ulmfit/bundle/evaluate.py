@@ -30,8 +30,8 @@ def evaluate(
     Texts without content are predicted as empty ones, as in a test split. `separator` stands between the
     labels of a cell. Raises InputError for a row without a label, and for one that the classifier lacks.
     """
-    from ulmfit.classifier.task_metrics import scores
-    from ulmfit.datasets.targets import read_labels
+    from ulmfit.classifier.metrics import scores
+    from ulmfit.datasets.targets import LABELS, read_labels
 
     description = classifier.description
     columns = tuple(text_columns) or description.text_columns
@@ -50,7 +50,7 @@ def evaluate(
     if not labels:
         raise InputError(f"{path} has no rows: expected at least one text with its label")
     names = [str(number) for number in range(1, len(labels) + 1)]
-    gold = read_labels(names, labels, str(path), description.task, separator)
+    gold = read_labels(names, labels, str(path), LABELS[description.task], separator)
     _check_labels(gold, description.labels, path)
     task = classifier.members[0].task
     predictions = task.predictions(names, gold, numpy.stack(values))

@@ -24,6 +24,16 @@ from ulmfit.bundle.chosen import (
 )
 from ulmfit.bundle.classifier import TextClassifier
 from ulmfit.bundle.description import ClassifierDescription, PredictionCheck
+from ulmfit.classifier.metrics import scores
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    SingleLabelPredictions,
+    average_splits,
+    read_predictions,
+)
+from ulmfit.datasets.task import has_numbers, task_of
 from ulmfit.experiments.explain import read_texts
 from ulmfit.language_model.bundle_format import (
     BUNDLE,
@@ -42,7 +52,6 @@ from ulmfit.tokens.loading import load_tokenizer
 from ulmfit.training.weights import read_weights, write_tensors
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.task_predictions import TaskPredictions
     from ulmfit.evaluation.record import Record
     from ulmfit.experiments.plan import Experiment
     from ulmfit.experiments.recipe import Recipe
@@ -186,24 +195,22 @@ def _write_classifiers(
     log: Callable[[str], object],
 ) -> tuple[ClassifierDescription, dict[str, float]]:
     """Write all but card, record and sums; return the description and the metrics on the test split."""
-    from ulmfit.classifier.task_metrics import scores
-    from ulmfit.classifier.task_predictions import average_any, read_any
-
     stages = chosen.stages
     common = _common(experiment, runner, stages[0].tokenizer, stages, folder, weights)
     dataset = stages[0].dataset
     described = read_json(finished_folder(runner, dataset) / "dataset.json")
+    task = task_of(described)
     folders = [finished_folder(runner, stage) for stage in stages]
     valid, test = (
-        [read_any(one / f"predictions-{split}.parquet", described) for one in folders]
+        [read_predictions(one / f"predictions-{split}.parquet", described["labels"], task) for one in folders]
         for split in ("valid", "test")
     )
-    mean_valid, mean_test = (valid[0], test[0]) if len(stages) == 1 else average_any(valid, test)
+    mean_valid, mean_test = (valid[0], test[0]) if len(stages) == 1 else average_splits(valid, test)
     model = read_json(folders[0] / MODEL)
     description = ClassifierDescription(
         **common,
         row=chosen.row,
-        task=described.get("task", "single_label"),
+        task=task,
         labels=described["labels"],
         thresholds=tuple(getattr(mean_test, "thresholds", ())),
         temperature=_temperature(mean_valid, mean_test),
@@ -233,28 +240,28 @@ def _write_classifiers(
     return description, scores(mean_test, described.get("positive_label"))
 
 
-def _temperature(valid: TaskPredictions, test: TaskPredictions) -> float | None:
-    from ulmfit.classifier.predictions import Predictions
+def _temperature(valid: Predictions, test: Predictions) -> float | None:
     from ulmfit.evaluation.calibration import calibrate
 
-    if not isinstance(valid, Predictions) or not isinstance(test, Predictions):
+    if not isinstance(valid, SingleLabelPredictions) or not isinstance(test, SingleLabelPredictions):
         return None
     found = calibrate(valid, test)
     return found.temperature if found.fitted else None
 
 
-def numbers_of(predictions: TaskPredictions) -> numpy.ndarray:
+def numbers_of(predictions: Predictions) -> numpy.ndarray:
     """Return the probabilities (texts, labels) of predictions, or their numbers (texts, 1); float64."""
-    if predictions.task == "regression":
-        return numpy.array(predictions.predicted, numpy.float64)[:, None]
-    return predictions.probabilities.astype(numpy.float64)  # type: ignore[union-attr]
+    if isinstance(predictions, SingleLabelPredictions | MultiLabelPredictions):
+        return predictions.probabilities.astype(numpy.float64)
+    assert isinstance(predictions, RegressionPredictions)
+    return numpy.array(predictions.predicted, numpy.float64)[:, None]
 
 
 def compared(
     classifier: TextClassifier,
     texts: Sequence[str],
-    members: Sequence[TaskPredictions],
-    run: TaskPredictions,
+    members: Sequence[Predictions],
+    run: Predictions,
 ) -> PredictionCheck:
     """Predict the test texts again and compare with the run's predictions, averaged in `run`.
 
@@ -264,7 +271,7 @@ def compared(
     found, expected = classifier.values(texts), numbers_of(run)
     difference = numpy.abs(found - expected)
     each = numpy.stack([numbers_of(one) for one in members])
-    scale = classifier.description.target_sd if run.task == "regression" else 1.0
+    scale = classifier.description.target_sd if has_numbers(run.task) else 1.0
     allowed = numpy.maximum(each.max(axis=0) - each.min(axis=0), TOLERANCE * scale)
     beyond = (difference > allowed).any(axis=1)
     if beyond.any():
@@ -275,7 +282,7 @@ def compared(
             f"run the recipe on this machine"
         )
     flipped = 0
-    if run.task != "regression":
+    if not has_numbers(run.task):
         labels = zip(classifier.chosen(found), run.predicted, strict=True)
         flipped = sum(new != old for new, old in labels)
     return PredictionCheck(texts=len(texts), flipped=flipped, largest_difference=float(difference.max()))

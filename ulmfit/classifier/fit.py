@@ -16,14 +16,15 @@ from torch import Tensor
 
 from ulmfit.classifier.inference import predict_values
 from ulmfit.classifier.loader import DocumentLoader
+from ulmfit.classifier.metrics import main_score_of
 from ulmfit.classifier.model import TextClassifier, layer_groups
+from ulmfit.classifier.predictions import write_predictions
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.classifier.task_metrics import main_score_of
-from ulmfit.classifier.task_predictions import write_any
 from ulmfit.classifier.tasks import TaskKind, task_kind
-from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.encoder import Encoder
+from ulmfit.language_model.engines.proof import loss_and_gradients, proved, small_chunks
 from ulmfit.language_model.fit import HISTORY
 from ulmfit.language_model.folder import MODEL, WEIGHTS, described_order, load_for_tokenizer
 from ulmfit.language_model.loader import reading_order
@@ -81,6 +82,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
         metric = _validation_metric(
             settings.select_metric, task, valid_split, valid_loader, stage.dataset.positive_label
         )
+    _prove_engine(model, tokenizer.size, choose_device(settings.device), work)
     history = train(
         model,
         loader,
@@ -100,8 +102,28 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     task.tune(valid_split.labels, values["valid"])
     for name in ("valid", "test"):
         predictions = task.predictions(splits[name].ids, splits[name].labels, values[name])
-        write_any(work.folder / f"predictions-{name}.parquet", predictions)
+        write_predictions(work.folder / f"predictions-{name}.parquet", predictions)
     write_json(work.folder / MODEL, _description(stage, tokenizer, described["labels"], task))
+
+
+def _prove_engine(model: TextClassifier, vocabulary_size: int, device: torch.device, work: Work) -> None:
+    """On CUDA let the fast engine show on two small chunks that it computes what plain torch does."""
+    if device.type != "cuda":
+        return
+    model.to(device).train()
+    encoder = model.encoder.module
+    ids = torch.cat(small_chunks(vocabulary_size, device), dim=1)
+    lengths = torch.full((len(ids),), ids.shape[1])
+
+    def run(compute: Compute) -> list[Tensor]:
+        encoder.compute = compute
+        return loss_and_gradients(
+            lambda: model.encoder(ids, lengths).square().mean(), encoder.parameters(), device
+        )
+
+    compute = proved(encoder.compute, run, work.log)
+    model.encoder.take_penalty()
+    encoder.compute = compute
 
 
 def penalty_of(model: TextClassifier) -> Penalty:

@@ -1,121 +1,15 @@
-"""Predictions of multi-label tasks, and the thresholds from which a label is predicted.
+"""What tasks with several labels need: labels as true and false, and the thresholds that predict them.
 
 Shapes: N texts, K labels.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Self
 
 import numpy as np
 
-from ulmfit.datasets.stages import Task
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import atomic_path
-
-THRESHOLDS = b"thresholds"
-"""Key of the Parquet file's own metadata under which the thresholds stand, as a JSON list."""
-
-
-@dataclass(frozen=True, eq=False)
-class MultiLabelPredictions:
-    """One row for each text, in the data set's order; gold and predicted are lists of names in label order.
-
-    `probabilities` (N, K), float32, are independent of each other, with columns in the order of `labels`. A
-    label is predicted where its probability is not below its threshold; `thresholds` has one for each.
-    Raises InputError when the parts do not fit together.
-    """
-
-    task: ClassVar[Task] = "multi_label"
-
-    ids: list[str]
-    gold: list[list[str]]
-    predicted: list[list[str]]
-    probabilities: np.ndarray
-    labels: list[str]
-    thresholds: list[float]
-
-    def __post_init__(self) -> None:
-        """Refuse parts that do not fit together."""
-        rows = len(self.ids)
-        if not len(self.gold) == len(self.predicted) == rows:
-            raise InputError(
-                f"predictions: {rows} ids, {len(self.gold)} gold and {len(self.predicted)} predicted lists "
-                "of labels; expected as many of each"
-            )
-        if len(set(self.ids)) != rows:
-            raise InputError("predictions: an id occurs twice; expected distinct ids")
-        if len(set(self.labels)) != len(self.labels):
-            raise InputError("predictions: a label name is listed twice; expected distinct names")
-        for names in (*self.gold, *self.predicted):
-            if unknown := sorted(set(names) - set(self.labels)):
-                raise InputError(f"predictions: label {unknown[0]!r} is not one of {', '.join(self.labels)}")
-            if len(set(names)) != len(names):
-                raise InputError(f"predictions: {', '.join(names)} has a label twice; expected each once")
-        self._check_numbers()
-        if names_of(self.probabilities >= np.array(self.thresholds), self.labels) != self.predicted:
-            raise InputError(
-                "predictions: the predicted labels are not those with a probability from their threshold on"
-            )
-
-    def _check_numbers(self) -> None:
-        shape = (len(self.ids), len(self.labels))
-        if self.probabilities.shape != shape:
-            raise InputError(
-                f"predictions: probabilities have the shape {self.probabilities.shape}, expected {shape} "
-                "(rows, labels)"
-            )
-        if self.probabilities.dtype != np.float32:
-            raise InputError(
-                f"predictions: probabilities are {self.probabilities.dtype}, expected float32, as in files"
-            )
-        if len(self.thresholds) != len(self.labels):
-            raise InputError(
-                f"predictions: {len(self.thresholds)} thresholds for {len(self.labels)} labels; expected one "
-                "for each"
-            )
-        # Written so that a NaN fails each comparison.
-        if not np.all((self.probabilities >= 0) & (self.probabilities <= 1)):
-            raise InputError("predictions: probabilities have to lie between 0 and 1")
-        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
-            raise InputError("predictions: thresholds have to lie between 0 and 1")
-
-    @classmethod
-    def from_probabilities(
-        cls,
-        ids: Sequence[str],
-        gold: Iterable[Sequence[str]],
-        probabilities: np.ndarray,
-        labels: Sequence[str],
-        thresholds: Sequence[float],
-    ) -> Self:
-        """Predict every label whose probability, as float32, is not below its threshold.
-
-        The probabilities are rounded first, so that reading a file again gives the same predictions.
-        """
-        rounded = probabilities.astype(np.float32)
-        return cls(
-            ids=list(ids),
-            gold=names_of(indicators(gold, labels), labels),
-            predicted=names_of(rounded >= np.array(thresholds, dtype=np.float64), labels),
-            probabilities=rounded,
-            labels=list(labels),
-            thresholds=list(thresholds),
-        )
-
-    @property
-    def gold_indicators(self) -> np.ndarray:
-        """The gold labels (N, K) as true and false."""
-        return indicators(self.gold, self.labels)
-
-    @property
-    def predicted_indicators(self) -> np.ndarray:
-        """The predicted labels (N, K) as true and false."""
-        return indicators(self.predicted, self.labels)
 
 
 def indicators(rows: Iterable[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
@@ -160,44 +54,3 @@ def _threshold(gold: np.ndarray, probabilities: np.ndarray) -> float:
     scores = 2 * right / (predicted + gold.sum())
     best = candidates[scores == scores.max()]
     return float(min(best, key=lambda threshold: (abs(threshold - 0.5), threshold)))
-
-
-def write_multi_label(path: Path, predictions: MultiLabelPredictions) -> None:
-    """Write `id`, `gold`, `predicted` (lists of names), `p0`, ... (float32) and the thresholds as Parquet."""
-    import pyarrow
-    import pyarrow.parquet
-
-    lists = pyarrow.list_(pyarrow.string())
-    columns: dict[str, pyarrow.Array] = {
-        "id": pyarrow.array(predictions.ids, pyarrow.string()),
-        "gold": pyarrow.array(predictions.gold, lists),
-        "predicted": pyarrow.array(predictions.predicted, lists),
-    }
-    for index in range(len(predictions.labels)):
-        columns[f"p{index}"] = pyarrow.array(predictions.probabilities[:, index].astype(np.float32))
-    metadata = {THRESHOLDS: json.dumps(predictions.thresholds).encode()}
-    table = pyarrow.table(columns).replace_schema_metadata(metadata)
-    with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
-
-
-def average_multi_label(
-    valid: Sequence[MultiLabelPredictions], test: Sequence[MultiLabelPredictions]
-) -> tuple[MultiLabelPredictions, MultiLabelPredictions]:
-    """Average the probabilities of several models, with thresholds tuned anew on validation.
-
-    `valid` and `test` hold one for each model and the same rows among themselves, which the caller checks.
-    """
-    thresholds = tune_thresholds(valid[0].gold_indicators, _mean(valid))
-
-    def averaged(members: Sequence[MultiLabelPredictions]) -> MultiLabelPredictions:
-        first = members[0]
-        return MultiLabelPredictions.from_probabilities(
-            first.ids, first.gold, _mean(members), first.labels, thresholds
-        )
-
-    return averaged(valid), averaged(test)
-
-
-def _mean(members: Sequence[MultiLabelPredictions]) -> np.ndarray:
-    return np.stack([member.probabilities for member in members]).mean(axis=0, dtype=np.float64)

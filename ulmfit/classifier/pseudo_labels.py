@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.datasets.subsets import DerivedDataset, check_single_label
+from ulmfit.datasets.subsets import DerivedDataset
+from ulmfit.datasets.task import check_one_label
 from ulmfit.pipeline.stage import Work
 
 
@@ -46,7 +47,7 @@ class PseudoLabelled(DerivedDataset):
     @model_validator(mode="after")
     def _pool_has_one_label_a_text(self) -> Self:
         if self.pool is not None:
-            check_single_label(self.pool, type(self).__name__)
+            check_one_label(self.pool.task, type(self).__name__)
         return self
 
     @model_validator(mode="after")

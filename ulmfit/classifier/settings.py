@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from ulmfit.classifier.schedules import read_schedule
-from ulmfit.datasets.stages import METRICS_OF_TASK, Metric, Task
+from ulmfit.datasets.metric_table import ranking_metrics
+from ulmfit.datasets.task import Task, has_numbers
 from ulmfit.language_model.settings import Dropouts, Probability
 from ulmfit.pipeline.errors import InputError
 from ulmfit.training.settings import TrainingSettings
@@ -64,7 +65,7 @@ class ClassifierSettings(TrainingSettings):
         description="exponent of the focal loss (Lin et al. 2017, arXiv 1708.02002), such as 2: texts that "
         "are classified well weigh less; 0: off",
     )
-    select_metric: Literal["loss", Metric] = Field(
+    select_metric: str = Field(
         "loss",
         description="by what select=best and early stopping compare epochs on validation: loss, lower is "
         "better, or a metric of the task, higher is better; binary_f1 is that of the positive label",
@@ -131,19 +132,17 @@ class ClassifierSettings(TrainingSettings):
 
     def check_task(self, task: Task, positive_label: str | None = None) -> None:
         """Raise InputError for a metric that the task does not have, or a setting of classes without any."""
-        fitting = [
-            name for name in METRICS_OF_TASK[task] if name != "binary_f1" or positive_label is not None
-        ]
+        fitting = ranking_metrics(task, positive_label=positive_label is not None)
         if self.select_metric not in ("loss", *fitting):
             why = (
                 "the data set has no positive_label"
-                if self.select_metric in METRICS_OF_TASK[task]
+                if self.select_metric in ranking_metrics(task)
                 else f"a {task} task has no such metric"
             )
             raise InputError(
                 f"select_metric {self.select_metric}: {why}; expected one of loss, {', '.join(fitting)}"
             )
-        if task != "regression":
+        if not has_numbers(task):
             return
         for name in ("label_smoothing", "class_weights", "focal_gamma"):
             off = type(self).model_fields[name].default

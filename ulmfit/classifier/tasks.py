@@ -6,7 +6,7 @@ Shapes: N texts, B texts of a batch, K labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy
 from torch import Tensor
@@ -19,11 +19,15 @@ from ulmfit.classifier.losses import (
     effective_smoothing,
     positive_weights,
 )
-from ulmfit.classifier.multi_label import MultiLabelPredictions, indicators, tune_thresholds
-from ulmfit.classifier.predictions import Predictions
-from ulmfit.classifier.regression import RegressionPredictions
+from ulmfit.classifier.multi_label import indicators, tune_thresholds
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    SingleLabelPredictions,
+)
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.classifier.task_predictions import TaskPredictions, task_of
+from ulmfit.datasets.task import Task, task_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -47,9 +51,7 @@ class TaskKind(Protocol):
     def tune(self, column: Sequence[Any], values: numpy.ndarray) -> None:
         """Choose what is chosen on validation, from its label column and the activated outputs."""
 
-    def predictions(
-        self, ids: Sequence[str], column: Sequence[Any], values: numpy.ndarray
-    ) -> TaskPredictions:
+    def predictions(self, ids: Sequence[str], column: Sequence[Any], values: numpy.ndarray) -> Predictions:
         """Return the predictions of the texts `ids` from their activated outputs (N, `outputs`)."""
 
     def description(self) -> dict[str, Any]:
@@ -58,13 +60,7 @@ class TaskKind(Protocol):
 
 def task_kind(description: Mapping[str, Any], train_column: Sequence[Any]) -> TaskKind:
     """Return the kind of task of a `dataset.json`; `train_column` are the labels of the training texts."""
-    task, labels = task_of(description), description["labels"]
-    if task == "single_label":
-        return SingleLabel(labels)
-    if task == "multi_label":
-        return MultiLabel(labels)
-    numbers = numpy.array(train_column, dtype=numpy.float64)
-    return Regression(float(numbers.mean()), float(numbers.std()))
+    return TASK_KINDS[task_of(description)](description["labels"], train_column)
 
 
 class SingleLabel:
@@ -94,9 +90,11 @@ class SingleLabel:
     def tune(self, column: Sequence[str], values: numpy.ndarray) -> None:
         """Choose nothing: the most probable label is predicted."""
 
-    def predictions(self, ids: Sequence[str], column: Sequence[str], values: numpy.ndarray) -> Predictions:
+    def predictions(
+        self, ids: Sequence[str], column: Sequence[str], values: numpy.ndarray
+    ) -> SingleLabelPredictions:
         """Predict the most probable label."""
-        return Predictions.from_probabilities(ids, list(column), values, self.labels)
+        return SingleLabelPredictions.from_probabilities(ids, list(column), values, self.labels)
 
     def description(self) -> dict[str, Any]:
         """Return nothing: `model.json` described this task before there were others."""
@@ -153,6 +151,12 @@ class Regression:
     def __init__(self, mean: float, sd: float) -> None:
         self.mean, self.sd = mean, sd
 
+    @classmethod
+    def of(cls, column: Sequence[float]) -> Self:
+        """Take mean and deviation of the training texts' numbers."""
+        numbers = numpy.array(column, dtype=numpy.float64)
+        return cls(float(numbers.mean()), float(numbers.std()))
+
     def targets(self, column: Sequence[float]) -> numpy.ndarray:
         """Return standardised numbers (N,)."""
         numbers = numpy.array(column, dtype=numpy.float64)
@@ -179,3 +183,11 @@ class Regression:
     def description(self) -> dict[str, Any]:
         """Return the task, and what turns outputs into numbers of the labels' units."""
         return {"task": "regression", "target_mean": self.mean, "target_sd": self.sd}
+
+
+TASK_KINDS: dict[Task, Callable[[Sequence[str], Sequence[Any]], TaskKind]] = {
+    "single_label": lambda labels, train_column: SingleLabel(labels),
+    "multi_label": lambda labels, train_column: MultiLabel(labels),
+    "regression": lambda labels, train_column: Regression.of(train_column),
+}
+"""What makes a kind of task from the names of the labels and the label column of the training texts."""

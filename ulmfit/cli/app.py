@@ -281,7 +281,7 @@ def import_(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier or precision")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm or classifier")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -290,16 +290,7 @@ def bench(
         Path | None, typer.Option(help="encode: a documents.parquet; default: a generated one")
     ] = None,
     megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
-    repetitions: Annotated[
-        int, typer.Option(min=1, help="how often each program runs; precision: how many seeds")
-    ] = 3,
-    recipe: Annotated[
-        str | None, typer.Option(help="precision: a recipe, whose language model is trained")
-    ] = None,
-    preset: PresetOption = None,
-    overrides: SetOption = None,
-    runs: RunsOption = Path("runs"),
-    mirror: MirrorOption = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="how often each program runs")] = 3,
     model: Annotated[
         str | None, typer.Option(help="lm, classifier: full, small, quick or all; lm: qrnn")
     ] = None,
@@ -312,10 +303,7 @@ def bench(
     from ulmfit.bench.run import Options
     from ulmfit.bench.run import bench as run_bench
 
-    if recipe is None and (preset or overrides):
-        raise InputError("--preset and --set belong to a recipe: give --recipe as well, or leave them out")
-    chosen = None if recipe is None else chosen_recipe(recipe, preset, overrides, None)
-    options = Options(dump, reference, documents, megabytes, repetitions, chosen, runs, mirror, model, steps)
+    options = Options(dump, reference, documents, megabytes, repetitions, model, steps)
     report = run_bench(name, options, lambda line: show(line, sys.stderr))
     for case in report.cases if as_json else ():
         show(json.dumps(case, ensure_ascii=False, allow_nan=False))

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from ulmfit.pipeline.errors import USERS_ERRORS, InputError, StageFailed
+from ulmfit.pipeline.errors import USERS_ERRORS, InputError, StageFailed, says_out_of_memory
 from ulmfit.pipeline.files import is_text
 from ulmfit.pipeline.printing import printable, show
 from ulmfit.pipeline.process import (
@@ -25,9 +25,6 @@ from ulmfit.pipeline.process import (
     give_up_output,
     ignore_stop_signals,
 )
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-"""What torch says of a GPU's memory and of the machine's."""
 
 
 def guarded(program: typer.Typer) -> NoReturn:
@@ -115,7 +112,7 @@ def describe(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if "Exception occured in `" not in line] or [""]
     if isinstance(error, (InputError, StageFailed)):
         return lines[0]
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or says_out_of_memory(str(error)):
         return f"out of memory: try a smaller batch_size ({lines[0]})"
     return f"{type(error).__name__}: {lines[0]} (--debug shows where)"
 

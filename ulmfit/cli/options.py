@@ -22,7 +22,9 @@ def _no_file(path: Path | None) -> Path | None:
 
 
 RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one that came along")]
-PresetOption = Annotated[str | None, typer.Option(help="one of the recipe's presets")]
+PresetOption = Annotated[
+    str | None, typer.Option(help="one of the recipe's presets, or a published one: docs/presets.md")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"),

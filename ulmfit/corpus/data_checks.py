@@ -80,7 +80,8 @@ class DataChecks(Stage):
         """Compare all texts with each other."""
         from ulmfit.corpus.checks.found import all_checks
         from ulmfit.corpus.checks.rows import read_rows
-        from ulmfit.corpus.checks.wording import CHECKS, warnings
+        from ulmfit.corpus.checks.summary import CHECKS
+        from ulmfit.corpus.checks.wording import warnings
         from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.dataset)
@@ -160,7 +161,7 @@ class CleanedDataset(DatasetStage):
         """Write the tables again without the rows that go."""
         from ulmfit.corpus.checks.cleaning import Cleaning, write_kept
         from ulmfit.corpus.checks.rows import read_rows
-        from ulmfit.corpus.checks.wording import CLEANING
+        from ulmfit.corpus.checks.summary import CLEANING
         from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.dataset)

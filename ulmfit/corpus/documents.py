@@ -23,6 +23,7 @@ from ulmfit.corpus.sampling import (
 )
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_path, write_json
+from ulmfit.pipeline.grouping import grouped
 
 DOCUMENTS, ACCOUNT = "documents.parquet", "account.json"
 SPLITS = ("train", "valid", "test")
@@ -183,27 +184,13 @@ def _collect(documents: Iterable[Document], path: Path, selection: Selection) ->
     """Write every document to `path` and return the hashes that decide about it."""
     hashes = DocumentHashes()
     with pq.ParquetWriter(path, COLLECTED_SCHEMA, compression="lz4", use_dictionary=["left_out"]) as writer:
-        for group in _groups(documents):
+        for group in grouped(documents, lambda document: len(document.text) + 100, ROW_GROUP_CHARACTERS):
             for document in group:
                 hashes.add(document, selection.count(document.text))
             columns = [[getattr(item, name) for item in group] for name in ("id", "title", "text")]
             columns += [[""] * len(group), list(hashes.id[-len(group) :])]
             writer.write_table(pa.table(columns, schema=COLLECTED_SCHEMA))
     return hashes
-
-
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Cut the stream where a row group holds enough characters."""
-    group: list[Document] = []
-    characters = 0
-    for document in documents:
-        group.append(document)
-        characters += len(document.text) + 100
-        if characters >= ROW_GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
 
 
 def _row_groups(path: Path) -> Iterator[pa.Table]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.record_part import RecordPart, part_of
 from ulmfit.pipeline.stage import Stage, Work
+
+LEAKS = "leaks.json"
+HOLDS_TEST_TEXT = "holds a test text"
+"""Why an account leaves a document out."""
 
 
 class FilteredCorpus(CorpusStage):
@@ -91,6 +98,22 @@ class Deduplicated(FilteredCorpus):
         write_filtered(folder, lambda row, _: duplicates.reason(row), work, self.selection(), more)
 
 
+class LeakSummary(RecordPart):
+    """Which texts of the test split stand in the corpus."""
+
+    ngram_words: int = Field(ge=1, description="words of an n-gram that is searched")
+    min_share: float = Field(
+        ge=0, le=1, description="share of a text's n-grams that one document has to hold"
+    )
+    min_words: int = Field(ge=0, description="words below which a text is too short to be searched")
+    checked: int = Field(ge=0, description="test texts that were searched")
+    too_short: int = Field(ge=0, description="test texts that were not")
+    below_min_share: int = Field(ge=0, description="texts with some n-grams in the corpus, but too few")
+    leaked: tuple[str, ...] = Field(description="ids of the texts that stand in the corpus")
+    documents: int = Field(ge=0, description="documents that hold them")
+    removed: int = Field(ge=0, description="of these documents, those that were left out of the corpus")
+
+
 class LeakCheck(Stage):
     """Which test texts of a data set stand in a corpus; writes `leaks.json`, with ids and no texts.
 
@@ -129,9 +152,8 @@ class LeakCheck(Stage):
         """Read the corpus once."""
         import pandas as pd
 
-        from ulmfit.corpus.filtering.leaks import LEAKS, Overlap, find_leaks
+        from ulmfit.corpus.filtering.leaks import Overlap, find_leaks
         from ulmfit.corpus.stored import document_count, stored_documents
-        from ulmfit.pipeline.files import write_json
 
         folder = work.input(self.corpus)
         table = pd.read_parquet(work.input(self.dataset) / "test.parquet", columns=["id", "text"])
@@ -145,6 +167,21 @@ class LeakCheck(Stage):
             f"{len(leaks['leaked'])} of {leaks['checked']} test texts stand in {len(leaks['documents'])} "
             f"documents; {leaks['too_short']} were too short to be checked"
         )
+
+
+def read_leaks(folder: Path) -> LeakSummary:
+    """Return what a record says of a leak check, from the folder of a LeakCheck or of a WithoutLeaks.
+
+    Raises InputError when its files are malformed.
+    """
+    from ulmfit.corpus.documents import ACCOUNT
+
+    leaks, removed = read_json(folder / LEAKS), 0
+    if (folder / ACCOUNT).exists():
+        removed = read_json(folder / ACCOUNT)["left_out"].get(HOLDS_TEST_TEXT, {"count": 0})["count"]
+    leaked = [entry["id"] for entry in leaks["leaked"]]
+    content = {**leaks, "leaked": leaked, "documents": len(leaks["documents"]), "removed": removed}
+    return part_of(LeakSummary, content, "leak check")
 
 
 class WithoutLeaks(FilteredCorpus):
@@ -164,9 +201,7 @@ class WithoutLeaks(FilteredCorpus):
     def build(self, work: Work) -> None:
         """Write the documents that the check does not list."""
         from ulmfit.corpus.documents import Document
-        from ulmfit.corpus.filtering.leaks import HOLDS_TEST_TEXT, LEAKS
         from ulmfit.corpus.stored import write_filtered
-        from ulmfit.pipeline.files import read_json, write_json
 
         folder = work.input(self.corpus)
         leaks = read_json(work.input(self.check) / LEAKS)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.settings import NOT_IN_KEY
 from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from ulmfit.corpus.sampling import Selection
     from ulmfit.corpus.sources.text_files import Form
+
+
+NEWEST = "newest"
+"""In place of a dump's date."""
 
 
 class DumpStage(Stage):
@@ -79,7 +84,11 @@ class Wikipedia(DumpStage):
     stage_name: ClassVar[str] = "dump"
 
     language: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="language code as in xx.wikipedia.org")
-    date: str = Field(pattern=r"^\d{8}$", description="day of the dump, YYYYMMDD; dumps vanish after months")
+    date: str = Field(
+        pattern=rf"^(\d{{8}}|{NEWEST})$",
+        description="day of the dump, YYYYMMDD; dumps vanish after months. newest: the newest complete one, "
+        "which the first run notes in pins.toml beside the recipe",
+    )
     base_url: Annotated[str, NOT_IN_KEY] = Field(
         "https://dumps.wikimedia.org", description="server of the dumps, or a mirror with the same layout"
     )
@@ -91,6 +100,11 @@ class Wikipedia(DumpStage):
         """Download what is missing, unless the mirror has it."""
         from ulmfit.corpus.dumps.download import download_dump
 
+        if self.date == NEWEST:
+            raise InputError(
+                f"the newest dump of {self.language} has to be found first: run a recipe (ulmfit run), which "
+                f"notes its date, or name a date"
+            )
         download_dump(
             self.language, self.date, self.base_url, work.folder, work.log, work.mirror, self.largest_file
         )
@@ -257,11 +271,24 @@ class JoinedCorpus(CorpusStage):
     times: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="how often the training documents of each part occur, a number per part; (): once"
     )
+    test_part: int | None = Field(
+        None,
+        ge=0,
+        description="number of the part, from 0, that is the published test split, all of it; test documents "
+        "of the others are for validation then. None: every document keeps its split",
+    )
 
     @model_validator(mode="after")
     def _every_part_has_a_number(self) -> Self:
         if self.times and len(self.times) != len(self.parts):
             raise ValueError(f"times has {len(self.times)} numbers for {len(self.parts)} parts")
+        if self.test_part is not None:
+            if self.test_part >= len(self.parts):
+                raise ValueError(
+                    f"test_part {self.test_part}: the parts are numbered 0 to {len(self.parts) - 1}"
+                )
+            if self.times and self.times[self.test_part] > 1:
+                raise ValueError(f"times: part {self.test_part} is the test split, which is read once")
         return self
 
     def build(self, work: Work) -> None:
@@ -272,7 +299,7 @@ class JoinedCorpus(CorpusStage):
         folders = [work.input(part) for part in self.parts]
         times = self.times or (1,) * len(folders)
         account = joined_account(folders, times)
-        documents = joined_documents(folders, times)
+        documents = joined_documents(folders, times, self.test_part)
         write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
         for part, taken in zip(account.more["parts"], count_parts(work.folder, len(folders)), strict=True):
             work.log(f"{taken['documents']:,} documents, {taken['words']:,} words from {part['source']}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ulmfit.corpus.card import CorpusFigures, Languages, LengthBin, Lengths, SampleDocument, SplitSize
 from ulmfit.corpus.documents import SPLITS, Document
 from ulmfit.corpus.hash_sample import HashSample
 from ulmfit.corpus.words import count_words
@@ -28,7 +29,6 @@ _ATTRIBUTE = re.compile(
     r"\b(?:class|style|width|align|rowspan|colspan|bgcolor)\s?=\s?[\"'0-9]", re.IGNORECASE
 )
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-UNDECIDED = "und"
 SURE = 0.5
 """Probability of a language below which a document counts as undecided; of very short texts, mostly."""
 _EXCERPT_CHARACTERS = 1000
@@ -47,16 +47,13 @@ class Excerpt:
     words: int
     text: str
 
-    def as_sample(self) -> dict[str, Any]:
+    def as_sample(self) -> SampleDocument:
         """Return what the report shows."""
         text = self.text[:_SHOWN_CHARACTERS]
-        return {
-            "id": self.id,
-            "title": self.title,
-            "split": self.split,
-            "words": self.words,
-            "text": text if len(self.text) <= _SHOWN_CHARACTERS else text.rstrip() + " …",
-        }
+        if len(self.text) > _SHOWN_CHARACTERS:
+            text = text.rstrip() + " …"
+        fields = {name: getattr(self, name) for name in ("id", "title", "split", "words")}
+        return SampleDocument(**fields, text=text)
 
 
 class CorpusStatistics:
@@ -82,18 +79,18 @@ class CorpusStatistics:
         begin = text[:_EXCERPT_CHARACTERS]
         self._sample.offer(document.id, Excerpt(document.id, document.title, document.split, words, begin))
 
-    def card(self, language_documents: int) -> dict[str, Any]:
+    def figures(self, language_documents: int) -> CorpusFigures:
         """Return the numbers, with the languages of so many documents of the sample."""
         texts = [excerpt.text for excerpt in self._sample.items()[:language_documents]]
-        return {
-            "splits": {split: dict(counts) for split, counts in self._splits.items()},
-            "lengths": {"quantiles": _quantiles(self._lengths), "histogram": histogram(self._lengths)},
-            "scripts": _scripts(self._characters),
-            "languages": languages(texts) if texts else None,
-            "leftovers": self._leftovers,
-        }
+        return CorpusFigures(
+            splits={split: SplitSize(**counts) for split, counts in self._splits.items()},
+            lengths=Lengths(quantiles=_quantiles(self._lengths), histogram=histogram(self._lengths)),
+            scripts=_scripts(self._characters),
+            languages=languages(texts) if texts else None,
+            leftovers=self._leftovers,
+        )
 
-    def samples(self, count: int) -> list[dict[str, Any]]:
+    def samples(self, count: int) -> list[SampleDocument]:
         """Return the beginnings of `count` documents."""
         return [excerpt.as_sample() for excerpt in self._sample.items()[:count]]
 
@@ -128,24 +125,24 @@ def account_counts(account: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def summary(card: Mapping[str, Any]) -> str:
-    """Return words and the rates of leftovers of a card, for a log."""
-    words = sum(counts["words"] for counts in card["splits"].values())
-    found = {mark: count for mark, count in card["leftovers"].items() if count}
+def summary(figures: CorpusFigures) -> str:
+    """Return words and the rates of leftovers, for a log."""
+    words = figures.words
+    found = {mark: count for mark, count in figures.leftovers.items() if count}
     rates = [f"{mark} {1e6 * count / max(words, 1):.1f}" for mark, count in found.items()]
     return f"{words:,} words; markup left over per million words: {', '.join(rates) or 'none'}"
 
 
-def histogram(lengths: Mapping[int, int]) -> list[dict[str, int]]:
+def histogram(lengths: Mapping[int, int]) -> tuple[LengthBin, ...]:
     """Return the documents of 0, 1, 2-3, 4-7, 8-15, ... words, up to the longest."""
     bins: Counter[int] = Counter()
     for words, documents in lengths.items():
         bins[words.bit_length()] += documents
     last = max(bins, default=-1)
-    return [
-        {"fewest": (1 << power) >> 1, "most": (1 << power) - 1, "documents": bins[power]}
+    return tuple(
+        LengthBin(fewest=(1 << power) >> 1, most=(1 << power) - 1, documents=bins[power])
         for power in range(min(bins, default=0), last + 1)
-    ]
+    )
 
 
 def _quantiles(lengths: Mapping[int, int]) -> dict[str, int]:
@@ -170,7 +167,7 @@ def _scripts(characters: np.ndarray) -> dict[str, int]:
     return dict(letters.most_common())
 
 
-def languages(texts: Sequence[str]) -> dict[str, Any]:
+def languages(texts: Sequence[str]) -> Languages:
     """Identify the language of each text by its beginning.
 
     Returns the number of texts, the number of languages that the identifier knows, and the texts of each
@@ -180,4 +177,4 @@ def languages(texts: Sequence[str]) -> dict[str, Any]:
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=SURE)
     found = Counter(identifier.classify(text)[0] for text in texts)
-    return {"documents": len(texts), "known": len(identifier.labels), "found": dict(found.most_common())}
+    return Languages(documents=len(texts), known=len(identifier.labels), found=dict(found.most_common()))

@@ -7,22 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pyarrow import RecordBatch
 
 from ulmfit.corpus.documents import ACCOUNT, DOCUMENTS, Account, Document, Selection, write_corpus
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.stage import Work
 
-BATCH_ROWS = 512
+BATCH_ROWS = 128
+"""Rows read at a time: whole novels still fit."""
+READ_BYTES = 1 << 16
 CLOSING = ("source", "pages_read", "documents_written", "left_out")
+
+
+def batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
+    """Yield the rows of a Parquet file of texts, a few at a time: the one reader of documents.parquet."""
+    # Buffering in advance would hold the compressed row groups as well.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
 
 
 def stored_documents(folder: Path) -> Iterator[Document]:
     """Yield the documents of a corpus in their order; every one names its split."""
-    with pq.ParquetFile(folder / DOCUMENTS) as file:
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            columns = [batch.column(name).to_pylist() for name in ("id", "title", "text", "split")]
-            for name, title, text, split in zip(*columns, strict=True):
-                yield Document(name, title, text, split=split)
+    names = ["id", "title", "text", "split"]
+    for batch in batches(folder / DOCUMENTS, names):
+        for name, title, text, split in zip(*(batch[name].to_pylist() for name in names), strict=True):
+            yield Document(name, title, text, split=split)
 
 
 def document_count(folder: Path) -> int:

@@ -14,11 +14,13 @@ from pathlib import Path
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from ulmfit.datasets.stages import METRICS_OF_TASK, Task
+from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.tables import Description, check_splits, with_text_rules, write_tables
+from ulmfit.datasets.task import Task
 from ulmfit.datasets.text_rules import TextRule
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.pins import Pins, pin_file
 from ulmfit.pipeline.printing import show
 from ulmfit.pipeline.process import accept_any_text
 from ulmfit.pipeline.progress import say
@@ -84,7 +86,7 @@ def _failure(name: str, error: Exception) -> InputError:
 
 def main(
     convert: Convert,
-    assets: Mapping[str, str],
+    assets: Mapping[str, str | File],
     language: str,
     arguments: Sequence[str] | None = None,
     *,
@@ -92,7 +94,8 @@ def main(
 ) -> None:
     """Be the command line of a data script: write the tables of its data set into a folder.
 
-    `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script.
+    `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script,
+    or to local files, which somebody has to put there.
     `task` says what its labels are, as in `DatasetStage`; the labels of a multi-label cell stand between `|`.
     Exits with status 2 and one line when the input is wrong.
     """
@@ -111,7 +114,7 @@ def main(
     try:
         options = dict(_option(text) for text in chosen.options)
         catalogue = Catalogue(script.with_name(CATALOGUE))
-        files = {name: catalogue[key] for name, key in assets.items()}
+        files = {name: catalogue[key] if isinstance(key, str) else key for name, key in assets.items()}
         rules = text_rules_of(convert, script.name)
         tables = _run_on_assets(convert, script.name, files, chosen, options)
         splits = {split: with_text_rules(table, rules) for split, table in tables.items()}
@@ -138,7 +141,9 @@ def _run_on_assets(
 ) -> Mapping[str, pd.DataFrame]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     cache = chosen.out / "downloads"
-    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in files.items()}
+    pins = Pins(chosen.out)
+    known = {key: pin_file(file, pins, cache, chosen.mirror, say) for key, file in files.items()}
+    paths = {key: fetch(file, cache, chosen.mirror, say) for key, file in known.items()}
     return run_convert(convert, name, paths, options)
 
 
@@ -149,7 +154,7 @@ def _description(name: str, language: str, files: Mapping[str, File], task: Task
         source="; ".join(dict.fromkeys(file.source for file in files.values())),
         licence="; ".join(dict.fromkeys(file.licence for file in files.values())),
         task=task,
-        metric=METRICS_OF_TASK[task][0],
+        metric=ranking_metrics(task)[0],
     )
 
 

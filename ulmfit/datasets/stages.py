@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ulmfit.datasets.metric_table import metric_of, ranking_metrics
+from ulmfit.datasets.task import TASKS, Task, has_one_label
 from ulmfit.datasets.text_rules import TextRule
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.stage import Stage, Work
@@ -15,21 +17,8 @@ from ulmfit.pipeline.stage import Stage, Work
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Task = Literal["single_label", "multi_label", "regression"]
-SingleLabelMetric = Literal[
-    "accuracy", "macro_f1", "micro_f1", "weighted_f1", "binary_f1", "germeval_f", "kappa", "mcc"
-]
-MultiLabelMetric = Literal["macro_f1", "micro_f1", "samples_f1", "subset_accuracy", "average_precision"]
-RegressionMetric = Literal["pearson", "spearman", "r2"]
-Metric = Literal[SingleLabelMetric, MultiLabelMetric, RegressionMetric]
-"""What a data set can be ranked by: of all of these more is better, and 1 is best."""
-
-METRICS_OF_TASK: dict[Task, tuple[str, ...]] = {
-    "single_label": get_args(SingleLabelMetric),
-    "multi_label": get_args(MultiLabelMetric),
-    "regression": get_args(RegressionMetric),
-}
-"""The metrics that fit a task; the first is its default."""
+METRICS_OF_TASK: dict[Task, tuple[str, ...]] = {task: ranking_metrics(task) for task in TASKS}
+"""The metrics that a task's data sets can be ranked by; the first is its default."""
 
 
 class DatasetStage(Stage):
@@ -55,10 +44,10 @@ class DatasetStage(Stage):
         min_length=1,
         description="what stands between the labels of a multi-label cell, unless it is a list",
     )
-    metric: Metric = Field(
+    metric: str = Field(
         "accuracy",
-        description="headline metric, a name of ulmfit/classifier/metrics.py or task_metrics.py; not given: "
-        "accuracy, or the task's first in METRICS_OF_TASK",
+        description="headline metric, a name of ulmfit/datasets/metric_table.py; not given: the task's first "
+        "in METRICS_OF_TASK",
     )
     positive_label: str | None = Field(
         None, description="label that binary_f1 counts as positive; None: the metric needs none"
@@ -97,7 +86,7 @@ class DatasetStage(Stage):
             raise ValueError(
                 f"metric {self.metric} does not fit task {self.task}: expected one of {', '.join(fitting)}"
             )
-        if self.positive_label is not None and self.task != "single_label":
+        if self.positive_label is not None and not has_one_label(self.task):
             raise ValueError(f"positive_label is for single_label tasks, this is {self.task}: leave it out")
         return self
 
@@ -122,9 +111,9 @@ class DatasetStage(Stage):
         return label if label is None else unicodedata.normalize("NFC", label)
 
     @model_validator(mode="after")
-    def _binary_f1_has_a_positive_label(self) -> Self:
-        if self.metric == "binary_f1" and self.positive_label is None:
-            raise ValueError("metric binary_f1 needs positive_label: name the label that it counts")
+    def _metric_has_a_positive_label(self) -> Self:
+        if metric_of(self.task, self.metric).of_positive_label and self.positive_label is None:
+            raise ValueError(f"metric {self.metric} needs positive_label: name the label that it counts")
         return self
 
 
@@ -223,8 +212,9 @@ class LabelledFiles(DatasetStage):
         """Read the files and write the tables; InputError names what is wrong in which file."""
         from ulmfit.datasets.fields import with_text
         from ulmfit.datasets.reading import join_tables, read_table
+        from ulmfit.datasets.targets import LABELS
 
-        lists = ("label",) if self.task == "multi_label" else ()
+        lists = ("label",) if LABELS[self.task].several else ()
         splits = {}
         for split, files in self._files().items():
             columns = self._columns(split)

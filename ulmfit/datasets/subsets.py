@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.task import check_one_label
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Work
 
@@ -49,8 +50,8 @@ class DerivedDataset(DatasetStage):
 
     @model_validator(mode="after")
     def _has_one_label_a_text(self) -> Self:
-        check_single_label(self, type(self).__name__)
-        check_single_label(self.dataset, type(self).__name__)
+        check_one_label(self.task, type(self).__name__)
+        check_one_label(self.dataset.task, type(self).__name__)
         return self
 
 
@@ -89,15 +90,6 @@ class TrainingSubset(DerivedDataset):
         remark += ", the rest unlabelled" if self.keep_rest else ""
         write_derived(folder, work.folder, train.iloc[chosen], remark, others)
         work.log(f"{self.size:,} of {len(train):,} training texts")
-
-
-def check_single_label(dataset: DatasetStage, what: str) -> None:
-    """Raise InputError for a data set whose texts do not have exactly one label each."""
-    task = getattr(dataset, "task", "single_label")
-    if task != "single_label":
-        raise InputError(
-            f"{what} is defined for texts with one label each, the data set's task is {task}: leave it out"
-        )
 
 
 def row_hash(salt: str, seed: int, row_id: str) -> int:

@@ -13,18 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulmfit.datasets.stages import Task
-from ulmfit.datasets.targets import (
-    LABEL_TYPES,
-    check_labels,
-    cover_labels,
-    is_missing,
-    label_names,
-    merged_spellings,
-    read_labels,
-    some,
-    strata,
-)
+from ulmfit.datasets.targets import LABELS, LabelKind, is_missing, merged_spellings, read_labels, some
+from ulmfit.datasets.task import Task, has_one_label
 from ulmfit.datasets.text_rules import TextRule, composed, with_rules
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_path, sha256_of, write_json
@@ -69,11 +59,11 @@ def check_splits(
         raise InputError(f"a data set has no split {unknown[0]!r}: expected {', '.join(SPLITS)}")
     if missing := [split for split in ("train", "test") if split not in splits]:
         raise InputError(f"the data set has no {missing[0]} split: expected train and test")
+    kind = LABELS[task]
     tables = {
-        split: _checked(splits[split], split, warn, task, separator) for split in SPLITS if split in splits
+        split: _checked(splits[split], split, warn, kind, separator) for split in SPLITS if split in splits
     }
-    if task != "regression":
-        _warn_of_merged_labels(splits, separator if task == "multi_label" else "", warn)
+    _warn_of_merged_labels(splits, separator if kind.several else "", warn)
     if "valid" not in tables:
         tables["train"], tables["valid"] = split_off_validation(tables["train"], valid_fraction, task)
         if tables["valid"].empty:
@@ -82,13 +72,13 @@ def check_splits(
                 "file of validation texts (valid)"
             )
     tables = {split: tables[split] for split in SPLITS if split in tables}
-    check_labels(tables, task)
+    kind.check(tables)
     _warn_of_repeated_texts(tables, warn)
     return tables
 
 
 def _checked(
-    table: pd.DataFrame, split: str, warn: Callable[[str], None], task: Task, separator: str
+    table: pd.DataFrame, split: str, warn: Callable[[str], None], kind: LabelKind, separator: str
 ) -> pd.DataFrame:
     columns = ["text"] if split == "unlabelled" else ["text", "label"]
     for column in columns:
@@ -109,7 +99,7 @@ def _checked(
     kept = numpy.ones(len(result), dtype=bool) if split == "test" else has_text
     result = result[kept].reset_index(drop=True)
     if "label" in columns:
-        result["label"] = read_labels(result["id"], table["label"][kept], split, task, separator)
+        result["label"] = read_labels(result["id"], table["label"][kept], split, kind, separator)
     return result
 
 
@@ -155,20 +145,19 @@ def split_off_validation(
     """Return train and validation rows: of each label the `fraction` with the smallest hash of their text.
 
     Depends on nothing but the rows, whatever their order; equal texts of a label stay together. Every label
-    with two rows or more is in both. In other tasks the groups of `targets.strata` take the labels' place;
+    with two rows or more is in both. In other tasks the groups of `LabelKind.strata` take the labels' place;
     then every label stays in train, and one with few rows may be in train alone.
     """
-    hashes = train["text"].map(_text_hash)
+    kind, hashes = LABELS[task], train["text"].map(_text_hash)
     chosen = pd.Series(False, index=train.index)
-    for _, rows in train.groupby(strata(train["label"], task, fraction), sort=True):
+    for _, rows in train.groupby(kind.strata(train["label"], fraction), sort=True):
         if len(rows) < 2:
             continue
         count = min(max(1, round(len(rows) * fraction)), len(rows) - 1)
         order = pd.DataFrame({"hash": hashes[rows.index], "id": rows["id"]}).sort_values(["hash", "id"])
         together = order["hash"] <= order["hash"].iloc[count - 1]
         chosen[order.index[together if not together.all() else range(count)]] = True
-    if task == "multi_label":
-        cover_labels(chosen, train["label"], hashes, fraction)
+    kind.mend(chosen, train["label"], hashes, fraction)
     return train[~chosen].reset_index(drop=True), train[chosen].reset_index(drop=True)
 
 
@@ -189,7 +178,7 @@ def write_tables(
     folder: Path, tables: Mapping[str, pd.DataFrame], description: Description
 ) -> dict[str, int]:
     """Write checked tables and `dataset.json` into `folder`; return the number of rows of each split."""
-    labels = label_names(description.task, tables["train"]["label"].tolist())
+    labels = LABELS[description.task].names(tables["train"]["label"])
     if description.positive_label is not None and description.positive_label not in labels:
         raise InputError(
             f"positive_label {description.positive_label!r} is no label of the data set: {some(labels)}"
@@ -207,7 +196,7 @@ def write_tables(
         "source": description.source,
         "licence": description.licence,
         # Single-label data sets were described without a task before there were others.
-        **({} if description.task == "single_label" else {"task": description.task}),
+        **({} if has_one_label(description.task) else {"task": description.task}),
         "labels": labels,
         "metric": description.metric,
         "positive_label": description.positive_label,
@@ -221,9 +210,9 @@ def write_tables(
 
 
 def _write_table(path: Path, table: pd.DataFrame, task: Task) -> None:
-    if task == "single_label" or "label" not in table.columns:
+    if has_one_label(task) or "label" not in table.columns:
         table.to_parquet(path, index=False, compression="zstd")
         return
     # The type is stated, because that of empty lists alone cannot be told.
-    schema = pa.schema({"id": pa.string(), "text": pa.string(), "label": LABEL_TYPES[task]})
+    schema = pa.schema({"id": pa.string(), "text": pa.string(), "label": LABELS[task].type})
     pq.write_table(pa.Table.from_pandas(table, schema, preserve_index=False), path, compression="zstd")

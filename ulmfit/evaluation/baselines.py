@@ -1,25 +1,41 @@
-"""TF-IDF with a linear classifier: the floor that a pretrained model has to beat."""
+"""TF-IDF with a linear model: the floor that a pretrained model has to beat. One class per kind of task.
+
+Shapes: N texts, K labels.
+"""
 
 from __future__ import annotations
 
+import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import pyarrow.parquet
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.svm import LinearSVC
+from sklearn.svm import LinearSVC, LinearSVR
 
-from ulmfit.classifier.metrics import main_score
-from ulmfit.classifier.predictions import Predictions
-from ulmfit.classifier.task_predictions import TaskPredictions
+from ulmfit.classifier.metrics import main_score, main_score_of
+from ulmfit.classifier.multi_label import indicators, tune_thresholds
+from ulmfit.classifier.predictions import (
+    MultiLabelPredictions,
+    Predictions,
+    RegressionPredictions,
+    SingleLabelPredictions,
+    write_predictions,
+)
 from ulmfit.corpus.words import words_of
-from ulmfit.evaluation.stages import Analyzer, Learner
+from ulmfit.datasets.task import Task, has_numbers, task_of
+from ulmfit.evaluation.stages import Analyzer, Learner, TfidfBaseline
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.stage import Work
 
 FEATURES: dict[str, dict[str, Any]] = {
     # Scikit-learn's own words have two letters or more, and end at every vowel sign of Indic scripts.
@@ -84,8 +100,8 @@ class Choices:
 class BaselineResult:
     """Predictions of the chosen model, and how it was chosen."""
 
-    valid: TaskPredictions
-    test: TaskPredictions
+    valid: Predictions
+    test: Predictions
     chosen: Setting
     features: int
     grid: list[tuple[Setting, float]]
@@ -137,41 +153,171 @@ def best_of(
     return (*best, grid)
 
 
+class Fitter(ABC):
+    """How one kind of task is fitted to the features of train, with what is tuned on validation."""
+
+    def __init__(
+        self, splits: dict[str, Split], features: Features, labels: Sequence[str], learner: Learner
+    ) -> None:
+        self.splits, self.labels, self.learner = splits, list(labels), learner
+        self.features = {"train": features.train, "valid": features.valid, "test": features.test}
+        self.train = splits["train"]
+
+    def settings(self, choices: Choices) -> list[Setting]:
+        """Return the settings to try."""
+        return choices.settings()
+
+    @abstractmethod
+    def fit(self, setting: Setting) -> Any:
+        """Return a fitted model."""
+
+    @abstractmethod
+    def predictions(self, model: Any, name: str) -> Predictions:
+        """Return a model's predictions on a split."""
+
+    def score(self, model: Any, metric: str, positive_label: str | None) -> float:
+        """Return a model's score on validation."""
+        return main_score_of(metric, self.predictions(model, "valid"), positive_label)
+
+    def calibrate(self, model: Any) -> float | None:
+        """Fit the chosen model's sharpness; None for a model that needs none."""
+        return None
+
+
+class OneLabelFitter(Fitter):
+    """One binary classifier per label (one versus the rest).
+
+    A linear SVM has no probabilities. Its labels are those of the largest decision value; the probabilities
+    are the softmax of the decision values times one factor, fitted to the validation labels (Guo et al. 2017,
+    temperature scaling), which changes no label. So they are calibrated on validation, and only there.
+    """
+
+    sharpness: float | None = None
+
+    def fit(self, setting: Setting) -> Any:
+        """Return a fitted classifier; InputError if train has a single label."""
+        if len(set(self.train.labels)) < 2:
+            raise InputError("TF-IDF baseline: train holds a single label; expected at least two")
+        return linear_classifier(self.learner, setting).fit(self.features["train"], list(self.train.labels))
+
+    def score(self, model: Any, metric: str, positive_label: str | None) -> float:
+        """Score the predicted labels; probabilities are not needed yet."""
+        predicted = [str(label) for label in model.predict(self.features["valid"])]
+        return main_score(metric, self.splits["valid"].labels, predicted, self.labels, positive_label)
+
+    def calibrate(self, model: Any) -> float | None:
+        """Fit the factor on an SVM's decision values."""
+        if self.learner == "linear_svm":
+            decisions = _decisions(model, self.features["valid"])
+            self.sharpness = fit_sharpness(decisions, self.splits["valid"].labels, list(model.classes_))
+        return self.sharpness
+
+    def predictions(self, model: Any, name: str) -> SingleLabelPredictions:
+        """Predict the most probable label; labels that train does not hold get probability 0."""
+        split, features = self.splits[name], self.features[name]
+        probabilities = np.zeros((len(split.ids), len(self.labels)))
+        columns = [self.labels.index(label) for label in model.classes_]
+        if self.sharpness is None:
+            probabilities[:, columns] = model.predict_proba(features)
+        else:
+            probabilities[:, columns] = softmax(self.sharpness * _decisions(model, features), axis=1)
+        return SingleLabelPredictions.from_probabilities(split.ids, split.labels, probabilities, self.labels)
+
+
+class SeveralLabelsFitter(Fitter):
+    """One classifier per label, with a threshold each, as the neural classifiers have.
+
+    Thresholds are tuned on validation in every setting that is tried. A linear SVM has no probabilities: they
+    are the logistic function of its decision values, which keeps the order of the texts.
+    """
+
+    def fit(self, setting: Setting) -> tuple[OneVsRestClassifier, list[float]]:
+        """Return fitted classifiers and thresholds."""
+        model = linear_classifier(self.learner, setting)
+        if not isinstance(model, OneVsRestClassifier):
+            model = OneVsRestClassifier(model)
+        with warnings.catch_warnings():
+            # A label of every text is warned of; it is always predicted.
+            warnings.simplefilter("ignore")
+            model.fit(self.features["train"], indicators(self.train.labels, self.labels).astype(np.int64))
+        gold = indicators(self.splits["valid"].labels, self.labels)
+        return model, tune_thresholds(gold, self._probabilities(model, "valid"))
+
+    def predictions(self, model: tuple[OneVsRestClassifier, list[float]], name: str) -> MultiLabelPredictions:
+        """Predict the labels from their thresholds on."""
+        split, (classifiers, thresholds) = self.splits[name], model
+        values = self._probabilities(classifiers, name)
+        return MultiLabelPredictions.from_probabilities(
+            split.ids, split.labels, values, self.labels, thresholds
+        )
+
+    def _probabilities(self, model: OneVsRestClassifier, name: str) -> np.ndarray:
+        """Return the labels' independent probabilities (N, K)."""
+        if self.learner == "linear_svm":
+            return expit(model.decision_function(self.features[name]))
+        return model.predict_proba(self.features[name])
+
+
+class NumberFitter(Fitter):
+    """Ridge regression or a linear SVR of the training texts' numbers, standardised by those."""
+
+    def settings(self, choices: Choices) -> list[Setting]:
+        """Return the settings to try; there are no classes that could weigh more."""
+        return [setting for setting in choices.settings() if not setting.balanced]
+
+    def fit(self, setting: Setting) -> Any:
+        """Return a fitted model; InputError if train has a single number."""
+        mean, sd = self._mean_and_sd()
+        if not sd > 0:
+            raise InputError("TF-IDF baseline: train holds a single number; expected at least two")
+        gold = np.array(self.train.labels, dtype=np.float64)
+        return _regressor(self.learner, setting.c).fit(self.features["train"], (gold - mean) / sd)
+
+    def predictions(self, model: Any, name: str) -> RegressionPredictions:
+        """Predict numbers in the labels' units."""
+        split, (mean, sd) = self.splits[name], self._mean_and_sd()
+        values = model.predict(self.features[name]) * sd + mean
+        return RegressionPredictions(list(split.ids), list(map(float, split.labels)), values.tolist())
+
+    def _mean_and_sd(self) -> tuple[float, float]:
+        gold = np.array(self.train.labels, dtype=np.float64)
+        return float(gold.mean()), float(gold.std())
+
+
+FITTERS: dict[Task, type[Fitter]] = {
+    "single_label": OneLabelFitter,
+    "multi_label": SeveralLabelsFitter,
+    "regression": NumberFitter,
+}
+
+
 def fit_and_predict(
     splits: dict[str, Split],
     labels: Sequence[str],
     choices: Choices,
     *,
     metric: str,
-    positive_label: str | None,
+    positive_label: str | None = None,
+    task: Task = "single_label",
 ) -> BaselineResult:
-    """Fit on train, choose C and class weights by `metric` on valid, predict valid and test.
+    """Fit on train, choose what is tuned by `metric` on valid, predict valid and test.
 
-    One binary classifier a label (one versus the rest), by dual coordinate descent with a fixed seed: the
-    same input gives the same output. The test split is only predicted. Raises InputError for an empty
-    split, for a train split of one label and for texts without features.
-
-    A linear SVM has no probabilities. Its labels are those of the largest decision value; the probabilities
-    are the softmax of the decision values times one factor, fitted to the validation labels (Guo et al. 2017,
-    temperature scaling), which changes no label. So they are calibrated on validation, and only there.
+    The labels of `splits` are what the task has: names, lists of names, numbers. Models are fitted by dual
+    coordinate descent with a fixed seed: the same input gives the same output. The test split is only
+    predicted. Raises InputError for splits on which nothing can be fitted.
     """
     features = features_of(splits, choices.analyzer)
-    train, valid, test = splits["train"], splits["valid"], splits["test"]
-    if len(set(train.labels)) < 2:
-        raise InputError("TF-IDF baseline: train holds a single label; expected at least two")
+    fitter = FITTERS[task](splits, features, labels, choices.classifier)
 
     def attempt(setting: Setting) -> tuple[float, Any]:
-        model = linear_classifier(choices.classifier, setting).fit(features.train, list(train.labels))
-        predicted = [str(label) for label in model.predict(features.valid)]
-        return main_score(metric, valid.labels, predicted, labels, positive_label), model
+        model = fitter.fit(setting)
+        return fitter.score(model, metric, positive_label), model
 
-    chosen, model, grid = best_of(choices.settings(), attempt)
-    sharpness = None
-    if choices.classifier == "linear_svm":
-        sharpness = fit_sharpness(_decisions(model, features.valid), valid.labels, list(model.classes_))
+    chosen, model, grid = best_of(fitter.settings(choices), attempt)
+    sharpness = fitter.calibrate(model)
     return BaselineResult(
-        valid=_predict(model, features.valid, valid, labels, sharpness),
-        test=_predict(model, features.test, test, labels, sharpness),
+        valid=fitter.predictions(model, "valid"),
+        test=fitter.predictions(model, "test"),
         chosen=chosen,
         features=features.count,
         grid=grid,
@@ -193,6 +339,12 @@ def linear_classifier(learner: Learner, setting: Setting) -> Any:
     if learner == "linear_svm":
         return LinearSVC(**shared)
     return OneVsRestClassifier(LogisticRegression(solver="liblinear", **shared))
+
+
+def _regressor(learner: Learner, c: float) -> Any:
+    if learner == "ridge":
+        return Ridge(alpha=1 / c, solver="sparse_cg", tol=1e-6)
+    return LinearSVR(C=c, epsilon=0.1, dual=True, tol=1e-3, max_iter=10_000, random_state=0)
 
 
 def _decisions(model: Any, features: Any) -> np.ndarray:
@@ -218,14 +370,48 @@ def fit_sharpness(decisions: np.ndarray, gold: Sequence[str], labels: Sequence[s
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
-def _predict(
-    model: Any, features: Any, split: Split, labels: Sequence[str], sharpness: float | None
-) -> Predictions:
-    """Labels that train does not hold get probability 0."""
-    probabilities = np.zeros((len(split.ids), len(labels)))
-    columns = [labels.index(label) for label in model.classes_]
-    if sharpness is None:
-        probabilities[:, columns] = model.predict_proba(features)
-    else:
-        probabilities[:, columns] = softmax(sharpness * _decisions(model, features), axis=1)
-    return Predictions.from_probabilities(split.ids, split.labels, probabilities, labels)
+def build(stage: TfidfBaseline, work: Work) -> None:
+    """Build a `TfidfBaseline` stage."""
+    folder = work.input(stage.dataset)
+    description = read_json(folder / "dataset.json")
+    labels, task, metric = description["labels"], task_of(description), description["metric"]
+    if len(labels) < 2 and not has_numbers(task):
+        raise InputError(f"{folder / 'dataset.json'}: {len(labels)} labels; expected at least two")
+    result = fit_and_predict(
+        {split: _read_split(folder / f"{split}.parquet") for split in ("train", "valid", "test")},
+        labels,
+        Choices(stage.analyzer, stage.classifier, stage.class_weights, stage.c_grid),
+        metric=metric,
+        positive_label=stage.dataset.positive_label,
+        task=task,
+    )
+    write_predictions(work.folder / "predictions-valid.parquet", result.valid)
+    write_predictions(work.folder / "predictions-test.parquet", result.test)
+    write_json(work.folder / "baseline.json", _description(stage, result, metric))
+    weights = "balanced" if result.chosen.balanced else "equal"
+    work.log(
+        f"{stage.analyzer} n-grams: {result.features} features, C = {result.chosen.c:g}, {weights} weights"
+    )
+
+
+def _read_split(path: Path) -> Split:
+    table = pyarrow.parquet.read_table(path, columns=["id", "text", "label"])
+    return Split(
+        ids=table["id"].to_pylist(), texts=table["text"].to_pylist(), labels=table["label"].to_pylist()
+    )
+
+
+def _description(stage: TfidfBaseline, result: BaselineResult, metric: str) -> dict[str, Any]:
+    return {
+        "analyzer": stage.analyzer,
+        "ngrams": list(FEATURES[stage.analyzer]["ngram_range"]),
+        "classifier": stage.classifier,
+        "features": result.features,
+        "balanced": result.chosen.balanced,
+        "C": result.chosen.c,
+        "sharpness": result.sharpness,
+        "metric": metric,
+        "grid": [
+            {"C": setting.c, "balanced": setting.balanced, "valid": value} for setting, value in result.grid
+        ],
+    }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from ulmfit.evaluation.outcomes import Outcomes, Scores
+    from ulmfit.classifier.outcomes import Outcomes, Scores
 
 RESAMPLES = 2_000
 LEVEL = 0.95

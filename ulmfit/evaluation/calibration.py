@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.classifier.predictions import Predictions
-from ulmfit.evaluation.record_part import RecordPart
+from ulmfit.pipeline.record_part import RecordPart
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ulmfit.classifier.predictions import SingleLabelPredictions
 
 BINS = 15
 
@@ -66,7 +67,7 @@ class Calibration(RecordPart):
         return self
 
 
-def calibrate(valid: Predictions, test: Predictions) -> Calibration:
+def calibrate(valid: SingleLabelPredictions, test: SingleLabelPredictions) -> Calibration:
     """Fit a temperature on validation (Guo et al. 2017, section 4.2) and measure it on test.
 
     What was predicted stays: dividing logits by a number leaves their order as it is.
@@ -137,7 +138,7 @@ def _bin(count: int, confidence: float, hits: float) -> ReliabilityBin:
     return ReliabilityBin(count=count, confidence=min(1.0, confidence / count), accuracy=hits / count)
 
 
-def _codes(predictions: Predictions, names: list[str]) -> np.ndarray:
+def _codes(predictions: SingleLabelPredictions, names: list[str]) -> np.ndarray:
     import numpy as np
 
     index = {label: number for number, label in enumerate(predictions.labels)}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ulmfit.classifier.occlusion import Explanation
-    from ulmfit.classifier.predictions import Predictions
+    from ulmfit.classifier.predictions import SingleLabelPredictions
 
 MOST_MISTAKES = 20
 PARTS = 5
@@ -114,7 +114,7 @@ class ErrorAnalysis:
 def analyse_errors(
     name: str,
     runs: int,
-    predictions: Predictions,
+    predictions: SingleLabelPredictions,
     texts: Sequence[str],
     tokens: Sequence[int],
     training_texts: Iterable[str],
@@ -184,7 +184,7 @@ def _share(right: np.ndarray) -> Share:
 
 
 def _mistakes(
-    predictions: Predictions, texts: Sequence[str], right: np.ndarray, most: int
+    predictions: SingleLabelPredictions, texts: Sequence[str], right: np.ndarray, most: int
 ) -> tuple[Mistake, ...]:
     import numpy as np
 

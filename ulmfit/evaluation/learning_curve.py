@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.evaluation.record_part import Figure, RecordPart
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 CurveAxis = Literal["train size", "label noise"]
 
@@ -71,13 +71,10 @@ def place_name(curve: LearningCurve, place: float) -> str:
 
 
 def curve_caption(curve: LearningCurve) -> str:
-    """Return what the numbers of a curve's table are, with its notes."""
+    """Return what the numbers of a curve's table are."""
     columns = "number of training texts" if curve.axis == "train size" else "share of wrong training labels"
     runs = f"{len(curve.seeds)} seeds" if len(curve.seeds) > 1 else "one seed"
-    first = (
-        f"Learning curve over the {columns}: test split, percent, mean ± sample standard deviation, {runs}"
-    )
-    return "; ".join([first, *curve.notes]) + "."
+    return f"Learning curve over the {columns}: test split, percent, mean ± standard deviation, {runs}."
 
 
 def curve_cells(curve: LearningCurve) -> tuple[list[str], list[list[str]]]:

@@ -5,46 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ulmfit.datasets.metric_table import METRICS
+
 if TYPE_CHECKING:
-    from ulmfit.evaluation.record import MetricValues
+    from ulmfit.evaluation.row import MetricValues
 
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "binary_f1": "F1",
-    "germeval_f": "GermEval average F",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "binary_precision": "precision",
-    "binary_recall": "recall",
-    "weighted_f1": "weighted F1",
-    "kappa": "Cohen's kappa",
-    "mcc": "MCC",
-    "samples_f1": "samples F1",
-    "subset_accuracy": "subset accuracy",
-    "average_precision": "average precision",
-    "hamming_loss": "Hamming loss",
-    "pearson": "Pearson r",
-    "spearman": "Spearman rho",
-    "r2": "R²",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
-    "token_perplexity": "token perplexity",
-    "word_perplexity": "word perplexity",
-}
-
-PERPLEXITIES = frozenset({"token_perplexity", "word_perplexity"})
-PLAIN = frozenset({"pearson", "spearman", "r2", "mae", "rmse"}) | PERPLEXITIES
+PERPLEXITIES = {"token_perplexity": "token perplexity", "word_perplexity": "word perplexity"}
+METRIC_TITLES = {metric.name: metric.title for metric in METRICS} | PERPLEXITIES
+PLAIN = frozenset(metric.name for metric in METRICS if metric.plain) | frozenset(PERPLEXITIES)
 """What is no share: correlations, errors in the labels' units, perplexities."""
 PLAIN_DECIMALS, PERCENT_DECIMALS = 4, 2
-BOUNDS = {
-    **dict.fromkeys(("kappa", "mcc", "pearson", "spearman"), (-1.0, 1.0)),
-    "r2": (-math.inf, 1.0),
-    **dict.fromkeys(("mae", "rmse"), (0.0, math.inf)),
-    **dict.fromkeys(PERPLEXITIES, (1.0, math.inf)),
-}
-"""The least and the greatest value of each metric that does not lie between 0 and 1."""
+BOUNDS = {metric.name: metric.bounds for metric in METRICS} | dict.fromkeys(PERPLEXITIES, (1.0, math.inf))
+"""The lowest and the highest value of each metric."""
 
 
 def shown_number(metric: str, value: float, decimals: int | None = None) -> str:
@@ -100,4 +72,4 @@ def decimals_of_bounds(metric: str) -> int:
 
 
 def _decimals(metric: str) -> int:
-    return PLAIN_DECIMALS if metric in PLAIN - PERPLEXITIES else PERCENT_DECIMALS
+    return PLAIN_DECIMALS if metric in PLAIN - PERPLEXITIES.keys() else PERCENT_DECIMALS

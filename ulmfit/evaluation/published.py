@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ulmfit.evaluation.metric_text import BOUNDS, METRIC_TITLES
-from ulmfit.evaluation.record_part import Figure, RecordPart
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 
 class PublishedResult(RecordPart):
@@ -27,7 +27,7 @@ class PublishedResult(RecordPart):
     def _value_fits_the_metric(self) -> Self:
         if self.metric not in METRIC_TITLES:
             raise ValueError(f"metric {self.metric!r}: expected one of {', '.join(METRIC_TITLES)}")
-        low, high = BOUNDS.get(self.metric, (0.0, 1.0))
+        low, high = BOUNDS[self.metric]
         if not low <= self.value <= high:
             raise ValueError(f"{self.metric}: expected a value from {low:g} to {high:g}; got {self.value:g}")
         return self

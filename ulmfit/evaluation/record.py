@@ -1,25 +1,29 @@
-"""The record of a run: everything that its table was made from. It holds ids and numbers, never texts."""
+"""The record of a run: everything that its table was made from. It holds ids and numbers, never texts.
+
+A part of it is defined beside what measures it: cards of the corpus and of tokenizers, checks, perplexities.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from ulmfit.classifier.metrics import MainMetric
-from ulmfit.datasets.stages import METRICS_OF_TASK, Task
-from ulmfit.evaluation.cards import CorpusFigures, LeakSummary, TokenizerComparison
-from ulmfit.evaluation.data_checks import DataCheckSummary
-from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult
+from ulmfit.corpus.card import CorpusAccount
+from ulmfit.corpus.checks.summary import DataCheckSummary
+from ulmfit.corpus.filters import LeakSummary
+from ulmfit.datasets.metric_table import ranking_metrics
+from ulmfit.datasets.task import Task, has_numbers, has_one_label
 from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.evaluation.record_part import MOST_SEEDS, RecordPart, first_fault, part_of
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
+from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import compact_json, write_text
+from ulmfit.pipeline.record_part import MOST_SEEDS, RecordPart, first_fault
+from ulmfit.tokens.card import TokenizerComparison
 
 __all__ = [
     "CorpusAccount",
@@ -28,10 +32,6 @@ __all__ = [
     "Record",
     "RowResult",
     "StageTime",
-    "checked_leaks",
-    "corpus_account",
-    "measured_corpus",
-    "measured_tokenizers",
     "read_record",
     "row_result",
     "write_record",
@@ -64,7 +64,7 @@ class DatasetSummary(RecordPart):
         description="label names, in the order of the confusion matrices; (): numbers in their place"
     )
     task: Task = Field("single_label", description="what a text's label is: a name, names, or a number")
-    metric: MainMetric = Field(description="the metric of the first column")
+    metric: str = Field(description="the metric of the first column")
     positive_label: str | None = Field(None, description="what binary_f1 is about; None without it")
     warnings: tuple[str, ...] = Field(
         (), description="what was lost or changed when the files were read, with ids; (): nothing, or unknown"
@@ -72,31 +72,10 @@ class DatasetSummary(RecordPart):
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
-        if self.metric not in METRICS_OF_TASK[self.task]:
+        if self.metric not in ranking_metrics(self.task):
             raise ValueError(f"metric {self.metric} does not fit task {self.task}")
-        if bool(self.labels) == (self.task == "regression"):
+        if bool(self.labels) == has_numbers(self.task):
             raise ValueError(f"{len(self.labels)} labels do not fit task {self.task}")
-        return self
-
-
-class CorpusAccount(RecordPart):
-    """Where the pages of a corpus went; the sum closes."""
-
-    source: str = Field(description="the dump or files, in words")
-    pages_read: int = Field(ge=0)
-    documents_written: int = Field(ge=0)
-    left_out: dict[str, NonNegativeInt] = Field(description="reason -> number of pages")
-    figures: CorpusFigures | None = Field(None, description="what the documents are; None: not measured")
-
-    @model_validator(mode="after")
-    def _sum_closes(self) -> Self:
-        accounted = self.documents_written + sum(self.left_out.values())
-        if accounted != self.pages_read:
-            raise ValueError(f"{self.pages_read} pages read but {accounted} accounted for")
-        if self.figures and self.figures.documents != self.documents_written:
-            raise ValueError(
-                f"{self.documents_written} documents, but {self.figures.documents} were measured"
-            )
         return self
 
 
@@ -143,9 +122,8 @@ class Record(RecordPart):
         for row in self.rows:
             if self.dataset.metric not in row.metrics:
                 raise ValueError(f"row {row.name!r} lacks the main metric {self.dataset.metric}")
-            if self.dataset.task != "single_label" and (
-                row.label_metrics or row.confusion or row.calibration
-            ):
+            of_one_label = row.label_metrics or row.confusion or row.calibration
+            if of_one_label and not has_one_label(self.dataset.task):
                 raise ValueError(f"row {row.name!r} has figures that only single labels have")
             if len(row.label_metrics) not in (0, size):
                 raise ValueError(
@@ -164,37 +142,6 @@ class Record(RecordPart):
             if unknown := {comparison.row, comparison.reference} - names:
                 raise ValueError(f"comparison of {unknown.pop()!r}, which is no row")
         return self
-
-
-def corpus_account(account: Mapping[str, Any]) -> CorpusAccount:
-    """Summarise the content of an `account.json`: counts only. Raises InputError when it is malformed."""
-    try:
-        return CorpusAccount(
-            source=account["source"],
-            pages_read=account["pages_read"],
-            documents_written=account["documents_written"],
-            left_out={reason: entry["count"] for reason, entry in account["left_out"].items()},
-        )
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise InputError(f"account of the corpus: {first_fault(error)}") from error
-
-
-def measured_corpus(card: Mapping[str, Any]) -> CorpusAccount:
-    """Take over the `card.json` of a corpus, account and figures. Raises InputError when it is malformed."""
-    figures = {name: value for name, value in card.items() if name != "account"}
-    account = card.get("account")
-    content = {**account, "figures": figures} if isinstance(account, Mapping) else account
-    return part_of(CorpusAccount, content, "card of the corpus")
-
-
-def measured_tokenizers(card: Mapping[str, Any]) -> TokenizerComparison:
-    """Take over the `card.json` of tokenizers. Raises InputError when it is malformed."""
-    return part_of(TokenizerComparison, card, "card of the tokenizers")
-
-
-def checked_leaks(summary: Mapping[str, Any]) -> LeakSummary:
-    """Take over the summary of a leak check. Raises InputError when it is malformed."""
-    return part_of(LeakSummary, summary, "leak check")
 
 
 def write_record(path: Path, record: Record) -> None:

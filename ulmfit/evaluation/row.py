@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.classifier.metrics import confusion_matrix, label_scores
-from ulmfit.classifier.predictions import Predictions, check_same_rows
 from ulmfit.evaluation.bootstrap import RESAMPLES, intervals, percentile_interval, resampled_means
 from ulmfit.evaluation.calibration import Calibration, calibrate
-from ulmfit.evaluation.record_part import Figure, RecordPart
 from ulmfit.evaluation.significance import Comparison, holm, paired_bootstrap_p, permutation_p, seed_margin
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ulmfit.classifier.task_predictions import TaskPredictions
-    from ulmfit.evaluation.outcomes import Outcomes, Scores
+    from ulmfit.classifier.outcomes import Outcomes, Scores
+    from ulmfit.classifier.predictions import Predictions, SingleLabelPredictions
 
-    Runs = Sequence[tuple[int, TaskPredictions]]
+    Runs = Sequence[tuple[int, Predictions]]
     """A row's seeds, each with the predictions of its run."""
 
 Matrix = tuple[tuple[int, ...], ...]
-Kind = Literal["model", "ensemble", "baseline", "comparison"]
+Kind = Literal["model", "ensemble", "baseline", "mixture", "comparison"]
 
 
 class MetricValues(RecordPart):
@@ -72,7 +70,7 @@ class RowResult(RecordPart):
     name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
     kind: Kind = Field(
         description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "comparison: another library's model"
+        "mixture: averaged with a baseline; comparison: another library's model"
     )
     seeds: tuple[int, ...] = Field(description="seed of each run")
     averages_seeds: bool = Field(
@@ -157,8 +155,7 @@ def scored_row(
     one value. `resamples` is the number for the bootstrap intervals. Raises InputError without runs, for a
     seed that occurs twice, for runs on different rows, and when the seeds of `valid_runs` are others.
     """
-    from ulmfit.classifier.task_metrics import scores
-    from ulmfit.evaluation.outcomes import outcomes_of
+    from ulmfit.classifier.metrics import confusion_matrix
 
     seeds = _checked_seeds(name, runs)
     if valid_runs and _checked_seeds(name, valid_runs) != seeds:
@@ -166,49 +163,49 @@ def scored_row(
     test, valid = [run for _, run in runs], [run for _, run in valid_runs]
     if average_seeds:
         valid, test = _averaged(name, valid, test)
-    outcomes = [outcomes_of(run, positive_label) for run in test]
+    outcomes = [run.outcomes(positive_label) for run in test]
     samples = resampled_means(outcomes, resamples)
     bounds = intervals(samples)
-    labelled = [run for run in test if isinstance(run, Predictions)]
+    labelled, labelled_valid = _of_one_label(test), _of_one_label(valid)
     result = RowResult(
         name=name,
         kind=kind,
         seeds=seeds,
         averages_seeds=average_seeds,
-        metrics=_values([scores(run, positive_label) for run in test], bounds),
-        valid_metrics=_values([scores(run, positive_label) for run in valid]),
+        metrics=_values([run.scores() for run in outcomes], bounds),
+        valid_metrics=_values([run.outcomes(positive_label).scores() for run in valid]),
         label_metrics=_label_values(labelled, bounds) if labelled else {},
         confusion=tuple(confusion_matrix(run.gold, run.predicted, run.labels) for run in labelled),
-        calibration=tuple(
-            calibrate(one, run)
-            for one, run in zip(valid, labelled, strict=False)
-            if isinstance(one, Predictions)
-        ),
+        calibration=tuple(calibrate(one, run) for one, run in zip(labelled_valid, labelled, strict=False)),
         notes=tuple(notes),
     )
     return ScoredRow(result, test[0].ids, outcomes, samples)
 
 
+def _of_one_label(runs: Sequence[Predictions]) -> list[SingleLabelPredictions]:
+    """Return the runs, and none if their texts do not have exactly one label each."""
+    from ulmfit.classifier.predictions import SingleLabelPredictions
+
+    return [run for run in runs if isinstance(run, SingleLabelPredictions)]
+
+
 def _averaged(
-    name: str, valid: Sequence[TaskPredictions], test: Sequence[TaskPredictions]
-) -> tuple[list[TaskPredictions], list[TaskPredictions]]:
+    name: str, valid: Sequence[Predictions], test: Sequence[Predictions]
+) -> tuple[list[Predictions], list[Predictions]]:
     """Average the runs into one on each split; thresholds of several labels come from validation."""
-    from ulmfit.classifier.task_predictions import average_any
+    from ulmfit.classifier.predictions import average, average_splits
 
     if valid:
-        on_valid, on_test = average_any(valid, test)
+        on_valid, on_test = average_splits(valid, test, f"row {name!r}")
         return [on_valid], [on_test]
-    if any(run.task == "multi_label" for run in test):
-        raise InputError(
-            f"row {name!r}: an average over seeds needs predictions on validation, where its thresholds are "
-            "tuned"
-        )
-    return [], [average_any(test, test)[1]]
+    return [], [average(test, where=f"row {name!r}")]
 
 
 def _label_values(
-    runs: Sequence[Predictions], bounds: dict[str, np.ndarray]
+    runs: Sequence[SingleLabelPredictions], bounds: dict[str, np.ndarray]
 ) -> dict[str, dict[str, MetricValues]]:
+    from ulmfit.classifier.metrics import label_scores
+
     figures = [label_scores(run.gold, run.predicted, run.labels) for run in runs]
     return {
         label: {
@@ -229,6 +226,8 @@ def _values(
 
 
 def _checked_seeds(name: str, runs: Runs) -> tuple[int, ...]:
+    from ulmfit.classifier.predictions import check_same_rows
+
     if not runs:
         raise InputError(f"row {name!r}: there are no runs; expected the predictions of at least one seed")
     seeds = tuple(seed for seed, _ in runs)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ulmfit.evaluation.bootstrap import LEVEL, SEED
-from ulmfit.evaluation.record_part import Figure, RecordPart
+from ulmfit.pipeline.record_part import Figure, RecordPart
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ulmfit.evaluation.outcomes import Outcomes
+    from ulmfit.classifier.outcomes import Outcomes
 
 Interval = tuple[Figure, Figure]
 

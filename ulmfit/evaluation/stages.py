@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.datasets.stages import DatasetStage, Task
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.task import Task
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.stage import Stage, Work
-
-if TYPE_CHECKING:
-    from ulmfit.evaluation.baselines import BaselineResult, Split
 
 Analyzer = Literal["word", "char"]
 Learner = Literal["logistic_regression", "linear_svm", "ridge", "linear_svr"]
@@ -69,56 +65,6 @@ class TfidfBaseline(Stage):
 
     def build(self, work: Work) -> None:
         """Fit on train, choose C, weights and thresholds on valid, predict valid and test."""
-        from ulmfit.classifier.task_predictions import task_of, write_any
-        from ulmfit.evaluation.baselines import Choices
-        from ulmfit.evaluation.task_baselines import fit_and_predict_task
+        from ulmfit.evaluation.baselines import build
 
-        folder = work.input(self.dataset)
-        description = read_json(folder / "dataset.json")
-        labels, task = description["labels"], task_of(description)
-        if len(labels) < 2 and task != "regression":
-            raise InputError(f"{folder / 'dataset.json'}: {len(labels)} labels; expected at least two")
-        result = fit_and_predict_task(
-            task,
-            {split: _read_split(folder / f"{split}.parquet") for split in ("train", "valid", "test")},
-            labels,
-            Choices(self.analyzer, self.classifier, self.class_weights, self.c_grid),
-            metric=description["metric"],
-            positive_label=self.dataset.positive_label,
-        )
-        write_any(work.folder / "predictions-valid.parquet", result.valid)
-        write_any(work.folder / "predictions-test.parquet", result.test)
-        write_json(work.folder / "baseline.json", self._describe(result, description["metric"]))
-        weights = "balanced" if result.chosen.balanced else "equal"
-        work.log(
-            f"{self.analyzer} n-grams: {result.features} features, C = {result.chosen.c:g}, {weights} weights"
-        )
-
-    def _describe(self, result: BaselineResult, metric: str) -> dict[str, Any]:
-        from ulmfit.evaluation.baselines import FEATURES
-
-        return {
-            "analyzer": self.analyzer,
-            "ngrams": list(FEATURES[self.analyzer]["ngram_range"]),
-            "classifier": self.classifier,
-            "features": result.features,
-            "balanced": result.chosen.balanced,
-            "C": result.chosen.c,
-            "sharpness": result.sharpness,
-            "metric": metric,
-            "grid": [
-                {"C": setting.c, "balanced": setting.balanced, "valid": value}
-                for setting, value in result.grid
-            ],
-        }
-
-
-def _read_split(path: Path) -> Split:
-    import pyarrow.parquet
-
-    from ulmfit.evaluation.baselines import Split
-
-    table = pyarrow.parquet.read_table(path, columns=["id", "text", "label"])
-    return Split(
-        ids=table["id"].to_pylist(), texts=table["text"].to_pylist(), labels=table["label"].to_pylist()
-    )
+        build(self, work)

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulmfit.classifier.losses import balanced_weights
-from ulmfit.classifier.metrics import main_score
-from ulmfit.classifier.predictions import Predictions, write_predictions
+from ulmfit.classifier.metrics import main_score_of
+from ulmfit.classifier.predictions import SingleLabelPredictions, write_predictions
+from ulmfit.datasets.task import check_one_label, task_of
 from ulmfit.evaluation.transformer_model import Encoded, LoadedTransformer, download, load_transformer
 from ulmfit.evaluation.transformer_stages import HubModel, TransformerClassifier, TransformerSettings
-from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.errors import StageFailed
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.stage import Work
 from ulmfit.training.checkpoint import CheckpointStore
@@ -60,15 +61,13 @@ class Task:
     metric: str
     positive_label: str | None
 
-    def predictions(self, split: Split, probabilities: numpy.ndarray) -> Predictions:
+    def predictions(self, split: Split, probabilities: numpy.ndarray) -> SingleLabelPredictions:
         """Return predictions on a split from probabilities (texts, K)."""
-        return Predictions.from_probabilities(split.ids, split.gold, probabilities, self.labels)
+        return SingleLabelPredictions.from_probabilities(split.ids, split.gold, probabilities, self.labels)
 
-    def score(self, predictions: Predictions) -> float:
+    def score(self, predictions: SingleLabelPredictions) -> float:
         """Return the data set's metric, in 0..1."""
-        return main_score(
-            self.metric, predictions.gold, predictions.predicted, self.labels, self.positive_label
-        )
+        return main_score_of(self.metric, predictions, self.positive_label)
 
 
 def build(stage: TransformerClassifier, work: Work) -> None:
@@ -278,10 +277,7 @@ def weights_hash(model: nn.Module) -> str:
 
 def _task(dataset: Path) -> Task:
     description = read_json(dataset / "dataset.json")
-    if (task := description.get("task", "single_label")) != "single_label":
-        raise InputError(
-            f"transformers are compared on texts with one label each; the data set's task is {task}"
-        )
+    check_one_label(task_of(description), "a comparison with transformers")
     return Task(description["labels"], description["metric"], description.get("positive_label"))
 
 

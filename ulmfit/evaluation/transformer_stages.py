@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.task import check_one_label
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 from ulmfit.pipeline.stage import Stage, Work
@@ -86,9 +87,7 @@ class TransformerClassifier(Stage):
 
     @model_validator(mode="after")
     def _has_one_label_a_text(self) -> TransformerClassifier:
-        task = getattr(self.dataset, "task", "single_label")
-        if task != "single_label":
-            raise ValueError(f"transformers are compared on texts with one label each; the task is {task}")
+        check_one_label(self.dataset.task, "a comparison with transformers")
         return self
 
     @property

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ulmfit.experiments.recipe import OPTION_NAMES, Recipe
+from ulmfit.experiments.pinning import pinned, unpinned
+from ulmfit.experiments.plan import Experiment
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.experiments.recipe_settings import OPTION_NAMES
 from ulmfit.experiments.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.pipeline import launch, slurm
 from ulmfit.pipeline.errors import InputError
@@ -55,9 +58,12 @@ def run(
     in those processes under torchrun that are not the first. On a `cluster` every stage is a job.
     """
     if not is_rank():
-        return _run(recipe, launch.LaunchingRunner(runs, mirror), until, cluster)
+        runner = launch.LaunchingRunner(runs, mirror)
+        return _run(pinned(recipe, recipe.file, runner), runner, until, cluster)
     if cluster is not None:
         raise InputError("--launcher slurm starts the processes itself: run it without torchrun")
+    if what := unpinned(recipe):
+        raise InputError(f"{what[0]} is not pinned yet: run the recipe once without torchrun, which notes it")
     if not is_first_rank():
         launch.follow(recipe.stages().all(), runs, mirror)
         return None
@@ -68,8 +74,8 @@ def run(
 
 
 def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | None) -> Path | None:
-    runs = runner.runs
-    stages = runner.order(*recipe.stages().all())
+    runs, experiment = runner.runs, recipe.stages()
+    stages = runner.order(*experiment.all())
     wanted = stages if until is None else _up_to(runner, stages, until)
     if cluster is None:
         check_devices(wanted, runner)
@@ -77,7 +83,7 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
-    _check_labels(recipe, runner, wanted)
+    _check_labels(experiment, runner, wanted)
     if recipe.options:
         names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
         say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")
@@ -88,10 +94,10 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     if until is not None:
         say(f"{recipe.run_name}: done up to {until}")
         return None
-    if is_recorded(recipe, runner, stages, folder):
+    if is_recorded(experiment.recipe, runner, stages, folder):
         say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
     else:
-        write_results(recipe, runner, folder)
+        write_results(experiment, runner, folder)
     return folder
 
 
@@ -125,9 +131,9 @@ def check_files(wanted: list[Stage], runner: Runner) -> None:
             stage.check_files()
 
 
-def _check_labels(recipe: Recipe, runner: Runner, wanted: list[Stage]) -> None:
+def _check_labels(experiment: Experiment, runner: Runner, wanted: list[Stage]) -> None:
     """Build the data set first and refuse settings that name other labels, before hours of training."""
-    dataset, settings = recipe.stages().recipe.dataset, recipe.settings.classifier
+    dataset, settings = experiment.recipe.dataset, experiment.recipe.settings.classifier
     if dataset is None or dataset not in wanted or not isinstance(settings.class_weights, dict):
         return
     for stage in runner.order(dataset):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ulmfit.datasets.subsets import check_single_label
+from ulmfit.datasets.task import check_one_label, has_one_label, task_of
 from ulmfit.experiments.plan import Experiment
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -43,7 +43,7 @@ def gather_errors(
         return None
     dataset = runner.verified(stages[0].dataset)
     description = read_json(dataset / "dataset.json")
-    if description.get("task", "single_label") != "single_label":
+    if not has_one_label(task_of(description)):
         return None
     labels = description["labels"]
     predictions = average(
@@ -110,7 +110,7 @@ def explain_document(recipe: Recipe, runner: Runner, document: str) -> list[str]
         raise InputError(f"{recipe.name} has no data set: there is no classifier to explain")
     if not all(map(runner.is_done, stages)):
         raise InputError(f"{recipe.run_name}: the classifiers are not finished; run the recipe first")
-    check_single_label(stages[0].dataset, "explaining a prediction")
+    check_one_label(stages[0].dataset.task, "explaining a prediction")
     texts = read_texts(runner, stages[0], "test")
     if document not in texts:
         example = next(iter(texts))

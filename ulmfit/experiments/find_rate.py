@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ulmfit.experiments.pinning import pinned
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -39,8 +40,9 @@ def find_rate(recipe: Recipe, kind: str, runs: Path, mirror: Path | None = None)
     from ulmfit.training.rate_finder import find_rate as search
     from ulmfit.training.schedules import layer_rates
 
-    stage = _stage(recipe, kind)
     runner = LaunchingRunner(runs, mirror)
+    recipe = pinned(recipe, recipe.file, runner)
+    stage = _stage(recipe, kind)
     for upstream in stage.upstream():
         runner.build(upstream)
     with TemporaryDirectory() as folder, names_batch_size(stage.settings.batch_size):
@@ -80,10 +82,8 @@ def _stage(recipe: Recipe, kind: str) -> Pretrain | FineTune:
     """Return the recipe's first stage of this kind."""
     if kind not in ("pretrain", "finetune"):
         raise InputError(f"--stage {kind}: expected pretrain or finetune")
-    experiment = recipe.stages()
-    stages = [*experiment.pretrained.values(), *experiment.finetuned.values()]
-    for stage in stages:
-        if stage.stage_name == kind and isinstance(stage, (Pretrain, FineTune)):
+    for stage in recipe.stages().language_models():
+        if stage.stage_name == kind:
             return stage
     reason = "imports its language model" if kind == "pretrain" else "has no data set to adapt one to"
     raise InputError(f"--stage {kind}: {recipe.name} {reason}")

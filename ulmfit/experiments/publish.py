@@ -1,10 +1,12 @@
-"""Pages whose tables are made from committed records, between marks that name where the records are.
+"""Pages whose tables are made from committed records, or from presets, between marks.
 
     <!-- results: records -->              the tables of each record in the folder
     <!-- leaderboard: recipes/*/records --> one table of all records in these folders
     <!-- benchmarks: records -->           the outputs of `ulmfit bench --json` in the folder
+    <!-- presets: published -->            the published presets with their sources
+    <!-- recipes: . -->                    the list of all recipes in the folder
 
-Each ends with `<!-- end of results -->` (`leaderboard`, `benchmarks`). Paths are relative to the page.
+Each ends with `<!-- end of results -->` (or the other kind's name). Paths are relative to the page.
 """
 
 from __future__ import annotations
@@ -28,17 +30,18 @@ if TYPE_CHECKING:
 
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
 MARKED = re.compile(
-    r"<!-- (?P<kind>results|leaderboard|benchmarks): (?P<folder>\S+) -->.*?<!-- end of (?P=kind) -->",
+    r"<!-- (?P<kind>results|leaderboard|benchmarks|presets|recipes): (?P<folder>\S+) -->"
+    r".*?<!-- end of (?P=kind) -->",
     re.DOTALL,
 )
-PAGES = ("README.md", "recipes/README.md", "recipes/*/README.md", "benchmarks/README.md")
+PAGES = ("README.md", "recipes/README.md", "recipes/*/README.md", "benchmarks/README.md", "docs/*.md")
 BOARD, BOARD_PAGE = "leaderboard.md", "leaderboard.html"
 
 
 def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[Path]:
     """Copy a run's record and logs into `target/records`, and renew the tables made from them.
 
-    These are in `target/README.md`, and in the README two folders above where that has marks for tables.
+    These are in `target/README.md`, and in the READMEs one and two folders above where those have marks.
     """
     from ulmfit.evaluation.record import read_record, write_record
 
@@ -47,10 +50,11 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[
     records.mkdir(parents=True, exist_ok=True)
     write_record(records / f"{name}.json", read_record(folder / RECORD))
     write_text(records / f"{name}.log", _joined_logs(recipe, runner))
-    page, front_page = target / "README.md", target.resolve().parents[1] / "README.md"
+    page, above = target / "README.md", target.resolve().parents[:2]
     if not page.exists():
         write_text(page, EMPTY_PAGE)
-    pages = [page, *([front_page] if front_page.exists() and _is_marked(front_page) else [])]
+    fronts = [folder / "README.md" for folder in above]
+    pages = [page, *(front for front in fronts if front.exists() and _is_marked(front))]
     for renewed in pages:
         write_text(renewed, with_tables(renewed.read_text(encoding="utf-8"), renewed))
     return [records / f"{name}.json", records / f"{name}.log", *pages]
@@ -111,16 +115,23 @@ def with_tables(text: str, page: Path) -> str:
 
 def _results(folder: str, page: Path) -> list[str]:
     from ulmfit.evaluation.record import read_record
-    from ulmfit.report.table import escape, markdown_table
+    from ulmfit.report.markdown import GUIDE, escape, markdown_table
 
-    parts = []
+    parts, guide = [], _link(GUIDE, page)
     for path in sorted((page.parent / folder).glob("*.json")):
         record = read_record(path)
         links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
         origin = escape(f"{record.recipe}, preset {record.preset}")
         parts.append(f"**{escape(record.title)}** ({origin}; {links})")
-        parts.append(markdown_table(record).strip())
+        parts.append(markdown_table(record, guide).strip())
     return parts
+
+
+def _link(file: str, page: Path) -> str:
+    """Return the address of a file of the page's checkout, relative to the page; "" where there is none."""
+    above = (folder for folder in page.resolve().parents if (folder / file).is_file())
+    root = next(above, None)
+    return os.path.relpath(root / file, page.resolve().parent).replace(os.sep, "/") if root else ""
 
 
 def _leaderboard(folder: str, page: Path) -> list[str]:
@@ -142,10 +153,26 @@ def _benchmarks(folder: str, page: Path) -> list[str]:
     return [benchmark_table(page.parent / folder, folder)]
 
 
+def _presets(kind: str, page: Path) -> list[str]:
+    from ulmfit.experiments.presets.markdown import presets_markdown
+
+    if kind != "published":
+        raise InputError(f"{page}: there are no presets called {kind!r}: expected published")
+    return [presets_markdown()]
+
+
+def _recipes(folder: str, page: Path) -> list[str]:
+    from ulmfit.experiments.recipe_index import recipe_index
+
+    return [recipe_index(page.parent / folder)]
+
+
 BLOCKS: dict[str, Callable[[str, Path], list[str]]] = {
     "results": _results,
     "leaderboard": _leaderboard,
     "benchmarks": _benchmarks,
+    "presets": _presets,
+    "recipes": _recipes,
 }
 
 

@@ -8,61 +8,65 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulmfit import __version__
-from ulmfit.classifier.stages import TrainClassifier
-from ulmfit.corpus.card import CARD as CORPUS_CARD
-from ulmfit.corpus.card import SAMPLES
-from ulmfit.corpus.checks.wording import data_check_summary
+from ulmfit.corpus.card import read_corpus_card, read_samples
+from ulmfit.corpus.checks.summary import read_data_checks
 from ulmfit.corpus.data_checks import CleanedDataset
+from ulmfit.corpus.filters import read_leaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
-from ulmfit.experiments.recipe import Experiment, Recipe
+from ulmfit.experiments.plan import Experiment, Trained
+from ulmfit.experiments.recipe import Recipe
+from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.scoring import scored_curves, scored_rows
 from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
-from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json, write_text
 from ulmfit.pipeline.manifest import Manifest, stages_of_outputs
 from ulmfit.pipeline.runner import Runner, add_numbered
 from ulmfit.pipeline.stage import Stage
-from ulmfit.tokens.card import CARD as TOKENIZER_CARD
-from ulmfit.tokens.card import PIECES
+from ulmfit.tokens.card import read_pieces, read_tokenizer_card
+from ulmfit.tokens.stages import TokenizerStage
 from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
-    from ulmfit.evaluation.language_models import LanguageModelResult, PolEvalResult, TrainedModel
     from ulmfit.evaluation.record import Record, StageTime
-    from ulmfit.report.sections.training_curves import History
+    from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.report.section import History
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
+STEP_TITLES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
+"""What a page calls a training where that is not the name of the stage."""
 
 
-def write_results(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
+def write_results(
+    experiment: Experiment, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS
+) -> Record:
     """Write `record.json`, `report.md` and `report.html` from finished stages; return the record."""
     from ulmfit.evaluation.record import write_record
+    from ulmfit.report.markdown import markdown_table
     from ulmfit.report.report import render_html
-    from ulmfit.report.table import markdown_table
 
-    experiment = recipe.stages()
     record = make_record(experiment, runner)
     write_text(folder / TABLE, markdown_table(record))
-    samples = read_json(runner.verified(experiment.corpus_card) / SAMPLES)
-    pieces = read_json(runner.verified(experiment.tokenizer_card) / PIECES)
+    samples = read_samples(runner.verified(experiment.corpus_card))
+    pieces = read_pieces(runner.verified(experiment.tokenizer_card))
     errors = gather_errors(experiment, runner, most=most_errors)
     page = render_html(
         record, _histories(experiment, runner), samples=[samples], pieces=pieces, errors=errors
     )
     write_text(folder / REPORT, page)
     write_record(folder / RECORD, record)
-    write_json(folder / FINGERPRINT, _fingerprint(recipe, runner, runner.order(*experiment.all())))
+    write_json(folder / FINGERPRINT, _fingerprint(experiment.recipe, runner, runner.order(*experiment.all())))
     return record
 
 
-def is_recorded(recipe: Recipe, runner: Runner, stages: list[Stage], folder: Path) -> bool:
+def is_recorded(recipe: RecipeSettings, runner: Runner, stages: list[Stage], folder: Path) -> bool:
     """Return whether record and report in `folder` were made from these stages' results and this recipe."""
     if not all((folder / name).exists() for name in (RECORD, REPORT, TABLE)):
         return False
@@ -83,7 +87,7 @@ def recorded_stages(fingerprint: Path) -> list[tuple[str, str]]:
         ) from error
 
 
-def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
+def _fingerprint(recipe: RecipeSettings, runner: Runner, stages: list[Stage]) -> dict[str, Any]:
     outputs = {f"{s.stage_name}/{runner.keys.key(s)}": _manifest(s, runner)["outputs"] for s in stages}
     published = [result.model_dump(mode="json") for result in recipe.published]
     return {"configuration": configuration(recipe), "published": published, "outputs": outputs}
@@ -91,7 +95,8 @@ def _fingerprint(recipe: Recipe, runner: Runner, stages: list[Stage]) -> dict[st
 
 def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOST_ERRORS) -> Record:
     """Write the results again; InputError when a stage is not finished."""
-    for stage in runner.order(*recipe.stages().all()):
+    experiment = recipe.stages()
+    for stage in runner.order(*experiment.all()):
         fault = runner.fault(stage)
         if fault is not None:
             reason = f" ({fault})" if fault else ""
@@ -100,13 +105,12 @@ def rewrite(recipe: Recipe, runner: Runner, folder: Path, most_errors: int = MOS
                 "give the options that it was run with"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    return write_results(recipe, runner, folder, most_errors)
+    return write_results(experiment, runner, folder, most_errors)
 
 
 def make_record(experiment: Experiment, runner: Runner) -> Record:
     """Collect what the finished stages of an experiment say."""
-    from ulmfit.corpus.filtering.leaks import leak_summary
-    from ulmfit.evaluation.record import Record, checked_leaks, measured_corpus, measured_tokenizers
+    from ulmfit.evaluation.record import Record
     from ulmfit.evaluation.row import compare_rows
 
     recipe = experiment.recipe
@@ -128,9 +132,6 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         labels.append(recipe.settings.note)
     if recipe.overrides:
         labels.append(f"changed: {', '.join(recipe.overrides)}")
-    corpus_card = read_json(runner.verified(experiment.corpus_card) / CORPUS_CARD)
-    tokenizer_card = read_json(runner.verified(experiment.tokenizer_card) / TOKENIZER_CARD)
-    leaks = leak_summary(runner.verified(experiment.leaks)) if experiment.leaks else None
     dataset, rows = _dataset_summary(recipe, runner), scored_rows(experiment, runner)
     times, threads = tuple(_stage_time(stage, runner) for stage in stages), _threads(stages, runner)
     return Record(
@@ -150,9 +151,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
         stages=times,
-        corpora=(measured_corpus(corpus_card),),
-        leaks=checked_leaks(leaks) if leaks else None,
-        tokenizers=measured_tokenizers(tokenizer_card),
+        corpora=(read_corpus_card(runner.verified(experiment.corpus_card)),),
+        leaks=read_leaks(runner.verified(experiment.leaks)) if experiment.leaks else None,
+        tokenizers=read_tokenizer_card(runner.verified(experiment.tokenizer_card)),
         data_checks=_data_checks(experiment, runner),
         inputs=_inputs(stages, runner),
         configuration=configuration(recipe),
@@ -171,7 +172,7 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
     return labels
 
 
-def _command(recipe: Recipe, threads: list[int]) -> str:
+def _command(recipe: RecipeSettings, threads: list[int]) -> str:
     words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
     words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
@@ -191,7 +192,7 @@ def _threads(stages: list[Stage], runner: Runner) -> list[int]:
     return sorted({machine["threads"] for machine in machines if "threads" in machine})
 
 
-def _repeat_notes(recipe: Recipe, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
+def _repeat_notes(recipe: RecipeSettings, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
     """Yield what somebody has to know who repeats the run, and what neither command nor commit says."""
     commit = provenance.commit()
     if recipe.file is None:
@@ -210,7 +211,7 @@ def _repeat_notes(recipe: Recipe, stages: tuple[StageTime, ...], threads: list[i
         yield f"models were trained with different numbers of threads ({numbers}), which changes last digits"
 
 
-def configuration(recipe: Recipe) -> dict[str, Any]:
+def configuration(recipe: RecipeSettings) -> dict[str, Any]:
     """Return the whole configuration of a recipe with the chosen preset."""
     return recipe.model_dump(mode="json", serialize_as_any=True, exclude={"presets", "published"}) | {
         "preset": recipe.preset_name,
@@ -267,8 +268,8 @@ def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
     return provenance.together(scalars)
 
 
-def _dataset_summary(recipe: Recipe, runner: Runner):
-    from ulmfit.classifier.task_predictions import task_of
+def _dataset_summary(recipe: RecipeSettings, runner: Runner):
+    from ulmfit.datasets.task import task_of
     from ulmfit.evaluation.record import DatasetSummary
 
     if recipe.dataset is None:
@@ -280,42 +281,33 @@ def _dataset_summary(recipe: Recipe, runner: Runner):
 
 
 def _data_checks(experiment: Experiment, runner: Runner):
-    from ulmfit.evaluation.data_checks import checked_data
-
     if experiment.data_checks is None:
         return None
     dataset = experiment.recipe.dataset
     cleaned = runner.verified(dataset) if isinstance(dataset, CleanedDataset) else None
-    return checked_data(data_check_summary(runner.verified(experiment.data_checks), cleaned))
+    return read_data_checks(runner.verified(experiment.data_checks), cleaned)
 
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
     """Return the figures of every language model that was trained here, split by split."""
     return [
         result
-        for name, direction, stage in _trained_language_models(experiment)
-        for result in _language_model(name, direction, stage, runner)
+        for stage in experiment.language_models()
+        for result in _language_model(language_model_name(stage, experiment.tokenizer), stage, runner)
     ]
 
 
-def _trained_language_models(
-    experiment: Experiment,
-) -> Iterator[tuple[str, Direction, Pretrain | FineTune]]:
-    for direction, stage in experiment.pretrained.items():
-        if isinstance(stage, Pretrain):
-            yield "pretrained", direction, stage
-    for (direction, seed), finetuned in experiment.finetuned.items():
-        yield f"fine-tuned, seed {seed}", direction, finetuned
-    if experiment.words:
-        yield "pretrained, words", experiment.words.pretrained.direction, experiment.words.pretrained
-        for seed, finetuned in experiment.words.finetuned.items():
-            yield f"fine-tuned, words, seed {seed}", finetuned.direction, finetuned
+def language_model_name(stage: Pretrain | FineTune, usual: TokenizerStage) -> str:
+    """Return the name in records, with the kind of pieces where the tokenizer is not the `usual` one."""
+    tokenizer = stage.tokens.tokenizer
+    pieces = () if tokenizer == usual else tokenizer.details[:1]
+    if isinstance(stage, FineTune):
+        return ", ".join(("fine-tuned", *pieces, f"seed {stage.seed}"))
+    return ", ".join(("pretrained", *pieces))
 
 
-def _language_model(
-    name: str, direction: Direction, stage: Pretrain | FineTune, runner: Runner
-) -> list[LanguageModelResult]:
-    from ulmfit.evaluation.language_models import LanguageModelResult
+def _language_model(name: str, stage: Pretrain | FineTune, runner: Runner) -> list[LanguageModelResult]:
+    from ulmfit.language_model.figures import LanguageModelResult
 
     metrics = read_json(runner.verified(stage) / "metrics.json")
     measures = _manifest(stage, runner)["measures"]
@@ -323,7 +315,7 @@ def _language_model(
     return [
         LanguageModelResult(
             name=name,
-            direction=direction,
+            direction=stage.direction,
             split=split,
             **metrics[split],
             parameters=metrics["parameters"],
@@ -339,7 +331,7 @@ def _language_model(
 
 
 def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
-    from ulmfit.evaluation.language_models import TrainedModel
+    from ulmfit.language_model.figures import TrainedModel
 
     description = read_json(runner.verified(stage) / "model.json")
     architecture = description["architecture"]
@@ -360,7 +352,7 @@ def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: 
 
 
 def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
-    from ulmfit.evaluation.language_models import PolEvalResult
+    from ulmfit.language_model.figures import PolEvalResult
 
     return [
         PolEvalResult(name="pretrained", direction=direction, **read_json(runner.verified(stage) / POLEVAL))
@@ -369,32 +361,16 @@ def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:
 
 
 def _histories(experiment: Experiment, runner: Runner) -> list[History]:
-    """Return the histories of pretraining, and of the first seed's fine-tuning and classifiers."""
-    first = experiment.recipe.seeds[0]
-    named: list[tuple[str, Pretrain | FineTune | TrainClassifier]] = []
-    for direction, stage in experiment.pretrained.items():
-        if isinstance(stage, Pretrain):
-            named.append((f"pretraining, {direction}", stage))
-        if experiment.finetuned:
-            named.append((f"fine-tuning, {direction}, seed {first}", experiment.finetuned[direction, first]))
-            named.append((f"classifier, {direction}, seed {first}", experiment.classifiers[direction, first]))
-    if experiment.words:
-        named.append(("pretraining, words", experiment.words.pretrained))
-        named.append((f"classifier, words, seed {first}", experiment.words.classifiers[first]))
-    if experiment.without_finetuning:
-        name = f"classifier without LM fine-tuning, seed {first}"
-        named.append((name, experiment.without_finetuning[first]))
-    if experiment.from_scratch:
-        named.append((f"classifier from scratch, seed {first}", experiment.from_scratch[first]))
-    return [_history(name, stage, runner) for name, stage in named]
+    """Return the histories of pretraining, and of what is trained with the first seed."""
+    return [_history(stage, runner) for stage in experiment.trained_once()]
 
 
-def _history(name: str, stage: Pretrain | FineTune | TrainClassifier, runner: Runner) -> History:
-    from ulmfit.report.sections.training_curves import History
+def _history(stage: Trained, runner: Runner) -> History:
+    from ulmfit.report.section import History
 
     settings = stage.settings
     return History(
-        name,
+        ", ".join((STEP_TITLES.get(stage.stage_name, stage.stage_name), *stage.details)),
         read_json(runner.verified(stage) / "history.json"),
         select=settings.select,
         select_metric=getattr(settings, "select_metric", "loss"),

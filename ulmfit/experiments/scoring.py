@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ulmfit.experiments.plan import Experiment
+from ulmfit.experiments.systems import System
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Stage
 
 if TYPE_CHECKING:
-    from ulmfit.classifier.task_predictions import TaskPredictions
+    from ulmfit.classifier.predictions import Predictions
     from ulmfit.evaluation.learning_curve import LearningCurve
     from ulmfit.evaluation.row import ScoredRow
+
+    Read = Callable[[Sequence[Stage]], tuple[Predictions, Predictions]]
+    Score = Callable[[Predictions], float]
 
 
 def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
@@ -21,71 +25,96 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
     from ulmfit.evaluation.row import scored_row
 
     dataset = experiment.recipe.dataset
-    read = _predictions(experiment, runner)
+    if dataset is None:
+        return []
+    read, score = _predictions(experiment, runner), _score(experiment, runner)
     scored = []
-    for row in experiment.rows():
-        runs = {seed: read(stages) for seed, stages in row.runs.items()}
+    for system in experiment.systems:
+        runs, notes = _runs(system, read, score)
         scored.append(
             scored_row(
-                row.name,
+                system.name,
                 [(seed, test) for seed, (_, test) in runs.items()],
-                kind=row.kind,
-                positive_label=dataset.positive_label if dataset else None,
+                kind=system.kind,
+                positive_label=dataset.positive_label,
                 valid_runs=[(seed, valid) for seed, (valid, _) in runs.items()],
-                notes=row.notes,
-                average_seeds=row.average_seeds,
+                notes=(*system.notes, *notes),
+                average_seeds=system.average_seeds,
             )
         )
     return scored
 
 
+def _runs(
+    system: System, read: Read, score: Score
+) -> tuple[dict[int, tuple[Predictions, Predictions]], list[str]]:
+    """Return the predictions of every seed on validation and test, and what has to be said of them."""
+    from ulmfit.evaluation.mixture import mixture
+
+    runs = {seed: read(stages) for seed, stages in system.runs.items()}
+    if not system.mixed_with:
+        return runs, []
+    others = [read([stage]) for stage in system.mixed_with.values()]
+    mixed = {seed: mixture(run, others, score) for seed, run in runs.items()}
+    names = list(system.mixed_with)
+    taken = dict.fromkeys(names[one.other] for one in mixed.values())
+    shares = ", ".join(f"{one.share:g}" for one in mixed.values())
+    note = f"averaged with {', '.join(taken)}, the best of its kind on validation; share of ULMFiT: {shares}"
+    return {seed: (one.valid, one.test) for seed, one in mixed.items()}, [note]
+
+
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
     """Score the learning curves by the data set's metric."""
-    from ulmfit.classifier.task_metrics import main_score_of
     from ulmfit.evaluation.learning_curve import learning_curve
 
-    plans, dataset = experiment.curves(), experiment.recipe.dataset
-    if not plans or dataset is None:
+    dataset = experiment.recipe.dataset
+    if not experiment.curves or dataset is None:
         return []
     described = read_json(runner.verified(dataset) / "dataset.json")
-    metric = described["metric"]
-    read = _predictions(experiment, runner)
-
-    def value(stage: Stage) -> float:
-        return main_score_of(metric, read([stage])[1], dataset.positive_label)
+    read, score = _predictions(experiment, runner), _score(experiment, runner)
 
     return [
         learning_curve(
             plan.axis,
-            metric,
+            described["metric"],
             plan.places,
             [
-                (system.name, [[value(stage) for stage in point.values()] for point in system.points])
-                for system in plan.systems
+                (line.name, [[score(read([stage])[1]) for stage in point] for point in line.points])
+                for line in plan.lines
             ],
             train_texts=described["rows"]["train"],
             seeds=experiment.recipe.seeds,
             notes=plan.notes,
         )
-        for plan in plans
+        for plan in experiment.curves
     ]
 
 
-def _predictions(
-    experiment: Experiment, runner: Runner
-) -> Callable[[Sequence[Stage]], tuple[TaskPredictions, TaskPredictions]]:
+def _score(experiment: Experiment, runner: Runner) -> Score:
+    """Return what scores predictions by the data set's metric."""
+    from ulmfit.classifier.metrics import main_score_of
+
+    dataset = experiment.recipe.dataset
+    assert dataset is not None, "rows and curves have a data set"
+    metric = read_json(runner.verified(dataset) / "dataset.json")["metric"]
+    return lambda predictions: main_score_of(metric, predictions, dataset.positive_label)
+
+
+def _predictions(experiment: Experiment, runner: Runner) -> Read:
     """Return what reads the predictions of stages on validation and test, averaged."""
-    from ulmfit.classifier.task_predictions import average_any, read_any
+    from ulmfit.classifier.predictions import average_splits, read_predictions
+    from ulmfit.datasets.task import task_of
 
     dataset = experiment.recipe.dataset
     description = read_json(runner.verified(dataset) / "dataset.json") if dataset else {}
+    labels, task = description.get("labels", ()), task_of(description)
 
-    def read(stages: Sequence[Stage]) -> tuple[TaskPredictions, TaskPredictions]:
+    def read(stages: Sequence[Stage]) -> tuple[Predictions, Predictions]:
         folders = [runner.verified(stage) for stage in stages]
         valid, test = (
-            [read_any(folder / f"predictions-{split}.parquet", description) for folder in folders]
+            [read_predictions(folder / f"predictions-{split}.parquet", labels, task) for folder in folders]
             for split in ("valid", "test")
         )
-        return (valid[0], test[0]) if len(stages) == 1 else average_any(valid, test)
+        return (valid[0], test[0]) if len(stages) == 1 else average_splits(valid, test)
 
     return read

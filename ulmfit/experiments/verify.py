@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ulmfit.evaluation.metric_text import shown_number
 from ulmfit.experiments import driver
+from ulmfit.experiments.presets import PUBLISHED
 from ulmfit.experiments.recipe import (
-    NAME,
     Recipe,
     RecipeNotFound,
     json_or_text,
@@ -30,6 +30,7 @@ from ulmfit.experiments.recipe import (
     load_recipe,
     validated,
 )
+from ulmfit.experiments.recipe_settings import NAME, RecipeSettings
 from ulmfit.experiments.results import RECORD, configuration
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -39,8 +40,8 @@ from ulmfit.pipeline.runner import Runner, add_numbered
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 
 if TYPE_CHECKING:
-    from ulmfit.evaluation.language_models import LanguageModelResult
     from ulmfit.evaluation.record import MetricValues, Record
+    from ulmfit.language_model.figures import LanguageModelResult
 
 RUNS = Path("runs") / "verify"
 EQUAL = 1e-6
@@ -124,7 +125,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     if recipe.name != record.recipe:
         raise InputError(f"the record is of {record.recipe}, the recipe is {recipe.name}: give its own")
     advice = _advice(record)
-    if record.preset not in recipe.presets:
+    if record.preset not in {*recipe.presets, *PUBLISHED}:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
     try:
@@ -221,7 +222,7 @@ def differences(recorded: Any, now: Any, defaults: Any, name: str = "") -> Itera
         yield name, recorded, now
 
 
-def _defaults(recipe: Recipe) -> dict[str, Any]:
+def _defaults(recipe: RecipeSettings) -> dict[str, Any]:
     """Return the configuration without the fields that have their defaults."""
     content = recipe.model_dump(
         mode="json", serialize_as_any=True, exclude={"presets"}, exclude_defaults=True

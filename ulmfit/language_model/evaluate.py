@@ -9,21 +9,22 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
+from ulmfit.language_model.figures import Perplexities
 from ulmfit.language_model.linear_cross_entropy import token_losses
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import BackwardOrder
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.tokens.tokenizer import EOS_ID, Tokenizer
-from ulmfit.tokens.unknown import too_many_unknown, unknown_share
+from ulmfit.training.precision import Precision
 
 CHUNK = 70
 """Positions that are computed at once, whatever a document's length."""
@@ -38,11 +39,11 @@ def evaluate_splits(
     backward: bool,
     work: Work,
     order: BackwardOrder = "bos-first",
-) -> dict[str, dict[str, Any]]:
-    """Return the figures of `perplexities` for validation and test, where these have documents.
+) -> dict[str, Perplexities]:
+    """Return the figures of validation and test, where these have documents.
 
     `tokens` is the folder of an `EncodeTokens` stage. Nothing here waits for other processes: where several
-    train, the first one evaluates alone.
+    train, the first one evaluates alone. Raises InputError when the model gives losses that are no numbers.
     """
     counts = read_json(tokens / "counts.json")
     figures = {}
@@ -62,8 +63,13 @@ def evaluate_splits(
             advance=progress.advance,
         )
         progress.close()
+        if not math.isfinite(loss_sum := math.fsum(losses)):
+            raise InputError(
+                f"{split}: the language model's loss is {loss_sum}; expected a finite number: train it with "
+                "a lower learning rate or with precision=fp32"
+            )
         figures[split] = perplexities(
-            loss_sum=math.fsum(losses),
+            loss_sum=loss_sum,
             documents=count["documents"],
             tokens=len(array.tokens) - len(array),
             words=count["words"],
@@ -71,7 +77,7 @@ def evaluate_splits(
             unknown_tokens=int(numpy.count_nonzero(array.tokens == tokenizer.unk_id)),
             scoring_precision=precision_of(model),
         )
-        scored += figures[split]["tokens"]
+        scored += figures[split].tokens
         work.log(describe_perplexities(split, figures[split]))
     if scored:
         seconds = time.monotonic() - started
@@ -80,12 +86,11 @@ def evaluate_splits(
     return figures
 
 
-def precision_of(model: LanguageModel) -> str:
+def precision_of(model: LanguageModel) -> Precision:
     """Return the precision in which a model scores, which is that of its training: fp32 or bf16.
 
     Losses are summed in float64 in any case. Scored in bf16 a model of German Wikipedia (3 x 400 units, loss
     6.18) had 0.00007 nats a token more than in fp32, one that knew its texts by heart (loss 0.07) 0.00011.
-    `ulmfit bench precision` tells the difference for others.
     """
     return "bf16" if model.encoder.compute.dtype == torch.bfloat16 else "fp32"
 
@@ -199,9 +204,9 @@ def perplexities(
     words: int,
     characters: int,
     unknown_tokens: int,
-    scoring_precision: str = "fp32",
-) -> dict[str, Any]:
-    """Return loss (nats a token), token and word perplexity, and bits per character.
+    scoring_precision: Precision = "fp32",
+) -> Perplexities:
+    """Return loss (nats per token), token and word perplexity, and bits per character.
 
     `tokens` are the scored ones, `words` and `characters` those of the raw text. Word perplexity is
     exp(loss x tokens / words). With many unknown tokens (`too_many_unknown`) the last two are not comparable
@@ -209,35 +214,37 @@ def perplexities(
     `scoring_precision` is that of the matrix products; losses are summed in float64.
     """
     loss = loss_sum / max(tokens, 1)
-    return {
-        "loss": loss,
-        "token_perplexity": exponential(loss),
-        "word_perplexity": exponential(loss_sum / max(words, 1)),
-        "bits_per_character": loss_sum / math.log(2) / max(characters, 1),
-        "documents": documents,
-        "tokens": tokens,
-        "words": words,
-        "characters": characters,
-        "unknown_tokens": unknown_tokens,
-        "scoring_precision": scoring_precision,
-    }
-
-
-def exponential(value: float) -> float:
-    """Return e to the power of `value`, infinity where no float holds it."""
-    return math.exp(value) if value < 700 else math.inf
-
-
-def describe_perplexities(split: str, figures: dict[str, Any]) -> str:
-    """Return one line for a log."""
-    unknown = figures["unknown_tokens"]
-    mark = ""
-    if unknown:
-        share = unknown_share(unknown, figures["words"])
-        verdict = "the last two not comparable: " if too_many_unknown(unknown, figures["words"]) else ""
-        mark = f" ({verdict}{unknown:,} unknown tokens, {100 * share:.2g} per 100 words)"
-    return (
-        f"{split}: loss {figures['loss']:.4f}, token perplexity {figures['token_perplexity']:.2f}, "
-        f"word perplexity {figures['word_perplexity']:.2f}, "
-        f"{figures['bits_per_character']:.4f} bits a character{mark}"
+    return Perplexities(
+        loss=loss,
+        token_perplexity=exponential(loss),
+        word_perplexity=exponential(loss_sum / max(words, 1)),
+        bits_per_character=loss_sum / math.log(2) / max(characters, 1),
+        documents=documents,
+        tokens=tokens,
+        words=words,
+        characters=characters,
+        unknown_tokens=unknown_tokens,
+        scoring_precision=scoring_precision,
     )
+
+
+def exponential(value: float) -> float | None:
+    """Return e to the power of `value`; None where no float holds it."""
+    return math.exp(value) if value < 700 else None
+
+
+def describe_perplexities(split: str, figures: Perplexities) -> str:
+    """Return one line for a log."""
+    mark = ""
+    if unknown := figures.unknown_tokens:
+        verdict = "the last two not comparable: " if figures.has_many_unknown else ""
+        mark = f" ({verdict}{unknown:,} unknown tokens, {100 * figures.unknown_share:.2g} per 100 words)"
+    return (
+        f"{split}: loss {figures.loss:.4f}, token perplexity {_shown(figures.token_perplexity)}, "
+        f"word perplexity {_shown(figures.word_perplexity)}, "
+        f"{figures.bits_per_character:.4f} bits per character{mark}"
+    )
+
+
+def _shown(perplexity: float | None) -> str:
+    return "beyond a float" if perplexity is None else f"{perplexity:.2f}"

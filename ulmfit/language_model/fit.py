@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.engines.cuda_graph import GraphedStep, replays_steps
+from ulmfit.language_model.engines.proof import loss_and_gradients, proved, small_chunks
 from ulmfit.language_model.evaluate import evaluate_splits
 from ulmfit.language_model.folder import MODEL, WEIGHTS, describe_model, load_for_tokenizer, piece_counts
 from ulmfit.language_model.forgetting import forgetting
@@ -112,6 +114,7 @@ def _fit(
     loss = LanguageModelLoss(settings.label_smoothing)
     sampler = class_sampler(settings, array.tokens, tokenizer.size)
     fused = StreamLoss(model, loss, settings.ar, settings.tar, sampler)
+    _prove_engine(model, fused, tokenizer.size, distribution.device, work)
     replays = distribution.world == 1 and replays_steps(settings, distribution.device, work.log)
     history = train(
         model,
@@ -142,5 +145,37 @@ def _fit(
     }
     if match is not None:
         metrics["vocabulary"] = match.summary()
-    metrics |= evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
+    figures = evaluate_splits(model, folder, tokenizer, settings, backward, work, order=stage.backward_order)
+    metrics |= {split: of_split.model_dump(mode="json") for split, of_split in figures.items()}
     write_json(work.folder / METRICS, metrics)
+
+
+def _prove_engine(
+    model: LanguageModel, loss: StreamLoss, vocabulary_size: int, device: torch.device, work: Work
+) -> None:
+    """On CUDA let the fast engine show on two small chunks that it computes what plain torch does."""
+    if device.type != "cuda":
+        return
+    model.to(device).train()
+    chunks = small_chunks(vocabulary_size, device)
+
+    def total() -> Tensor:
+        model.reset()
+        losses = []
+        for ids in chunks:
+            outputs = model(ids[:, :-1])
+            penalty = loss.penalty(outputs)
+            losses.append(loss(outputs, ids[:, 1:]) + (0.0 if penalty is None else penalty))
+        return torch.stack(losses).sum()
+
+    def run(compute: Compute) -> list[Tensor]:
+        model.set_compute(compute)
+        return loss_and_gradients(total, model.parameters(), device)
+
+    model.makes_logits = False
+    try:
+        compute = proved(model.encoder.compute, run, work.log)
+    finally:
+        model.makes_logits = True
+        model.reset()
+    model.set_compute(compute)

@@ -33,6 +33,7 @@ def language_model_learner(
     seed: int = 0,
     callbacks: Sequence[Any] = (),
     metrics: Sequence[Any] = (),
+    logits: bool = False,
     log: Callable[[str], None] = say,
 ) -> ResumableLearner:
     """Return fastai's Learner on two arrays of token ids, as `make_learner` does for any model.
@@ -43,7 +44,9 @@ def language_model_learner(
     `offsets` are those of a `TokenArray`: the begins of the training documents, and the end of the last.
     Without them the documents are not shuffled, whatever the settings say.
     `learn.pred` are logits (B, T, V), `learn.outputs` also the outputs of the last layer before and after
-    dropout. Of `settings` the dropouts and the phases are not used: those are the model's and the caller's.
+    dropout. A callback that reads logits after the step, when the weights have changed, needs `logits=True`;
+    else they are made from the first time on that somebody reads them. Of `settings` the dropouts and the
+    phases are not used: those are the model's and the caller's.
     """
     device = choose_device(settings.device)
     precision = resolve_precision(settings.precision, settings.device)
@@ -72,6 +75,7 @@ def language_model_learner(
         metrics=metrics,
         fused=fused,
         replayed=GraphedStep(model, fused, log) if replays else None,
+        logits=logits,
         log=log,
     )
     if loader.jitter:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced
+from ulmfit.language_model.figures import PolEvalFigures
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline.stage import Stage, Work
+from ulmfit.training.precision import Precision
 
 POLEVAL = "poleval.json"
 
@@ -49,13 +51,15 @@ class PolEvalPerplexity(Stage):
         from ulmfit.pipeline.files import write_json
 
         result = self._result(work)
-        write_json(work.folder / POLEVAL, result)
+        write_json(work.folder / POLEVAL, result.model_dump(mode="json"))
+        perplexity = result.poleval_2018_word_perplexity
+        shown = "beyond a float" if perplexity is None else f"{perplexity:.2f}"
         work.log(
-            f"PolEval-2018 word perplexity {result['poleval_2018_word_perplexity']:.2f}, "
-            f"{100 * result['replaced_words'] / result['words']:.2f}% of the words replaced"
+            f"PolEval-2018 word perplexity {shown}, "
+            f"{100 * result.replaced_words / result.words:.2f}% of the words replaced"
         )
 
-    def _result(self, work: Work) -> dict[str, Any]:
+    def _result(self, work: Work) -> PolEvalFigures:
         from ulmfit.language_model.compute import choose_compute
         from ulmfit.language_model.evaluate import document_losses, precision_of
         from ulmfit.language_model.folder import load_language_model
@@ -102,19 +106,19 @@ def poleval_figures(
     words: int,
     replaced_words: int,
     min_count: int,
-    scoring_precision: str,
-) -> dict[str, Any]:
+    scoring_precision: Precision,
+) -> PolEvalFigures:
     """Return the perplexity, exp(nats / (words + sentences)), and what it was counted from."""
     exponent = loss_sum / (words + sentences)
-    return {
-        "poleval_2018_word_perplexity": math.exp(exponent) if exponent < 700 else math.inf,
-        "nats": loss_sum,
-        "sentences": sentences,
-        "words": words,
-        "replaced_words": replaced_words,
-        "min_count": min_count,
-        "scoring_precision": scoring_precision,
-    }
+    return PolEvalFigures(
+        poleval_2018_word_perplexity=math.exp(exponent) if exponent < 700 else None,
+        nats=loss_sum,
+        sentences=sentences,
+        words=words,
+        replaced_words=replaced_words,
+        min_count=min_count,
+        scoring_precision=scoring_precision,
+    )
 
 
 def _words_and_marks(folder: Path) -> tuple[int, int]:

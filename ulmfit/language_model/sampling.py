@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ulmfit.corpus.stored import batches
 from ulmfit.language_model.loader import StreamLoader, as_read
 from ulmfit.language_model.settings import LanguageModelSettings
 from ulmfit.language_model.stages import BackwardOrder
+from ulmfit.pipeline.grouping import grouped
 from ulmfit.pipeline.stage import Work
 from ulmfit.tokens.arrays import TokenArray, TokenArrayWriter
-from ulmfit.tokens.documents import batches
 from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.resampling import resampling_seed
@@ -80,25 +81,15 @@ class SampledStreams:
     def _write(self, number: int, folder: Path) -> None:
         progress = self.work.progress(len(self.plain), "documents cut anew")
         with TokenArrayWriter(folder, "train", self.tokenizer.size) as writer:
-            for part, texts in enumerate(_training_texts(self.documents)):
+            for part, texts in enumerate(grouped(_training_texts(self.documents), len, PART_CHARACTERS)):
                 seed = resampling_seed(self.seed, number, part)
                 writer.append(self.tokenizer.sample(texts, self.settings.subword_sampling, seed))
                 progress.advance(len(texts))
         progress.close()
 
 
-def _training_texts(documents: Path) -> Iterator[list[str]]:
-    """Yield the texts of the training split, so many at a time as have PART_CHARACTERS."""
-    part: list[str] = []
-    characters = 0
+def _training_texts(documents: Path) -> Iterator[str]:
     for batch in batches(documents, ["text", "split"]):
         for text, split in zip(batch["text"].to_pylist(), batch["split"].to_pylist(), strict=True):
-            if split != "train":
-                continue
-            part.append(text)
-            characters += len(text)
-            if characters >= PART_CHARACTERS:
-                yield part
-                part, characters = [], 0
-    if part:
-        yield part
+            if split == "train":
+                yield text

@@ -6,7 +6,7 @@ import glob
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_serializer, model_validator
 
@@ -18,6 +18,9 @@ MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
 """Environment variable that names the mirror where `--mirror` does not."""
 
 
+Changed = TypeVar("Changed", bound=Settings)
+
+
 class File(Settings):
     """One input file: either a local `path`, or a catalogued file with its SHA-256."""
 
@@ -27,7 +30,8 @@ class File(Settings):
     sha256: str = Field(
         "",
         pattern="^([0-9a-f]{64})?$",
-        description="SHA-256 of a catalogued file, hexadecimal, small letters",
+        description="SHA-256 of a catalogued file, hexadecimal, small letters; empty: not known, noted at "
+        "its first download in pins.toml beside the recipe",
     )
     size: int | None = Field(None, ge=0, description="bytes of a catalogued file; None: not known")
     licence: str = Field("", description="licence of the data")
@@ -35,8 +39,8 @@ class File(Settings):
 
     @model_validator(mode="after")
     def _either_local_or_catalogued(self) -> Self:
-        if self.path is None and not (self.name and self.sha256):
-            raise ValueError("a File needs a path, or a name and a sha256")
+        if self.path is None and not (self.name and (self.sha256 or self.url)):
+            raise ValueError("a File needs a path, or a name and a sha256 or a url")
         if not has_textual_name(path := self.path or Path(self.name)):
             raise ValueError(f"{path.name!r} is not UTF-8 or has control characters: rename the file")
         if self.name in (".", ".."):
@@ -56,17 +60,34 @@ class File(Settings):
 
 def with_files(value: Any, change: Callable[[File], File]) -> Any:
     """Return a copy of `value` (settings, or tuples and dicts of them) in which every `File` is changed."""
-    if isinstance(value, File):
+    return with_settings(value, File, change)
+
+
+def with_settings(value: Any, kind: type[Changed], change: Callable[[Changed], Settings]) -> Any:
+    """Return a copy of `value` in which all settings of that kind, however deep, are changed."""
+    if isinstance(value, kind):
         return change(value)
     if isinstance(value, Settings):
         fields = {name: getattr(value, name) for name in type(value).model_fields}
-        changed = {name: with_files(field, change) for name, field in fields.items()}
+        changed = {name: with_settings(field, kind, change) for name, field in fields.items()}
         return value.changed(**changed) if changed != fields else value
     if isinstance(value, tuple):
-        return tuple(with_files(item, change) for item in value)
+        return tuple(with_settings(item, kind, change) for item in value)
     if isinstance(value, dict):
-        return {name: with_files(item, change) for name, item in value.items()}
+        return {name: with_settings(item, kind, change) for name, item in value.items()}
     return value
+
+
+def all_settings(value: Any, kind: type[Changed]) -> list[Changed]:
+    """Return the settings of that kind in `value`, however deep, in the order of the fields."""
+    found: list[Changed] = []
+
+    def note(settings: Changed) -> Changed:
+        found.append(settings)
+        return settings
+
+    with_settings(value, kind, note)
+    return found
 
 
 class Catalogue:
@@ -88,8 +109,8 @@ class Catalogue:
         return File(
             name=entry["file"],
             url=entry.get("url", ""),
-            sha256=entry["sha256"],
-            size=entry["bytes"],
+            sha256=entry["sha256"] if "url" not in entry else entry.get("sha256", ""),
+            size=entry.get("bytes"),
             licence=entry.get("licence", ""),
             source=entry.get("source", ""),
         )
@@ -109,8 +130,13 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
     """Return a verified local path of `file`: itself, a mirror's copy, or a download kept in `cache`."""
     if file.path is not None:
         if not file.path.exists():
-            raise InputError(f"input file {file.path} does not exist")
+            raise InputError(missing(file))
         return file.path
+    if not file.sha256:
+        raise InputError(
+            f"{file.name}: its SHA-256 is not known before its first download: run the recipe itself "
+            f"(ulmfit run), which notes it"
+        )
     if mirror is not None and (found := _mirrored(file, mirror, log)):
         return found
     target = cache / file.sha256[:16] / file.name
@@ -131,6 +157,12 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
             target.unlink(missing_ok=True)
             download(file.url, target, sums={"sha256": file.sha256}, size=file.size, log=log)
     return target
+
+
+def missing(file: File) -> str:
+    """Return what is said of a local file that is not there: where it comes from, if that is known."""
+    origin = f"; {file.source}" if file.source else ""
+    return f"input file {file.path} does not exist{origin}"
 
 
 def _is_whole(target: Path, file: File) -> bool:

@@ -46,6 +46,6 @@ def safe_path() -> list[str]:
 
     The package lies in the current folder when that is a checkout; then it comes last.
     """
-    package, here = str(Path(__file__).parents[1]), Path.cwd()
+    package, here = str(Path(__file__).parents[2]), Path.cwd()
     kept = [entry for entry in sys.path if entry and Path(entry).resolve() != here]
     return kept if package in kept else [*kept, package]

@@ -19,6 +19,8 @@ USERS_ERRORS = frozenset(
 )
 """Errors of the system that a path of the user causes: it may not be used, or is a file and no folder."""
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+"""What torch and the operating system say when there is no more memory, on a GPU or in the machine."""
 LONGEST_BEGINNING, LONGEST_END = 600, 300
 
 
@@ -38,6 +40,11 @@ class InputError(_OneLineError):
 
 class StageFailed(_OneLineError):
     """A stage could not be finished for a reason that is not the user's input (exit status 1)."""
+
+
+def says_out_of_memory(message: str) -> bool:
+    """Return whether a message says that memory ran out: torch raises plain RuntimeErrors for it."""
+    return any(words in message.lower() for words in OUT_OF_MEMORY)
 
 
 def _one_line(message: str) -> str:

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from ulmfit.pipeline.child_processes import safe_children
-from ulmfit.pipeline.errors import USERS_ERRORS, InputError, StageFailed
+from ulmfit.pipeline.errors import USERS_ERRORS, InputError, StageFailed, says_out_of_memory
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.printing import printable, show
 from ulmfit.pipeline.process import (
@@ -326,7 +326,7 @@ def _rebuilt(content: Failure) -> Exception:
         error = InputError(message)
     elif content["errno"] in {errno.ENOSPC, *USERS_ERRORS}:
         error = OSError(content["errno"], os.strerror(content["errno"]), content["file"])
-    elif content["type"] == "MemoryError" or "out of memory" in message.lower():
+    elif content["type"] == "MemoryError" or says_out_of_memory(message):
         error = MemoryError(message)
     elif content["type"] == "StageFailed":
         error = StageFailed(message)

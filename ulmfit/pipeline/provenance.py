@@ -44,7 +44,7 @@ def commit() -> str:
 
 def is_committed(path: Path) -> bool:
     """Return whether the checkout's commit holds a file as it is now; False outside of the checkout."""
-    root, path = Path(__file__).parent.parent, path.resolve()
+    root, path = Path(__file__).parents[2], path.resolve()
     if not (root / ".git").exists() or not path.is_relative_to(root):
         return False
     name = str(path.relative_to(root))

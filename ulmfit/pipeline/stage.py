@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.assets import File, missing
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import is_text, packed_suffix, read_json, sha256_of, table_suffix, write_json
 from ulmfit.pipeline.manifest import CONFIG as CONFIG
@@ -135,9 +135,10 @@ class Keys:
     def file_hash(self, file: File) -> str:
         """Return the SHA-256 of a file's content; of a folder, that of its files' names and contents."""
         if file.path is None:
-            return file.sha256
+            # Of a file that nobody has seen yet `plan` gives a key that is none of a finished stage.
+            return file.sha256 or f"not downloaded yet: {file.url}"
         if not file.path.exists():
-            raise InputError(f"input file {file.path} does not exist")
+            raise InputError(missing(file))
         if file.path.is_dir():
             members = sorted(path for path in file.path.rglob("*") if path.is_file())
             listing = [(str(member.relative_to(file.path)), self._local_hash(member)) for member in members]

@@ -8,32 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.report.table import escape
+from ulmfit.report.markdown import escape, pipe_table
 
 HEADER = ("record", "case", "ours", "stock", "ratio", "unit", "other load, cores", "machine", "commit")
 NUMBERS = range(2, 5)
-COMPARED = ("case", "ours", "stock", "ratio", "unit")
+COMPARED = {"case", "ours", "stock", "ratio", "unit"}
 
 
 def benchmark_table(folder: Path, link: str) -> str:
     """Return the records in a folder as Markdown: a line a case, with the highest other load of its runs.
 
-    `link` is the folder's address for a reader. What is no comparison with the stock library is named below.
-    Raises InputError for a file that is no record.
+    `link` is the folder's address for a reader. Raises InputError for a file that is no record.
     """
-    lines, others = [], []
-    for path in sorted(folder.glob("*.jsonl")):
-        cases = _cases(path)
-        compared = [case for case in cases if all(name in case for name in COMPARED)]
-        lines += [_line(f"[{path.stem}]({link}/{path.name})", case) for case in compared]
-        if len(compared) < len(cases):
-            others.append(f"[{path.stem}]({link}/{path.name})")
-    aligned = ["--:" if column in NUMBERS else ":--" for column in range(len(HEADER))]
-    table = [f"| {' | '.join(cells)} |" for cells in (HEADER, aligned, *lines)]
-    blocks = ["A ratio above 1 is better for us.", "\n".join(table)]
-    if others:
-        blocks.append(f"No comparison with the stock library, and not in the table: {', '.join(others)}.")
-    return "\n\n".join(blocks)
+    lines = [
+        _line(f"[{path.stem}]({link}/{path.name})", case)
+        for path in sorted(folder.glob("*.jsonl"))
+        for case in _cases(path)
+    ]
+    return "\n".join(["A ratio above 1 is better for us.", "", *pipe_table(HEADER, lines, NUMBERS)])
 
 
 def _cases(path: Path) -> list[dict[str, Any]]:
@@ -43,7 +35,7 @@ def _cases(path: Path) -> list[dict[str, Any]]:
             case = json.loads(line)
         except ValueError as error:
             raise InputError(f"{path}, line {number}: expected one JSON object a line, {error}") from error
-        if not isinstance(case, dict) or not isinstance(case.get("machine"), dict):
+        if not isinstance(case, dict) or not isinstance(case.get("machine"), dict) or COMPARED - case.keys():
             raise InputError(
                 f"{path}, line {number}: expected a case of `ulmfit bench --json`, with its machine"
             )

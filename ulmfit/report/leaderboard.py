@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from ulmfit.evaluation.metric_text import shown_values
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.pipeline.errors import InputError
+from ulmfit.report.markdown import as_markdown, escape
 from ulmfit.report.page import page_environment
-from ulmfit.report.table import escape, label_lines, shown_metrics, shown_titles
+from ulmfit.report.record_tables import label_lines, shown_metrics, shown_titles
+from ulmfit.report.table import Row, Table
 
 TEMPLATE = "leaderboard.html.j2"
 CAPTION = (
-    "Main metric of each task on its test split, percent (correlations as they are); mean ± sample standard "
-    "deviation over the seeds. Bold is the best of a column. Ranks count from 1 among the models of a "
-    "column, equal ones share the mean of their ranks; the average is over the tasks that a model was run "
-    "on, and models of more tasks stand above those of fewer."
+    "Main metric of each task on its test split, percent (correlations as they are); mean ± standard "
+    "deviation over the seeds; bold: best of a column. Average rank: over the tasks that a model was run on."
 )
+NOTHING = "No record has rows of results."
 
 
 @dataclass(frozen=True)
@@ -170,27 +171,21 @@ def source_facts(source: Source) -> str:
     return f"{record.recipe}, preset {record.preset}, {at}"
 
 
+def board_table(board: Leaderboard) -> Table:
+    """Return a line per model and a column per task, the best of each column bold."""
+    tasks = [f"{task.name}: {task.metric} ({task.test_texts:,} texts)" for task in board.tasks]
+    rows = []
+    for line in board.lines:
+        cells = [cell.text if cell else "–" for cell in line.cells]
+        best = frozenset(place for place, cell in enumerate(line.cells, 1) if cell and cell.best)
+        rows.append(Row([line.model, *cells, f"{line.rank:.2f}", str(line.tasks)], bold=best))
+    return Table(["model", *tasks, "average rank", "tasks"], rows)
+
+
 def markdown_leaderboard(board: Leaderboard) -> str:
     """Return the table as Markdown, and below it the records with their labels."""
-    header = ["model", *(f"{task.name}: {task.metric} ({task.test_texts:,} texts)" for task in board.tasks)]
-    lines = [
-        "| " + " | ".join([*map(escape, header), "average rank", "tasks"]) + " |",
-        "| " + " | ".join([":--", *["--:"] * (len(board.tasks) + 2)]) + " |",
-    ]
-    for line in board.lines:
-        cells = [_markdown_cell(cell) for cell in line.cells]
-        lines.append(
-            "| " + " | ".join([escape(line.model), *cells, f"{line.rank:.2f}", str(line.tasks)]) + " |"
-        )
-    blocks = ["\n".join(lines)] if board.lines else []
-    blocks = [escape(CAPTION), *blocks] if board.lines else ["No record has rows of results."]
+    blocks = [escape(CAPTION), as_markdown(board_table(board))] if board.lines else [NOTHING]
     return "\n\n".join([*blocks, "\n".join(map(_markdown_source, board.sources))]) + "\n"
-
-
-def _markdown_cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    return f"**{escape(cell.text)}**" if cell.best else escape(cell.text)
 
 
 def _markdown_source(source: Source) -> str:
@@ -204,4 +199,5 @@ def html_leaderboard(board: Leaderboard, title: str = "Leaderboard") -> str:
     """Return the same as one HTML page that needs nothing else."""
     sources = [(source, source_facts(source), label_lines(source.record)) for source in board.sources]
     template = page_environment().get_template(TEMPLATE)
-    return template.render(title=title, board=board, sources=sources, caption=CAPTION)
+    table = board_table(board)
+    return template.render(title=title, table=table, sources=sources, caption=CAPTION, nothing=NOTHING)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ulmfit.evaluation import metric_text
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.report.record_tables import shown_titles
 from ulmfit.report.svg import Axis, short_number, ticks, widened
-from ulmfit.report.table import shown_titles
 from ulmfit.report.verdict import best_row
 
 ROOM = 0.03

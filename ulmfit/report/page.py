@@ -1,12 +1,18 @@
-"""What all HTML pages are made with: templates beside this module and the sections, all values escaped."""
+"""What all HTML pages are made with: templates beside this module and the sections, all values escaped.
+
+`table.html.j2` is the writer of tables for pages.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ulmfit.report.table import parts_of
+
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def page_environment() -> Environment:
@@ -14,7 +20,7 @@ def page_environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([folder, folder / "sections"]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -22,3 +28,18 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["parts"] = parts_of
+    environment.tests["drawn"] = is_drawn
+    return environment
+
+
+def scale_header(low: str, high: str) -> Markup:
+    """Return the header of a column of plots that share a scale: its ends."""
+    from markupsafe import Markup
+
+    return Markup('<span class="scale"><span>{}</span><span>{}</span></span>').format(low, high)
+
+
+def is_drawn(cell: str) -> bool:
+    """Return whether a cell is markup, such as a plot, and not text."""
+    return hasattr(cell, "__html__")

@@ -12,26 +12,15 @@ import textwrap
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
-from ulmfit.evaluation.learning_curve import curve_caption, curve_cells
 from ulmfit.evaluation.record import Record
 from ulmfit.pipeline.printing import printable, printable_lines
-from ulmfit.report.table import (
-    Table,
-    caption,
-    label_lines,
-    language_model_table,
-    published_table,
-    remarks,
-    result_table,
-    shown_metrics,
-)
+from ulmfit.report.record_tables import label_lines, record_blocks
+from ulmfit.report.table import Table, parts_of
 
 WIDTH, LEAST_WIDTH = 100, 60
 """Characters a line where no terminal says how wide it is, and what is never gone below."""
 NARROWEST = 12
 """Characters that a column of words keeps."""
-COUNTS = (3, 4)
-"""The language models' columns that can be missed: documents and tokens."""
 BETWEEN = "  "
 
 
@@ -41,30 +30,21 @@ def terminal_width() -> int:
 
 
 def text_table(record: Record, width: int | None = None) -> str:
-    """Return the tables with their captions and remarks, lines of at most `width`; None: of any length."""
+    """Return the tables with their captions and notes, lines of at most `width`; None: of any length."""
     blocks = []
     if record.labels:
         blocks.append("\n".join(_wrapped(f"[{line}]", width) for line in label_lines(record)))
-    blocks.append(_wrapped(caption(record), width))
-    if record.dataset:
-        blocks.append(fitted(result_table(record), width, _spare_columns(record)))
-    if record.published:
-        blocks.append(fitted(published_table(record), width))
-    for curve in record.curves:
-        blocks.append(_wrapped(curve_caption(curve), width))
-        blocks.append(fitted(Table(*curve_cells(curve), text_columns=1), width))
-    if record.language_models:
-        blocks.append(fitted(language_model_table(record), width, spare=COUNTS))
-    if listed := remarks(record):
-        blocks.append("\n".join(_wrapped(remark, width) for remark in listed))
+    for block in record_blocks(record):
+        blocks += [_wrapped(block.caption, width)] if block.caption else []
+        blocks += [as_text(block.table, width)] if block.table else []
     return printable_lines("\n\n".join(blocks)) + "\n"
 
 
-def _spare_columns(record: Record) -> list[int]:
-    """Return the columns of the main table that can be missed, in the order in which they go."""
-    metrics = len(shown_metrics(record))
-    with_valid = any(row.valid_metrics for row in record.rows)
-    return [*range(metrics, 1, -1), *([metrics + 1] if with_valid else [])]
+def as_text(table: Table, width: int | None = None) -> str:
+    """Return a table and the notes below it, lines of at most `width`; None: of any length."""
+    notes = [*table.shown_notes, *([table.rest] if table.rest else [])]
+    below = "\n".join(_wrapped(note, width) for note in notes)
+    return fitted(table, width) + (f"\n\n{below}" if below else "")
 
 
 def _wrapped(text: str, width: int | None) -> str:
@@ -73,21 +53,21 @@ def _wrapped(text: str, width: int | None) -> str:
     return textwrap.fill(text, width, subsequent_indent=BETWEEN, break_on_hyphens=False)
 
 
-def fitted(table: Table, width: int | None, spare: Sequence[int] = ()) -> str:
-    """Return a table of lines of at most `width`, as far as leaving out the `spare` columns makes it so."""
-    table = Table(_flat(table.header), [_flat(row) for row in table.rows], table.text_columns)
-    whole = _laid_out(table.header, _aligned(table.rows), table.text_columns)
+def fitted(table: Table, width: int | None) -> str:
+    """Return a table of lines of at most `width`, as far as leaving out its spare columns makes it so."""
+    header, lines, spare = _flat(table.header), [_flat(line) for line in table.lines], table.spare
+    whole = _laid_out(header, _aligned(lines), table.words)
     if width is None or _widest(whole) <= width:
         return whole
     for count in range(len(spare) + 1):
-        kept = [column for column in range(len(table.header)) if column not in spare[:count]]
-        rows = [[row[column] for column in kept] for row in table.rows]
-        narrow = _narrowed([table.header[column] for column in kept], rows, table.text_columns, width)
+        kept = [column for column in range(len(header)) if column not in spare[:count]]
+        rows = [[line[column] for column in kept] for line in lines]
+        narrow = _narrowed([header[column] for column in kept], rows, table.words, width)
         if _widest(narrow) <= width:
             break
     if not count:
         return narrow
-    names = ", ".join(table.header[column] for column in sorted(spare[:count]))
+    names = ", ".join(header[column] for column in sorted(spare[:count]))
     return narrow + "\n" + _wrapped(f"not shown here, but in the report: {names}", width)
 
 
@@ -147,20 +127,14 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     return list(zip(*columns, strict=True))
 
 
-_PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,]+†?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
-
-
 def _decimals_aligned(column: Sequence[str]) -> list[str]:
     """Pad cells so that all means, standard deviations and intervals stand below each other."""
-    matches = [_PARTS.fullmatch(cell) for cell in column]
-    parts = [match.group("mean", "sd", "interval") if match else None for match in matches]
-    mean, sd, interval = (
-        max((len(part[place] or "") for part in parts if part), default=0) for place in range(3)
-    )
+    parts = [parts_of(cell) for cell in column]
+    mean, sd, interval = (max((len(part[place]) for part in parts if part), default=0) for place in range(3))
     if not sd and not interval:
         return list(column)
     return [
-        f"{part[0]:>{mean}}{part[1] or '':{sd}}{part[2] or '':>{interval}}" if part else cell
+        f"{part[0]:>{mean}}{part[1]:{sd}}{part[2]:>{interval}}" if part else cell
         for part, cell in zip(parts, column, strict=True)
     ]
 

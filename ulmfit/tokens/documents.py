@@ -1,4 +1,4 @@
-"""Reading documents.parquet in bounded memory."""
+"""The texts that a tokenizer is trained on, read in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,23 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow.parquet as pq
 from pyarrow import RecordBatch, compute
 
 from ulmfit.corpus.hash_sample import HashSample
+from ulmfit.corpus.stored import batches
 
-SPLITS = ("train", "valid", "test")
-_ROWS = 128
-"""Rows read at a time: whole novels still fit."""
-_READ_BYTES = 1 << 16
 _SALT = "tokenizer sample"
-
-
-def batches(path: Path, columns: list[str]) -> Iterator[RecordBatch]:
-    """Yield the rows of a Parquet file, a few at a time."""
-    # Buffering in advance would hold the compressed row groups as well.
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as file:
-        yield from file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False)
 
 
 class TrainingTexts(Protocol):

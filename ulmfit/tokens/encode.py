@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from ulmfit.corpus.documents import SPLITS
+from ulmfit.corpus.stored import batches
 from ulmfit.tokens.arrays import TokenArrayWriter
-from ulmfit.tokens.documents import SPLITS, batches
 from ulmfit.tokens.tokenizer import Tokenizer
 from ulmfit.tokens.word_encoding import EncodedTexts, WordEncoder, arrow_integers
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ulmfit.corpus.documents import DOCUMENTS
 from ulmfit.corpus.hash_sample import HashSample
+from ulmfit.corpus.stored import batches
 from ulmfit.corpus.words import count_words
-from ulmfit.tokens.documents import batches
+from ulmfit.tokens.card import Piece, PieceLists, TextKind, TextSize, TokenCounts, TokenizerFigures
 from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, WORD_BOUNDARY
 from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 
@@ -33,7 +34,7 @@ _ENCODED_TOGETHER = 1024
 def sample_of_documents(folder: Path, limit: int) -> list[str]:
     """Return validation texts of a corpus of `limit` bytes together."""
     sample: HashSample[str] = HashSample(_SALT, limit)
-    for batch in batches(folder / "documents.parquet", ["id", "text", "split"]):
+    for batch in batches(folder / DOCUMENTS, ["id", "text", "split"]):
         for name, text, split in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if split == "valid":
                 sample.offer(name, text, _bytes_of(text))
@@ -50,14 +51,14 @@ def sample_of_dataset(folder: Path, splits: Sequence[str], limit: int) -> list[s
     return sample.items()
 
 
-def size_of(texts: Sequence[str]) -> dict[str, int]:
+def size_of(texts: Sequence[str]) -> TextSize:
     """Return texts, words (as `words.count_words` has them), characters and bytes of UTF-8."""
-    return {
-        "texts": len(texts),
-        "words": sum(map(count_words, texts)),
-        "characters": sum(map(len, texts)),
-        "bytes": sum(map(_bytes_of, texts)),
-    }
+    return TextSize(
+        texts=len(texts),
+        words=sum(map(count_words, texts)),
+        characters=sum(map(len, texts)),
+        bytes=sum(map(_bytes_of, texts)),
+    )
 
 
 def _bytes_of(text: str) -> int:
@@ -89,31 +90,33 @@ class Vocabulary:
 class Measured:
     """What `measure` found out about a tokenizer; `uses` is how often each id occurs in the samples."""
 
-    figures: dict[str, Any]
+    figures: TokenizerFigures
     vocabulary: Vocabulary
     uses: np.ndarray
 
-    def pieces(self, count: int) -> dict[str, list[dict[str, Any]]]:
+    def pieces(self, count: int) -> PieceLists:
         """Return the longest pieces, and those used fewest times, `count` of each."""
         learned = np.flatnonzero(self.vocabulary.learned)
         lengths = [_length(self.vocabulary.pieces[index]) for index in learned]
         longest = learned[np.argsort([-length for length in lengths], kind="stable")]
         # Pieces stand in the order of their likelihood: of those never used, the least likely come first.
         rarest = learned[::-1][np.argsort(self.uses[learned[::-1]], kind="stable")]
-        return {"longest": self._described(longest[:count]), "rarest": self._described(rarest[:count])}
+        return PieceLists(longest=self._described(longest[:count]), rarest=self._described(rarest[:count]))
 
-    def _described(self, indices: np.ndarray) -> list[dict[str, Any]]:
-        return [{"piece": self.vocabulary.pieces[index], "uses": int(self.uses[index])} for index in indices]
+    def _described(self, indices: np.ndarray) -> tuple[Piece, ...]:
+        return tuple(
+            Piece(piece=self.vocabulary.pieces[index], uses=int(self.uses[index])) for index in indices
+        )
 
     def summary(self) -> str:
         """Return the main figures for a log."""
-        size, corpus = self.figures["size"], self.figures["texts"]["corpus"]
-        return f"{size:,} pieces: {corpus['tokens']:,} tokens, {corpus['unknown_tokens']:,} of them unknown"
+        size, corpus = self.figures.size, self.figures.texts["corpus"]
+        return f"{size:,} pieces: {corpus.tokens:,} tokens, {corpus.unknown_tokens:,} of them unknown"
 
 
-def unknown_warning(name: str, measured: Measured, words: int) -> str:
+def unknown_warning(name: TextKind, measured: Measured, words: int) -> str:
     """Return a warning where the `words` of the task's texts hold many unknown tokens; else an empty line."""
-    unknown = measured.figures["texts"][name]["unknown_tokens"]
+    unknown = measured.figures.texts[name].unknown_tokens
     if name not in _TEXTS_OF or unknown <= NOTABLE_UNKNOWN * words:
         return ""
     return (
@@ -122,8 +125,8 @@ def unknown_warning(name: str, measured: Measured, words: int) -> str:
     )
 
 
-def measure(tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]]) -> Measured:
-    """Encode samples of texts and count; xxbos is left out everywhere.
+def measure(kind: str, tokenizer: Tokenizer, samples: Mapping[TextKind, Sequence[str]]) -> Measured:
+    """Encode samples of texts and count; xxbos is left out everywhere. `kind` names the tokenizer.
 
     The figures are the size, the learned pieces, those of them that no sample but CHECKED_ONLY uses, and for
     each sample:
@@ -138,20 +141,22 @@ def measure(tokenizer: Tokenizer, samples: Mapping[str, Sequence[str]]) -> Measu
     """
     vocabulary = Vocabulary(tokenizer)
     uses = np.zeros(tokenizer.size, np.int64)
-    counted: dict[str, Any] = {}
+    counted: dict[TextKind, TokenCounts] = {}
     for name, texts in samples.items():
         lengths, counts = _encoded(tokenizer, texts)
         uses += counts * (name != CHECKED_ONLY)
-        counted[name] = {
-            "tokens": int(counts.sum()),
-            "unknown_tokens": int(counts[tokenizer.unk_id]),
-            "byte_tokens": int(counts[vocabulary.byte].sum()),
+        counted[name] = TokenCounts(
+            tokens=int(counts.sum()),
+            unknown_tokens=int(counts[tokenizer.unk_id]),
+            byte_tokens=int(counts[vocabulary.byte].sum()),
             **_words(tokenizer, vocabulary, texts),
-            "lengths": _quantiles(lengths),
-        }
+            lengths=_quantiles(lengths),
+        )
     used = uses[vocabulary.learned]
-    sizes = {"size": tokenizer.size, "learned": len(used), "unused": int((used == 0).sum())}
-    return Measured({**sizes, "texts": counted}, vocabulary, uses)
+    figures = TokenizerFigures(
+        kind=kind, size=tokenizer.size, learned=len(used), unused=int((used == 0).sum()), texts=counted
+    )
+    return Measured(figures, vocabulary, uses)
 
 
 def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from ulmfit.pipeline.grouping import grouped
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
 from ulmfit.tokens.subword_pieces import Pieces, WordSampler
@@ -28,7 +29,11 @@ class TextSampler:
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
         """Return one int32 array of ids a text, each beginning with xxbos."""
         generator = np.random.default_rng(seed)
-        return [ids for group in _groups(texts) for ids in self._sample(group, alpha, generator)]
+        return [
+            ids
+            for group in grouped(texts, len, GROUP_CHARACTERS)
+            for ids in self._sample(group, alpha, generator)
+        ]
 
     def _sample(self, texts: Sequence[str], alpha: float, generator: np.random.Generator) -> list[np.ndarray]:
         numbers: dict[str, int] = {}
@@ -53,16 +58,3 @@ class TextSampler:
         tokens = np.insert(ids, places, inserted).astype(np.int32)
         marks_before = np.searchsorted(repetitions, text_begins)
         return np.split(tokens, (begins[text_begins] + np.arange(len(texts)) + marks_before)[1:])
-
-
-def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
-    group: list[str] = []
-    characters = 0
-    for text in texts:
-        group.append(text)
-        characters += len(text)
-        if characters >= GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group

@@ -29,6 +29,23 @@ class ValidationMetric:
     """Maps the predictions of all validation batches, one after the other, to the metric; None: undefined."""
 
 
+class CollectPredictions(Callback):
+    """Keeps the predictions of a validation. A callback of its own: in training nothing asks for any."""
+
+    order, run_train = 79, False
+
+    def before_validate(self) -> None:
+        self.predictions: list[Tensor] = []
+
+    def after_batch(self) -> None:
+        self.predictions.append(self.learn.pred.detach())
+
+    def take(self) -> Tensor:
+        """Return the predictions of all batches, one after the other, once."""
+        taken, self.predictions = torch.cat(self.predictions), []
+        return taken
+
+
 class History(Callback):
     """Writes down what happened: loss and learning rates over the steps, validation over the epochs.
 
@@ -51,6 +68,8 @@ class History(Callback):
         metric: ValidationMetric | None = None,
     ) -> None:
         self.metric = metric
+        self.collected = None if metric is None else CollectPredictions()
+        """To be added to the learner as well."""
         self.total_epochs = total_epochs
         self.thinning = max(1, total_steps // HISTORY_POINTS)
         self.count, self.progress, self.distribution = count, progress, distribution
@@ -62,21 +81,18 @@ class History(Callback):
         self.train_sum = self.train_count = 0.0
         self._unread: list[tuple[dict[str, Any] | None, Tensor]] = []
         self._valid: list[tuple[Tensor, int]] = []
-        self._predictions: list[Tensor] = []
         self._shown = ""
 
     def before_train(self) -> None:
         self.train_sum = self.train_count = 0.0
 
     def before_validate(self) -> None:
-        self._valid, self._predictions = [], []
+        self._valid = []
 
     def after_batch(self) -> None:
         loss = self.learn.loss.detach()
         if not self.training:
             self._valid.append((loss, self.count(self.yb[0])))
-            if self.metric is not None:
-                self._predictions.append(self.learn.pred.detach())
             return
         self._expect_steps()
         self.step += 1
@@ -139,9 +155,8 @@ class History(Callback):
                 "valid_loss": self._mean(valid_sum, total),
             }
         )
-        if self.metric is not None:
-            self.epochs[-1][self.metric.name] = self.metric.of(torch.cat(self._predictions))
-            self._predictions = []
+        if self.metric is not None and self.collected is not None:
+            self.epochs[-1][self.metric.name] = self.metric.of(self.collected.take())
 
     def compared(self) -> float:
         """Return by what the last epoch is compared, lower is better: validation loss or minus the metric."""

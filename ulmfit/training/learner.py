@@ -50,6 +50,7 @@ def make_learner(
     metrics: Sequence[Any] = (),
     fused: SequenceLoss | None = None,
     replayed: ReplayedStep | None = None,
+    logits: bool = False,
     log: Callable[[str], None] = say,
 ) -> ResumableLearner:
     """Return a fastai Learner to experiment with: `learn.fit_one_cycle(2, 5e-3)`, `learn.fit`, `learn.opt`.
@@ -60,11 +61,12 @@ def make_learner(
     `WandbCallback(log_preds=False)`; its progress bar is replaced by one that does not wait for the device.
     `learn.freeze_to(-1)` trains the top layer group alone. With `settings.average_decay` the average of the
     weights is what validations see; `learn.average.weights()` returns it.
+    With `logits` every step makes them, for callbacks that read `learn.pred` after the step.
     """
     device = choose_device(settings.device)
     model.to(device)
     loaders = Loaders(train_loader, valid_loader, device)
-    learner = _learner(model, loaders, loss_function, layer_groups, settings, fused, log)
+    learner = _learner(model, loaders, loss_function, layer_groups, settings, fused, log, logits)
     learner.replayed = replayed
     learner.metrics = metrics
     learner.add_cbs([QuietRecorder(), ProgressDisplay(log), *callbacks])
@@ -79,6 +81,7 @@ def _learner(
     settings: TrainingSettings,
     fused: SequenceLoss | None,
     log: Callable[[str], None],
+    logits: bool = False,
 ) -> ResumableLearner:
     learner = ResumableLearner(
         loaders,
@@ -87,6 +90,7 @@ def _learner(
         settings=settings,
         fused=fused,
         notice=log,
+        logits=logits,
         loss_func=loss_function,
         opt_func=partial(Adam, beta2=settings.beta2, decoupled=settings.weight_decay_kind == "decoupled"),
         splitter=lambda _: layer_groups(model),
@@ -156,7 +160,8 @@ def train(
         distribution=distribution,
         log=work.log,
     )
-    learner.add_cbs([callback for callback in (history, best, stopping, checkpointer) if callback])
+    own = (history, history.collected, best, stopping, checkpointer)
+    learner.add_cbs([callback for callback in own if callback])
     if callbacks:
         learner.logger = noop
         learner.add_cbs([QuietRecorder(), *callbacks])

@@ -16,9 +16,9 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor, nn
 
+from ulmfit.pipeline.errors import InputError
 from ulmfit.training.averaging import WeightAverage
 from ulmfit.training.guard import Guard
-from ulmfit.training.readers import reads_prediction_late
 from ulmfit.training.recorder import loggable
 from ulmfit.training.settings import TrainingSettings
 
@@ -118,9 +118,8 @@ class ResumableLearner(Learner):
 
     With `fused` the loss is computed without logits. Whoever reads `learn.pred` gets them nevertheless, and
     they are made from then on, with one line of notice: in training or in validation, wherever it was read.
-    A callback that reads them after the step, when the weights have changed, is recognized by its code
-    before the training begins. Setting `pred`, `loss_grad` or `loss_func` has the effect that it has in
-    fastai.
+    After the step, when the weights have changed, it is too late to make them: that needs `logits=True`, and
+    is an InputError without. Setting `pred`, `loss_grad` or `loss_func` has the effect that it has in fastai.
 
     `inner` is the model itself, `model` what is called: the same, or its wrapper in distributed training.
     """
@@ -146,12 +145,13 @@ class ResumableLearner(Learner):
         settings: TrainingSettings,
         fused: SequenceLoss | None,
         notice: Callable[[str], object],
+        logits: bool = False,
         **options: Any,
     ) -> None:
         self.inner: Any = model
         self.guard, self.settings, self.fused, self.notice = guard, settings, fused, notice
         self.accumulation = settings.accumulation
-        self.makes_logits = {True: False, False: False}
+        self.makes_logits = {True: logits, False: logits}
         """Whether logits are made in training and in validation."""
         super().__init__(loaders, model, default_cbs=False, **options)
         self._own_loss = self.loss_func
@@ -173,14 +173,6 @@ class ResumableLearner(Learner):
         """Train as fastai's `fit` does; the next fit goes on with other batches."""
         super().fit(n_epoch, *arguments, **options)
         self.epochs_before += n_epoch
-
-    def _do_fit(self) -> None:
-        if self.fused is not None and not self.makes_logits[True]:
-            for callback in self.cbs:
-                if reads_prediction_late(callback):
-                    self._make_logits(f"{callback.name} reads learn.pred after the step", training=True)
-                    break
-        super()._do_fit()
 
     def all_batches(self) -> None:
         """Run the batches of this epoch that are left."""
@@ -311,14 +303,17 @@ class ResumableLearner(Learner):
     def _logits(self) -> Tensor:
         assert self.fused is not None
         if self.outputs.logits is None:
-            late = "; this batch's are those of the changed weights" if self._weights_changed else ""
-            self._make_logits(f"learn.pred is read{late}", training=self.training)
+            if self._weights_changed:
+                raise InputError(
+                    "learn.pred is read after the step, when the weights have changed: "
+                    "read it in after_loss, or make the learner with logits=True"
+                )
+            self.makes_logits[self.training] = True
+            when = "training" if self.training else "validation"
+            self.notice(
+                f"learn.pred is read: logits are made in {when} from now on, which takes time and memory"
+            )
         return self.fused.prediction(self.outputs)
-
-    def _make_logits(self, reason: str, *, training: bool) -> None:
-        self.makes_logits[training] = True
-        when = "training" if training else "validation"
-        self.notice(f"{reason}: logits are made in {when} from now on, which takes time and memory")
 
 
 def _listens_inside(callback: Callback) -> bool:

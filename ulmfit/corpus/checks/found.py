@@ -75,7 +75,7 @@ def all_checks(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[i
     }
     for split in ("valid", "test"):
         if shift := label_shift(counts.get("train", {}), counts.get(split, {})):
-            content["label_shift"][split] = shift
+            content["label_shift"][split] = shift.model_dump()
     return content
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ulmfit.corpus.checks.rows import Row
+from ulmfit.corpus.checks.summary import LabelShift
 
 RARE = 5
 """Expected texts of a cell below which the chi-square distribution is a poor approximation."""
@@ -31,7 +31,7 @@ def label_counts(rows: Sequence[Row], split: str) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def label_shift(train: Mapping[str, int], other: Mapping[str, int]) -> dict[str, Any] | None:
+def label_shift(train: Mapping[str, int], other: Mapping[str, int]) -> LabelShift | None:
     """Test whether two splits have the same shares of labels: Pearson's chi-square, and Cramér's V.
 
     V is 0 for equal shares and 1 where no label is in both; from 0.1 an effect counts as small, from 0.3 as
@@ -45,10 +45,10 @@ def label_shift(train: Mapping[str, int], other: Mapping[str, int]) -> dict[str,
     if len(labels) < 2 or not all(map(sum, table)):
         return None
     result = chi2_contingency(table, correction=False)
-    return {
-        "chi_square": float(result.statistic),
-        "degrees_of_freedom": int(result.dof),
-        "p_value": float(result.pvalue),
-        "cramers_v": min(1.0, math.sqrt(float(result.statistic) / total)),
-        "rare_cells": int((result.expected_freq < RARE).sum()),
-    }
+    return LabelShift(
+        chi_square=float(result.statistic),
+        degrees_of_freedom=int(result.dof),
+        p_value=float(result.pvalue),
+        cramers_v=min(1.0, math.sqrt(float(result.statistic) / total)),
+        rare_cells=int((result.expected_freq < RARE).sum()),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-SPLITS = ("train", "valid", "test", "unlabelled")
+from ulmfit.datasets.tables import SPLITS
 
 
 @dataclass(frozen=True, slots=True)

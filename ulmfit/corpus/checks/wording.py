@@ -1,68 +1,36 @@
-"""What the checks found, in sentences, and in the counts that a record holds."""
+"""What the checks found, in sentences."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ulmfit.pipeline.files import read_json
+from ulmfit.corpus.checks.summary import (
+    ConflictCounts,
+    DataCheckSummary,
+    LabelShift,
+    RepeatCounts,
+    summary_of,
+)
 
-CHECKS, CLEANING = "checks.json", "cleaning.json"
 IDS_SHOWN = 5
 SIGNIFICANT = 0.01
 EFFECTS = ((0.5, "large"), (0.3, "medium"), (0.1, "small"), (0.0, "negligible"))
 """Cramér's V of two splits, from which an effect has the name (Cohen 1988)."""
 
-Counts = Mapping[str, Any]
 
-
-def summary_of(checks: Counts) -> dict[str, Any]:
-    """Return the content of `checks.json` with counts in place of lists of ids."""
-    conflicts = checks["conflicts"]
-    splits = Counter(row["split"] for conflict in conflicts for row in conflict["rows"])
-    settings = {name: checks[name] for name in ("similarity", "shingle_words", "min_words", "min_letters")}
-    return {
-        **settings,
-        "texts": checks["texts"],
-        "inside": {split: _lengths(kinds) for split, kinds in checks["inside"].items()},
-        "across": {pair: _lengths(kinds) for pair, kinds in checks["across"].items()},
-        "conflicts": {
-            "exact": sum(conflict["kind"] == "exact" for conflict in conflicts),
-            "loose": sum(conflict["kind"] == "loose" for conflict in conflicts),
-            "rows": dict(sorted(splits.items())),
-        },
-        "labels": checks["labels"],
-        "label_shift": checks["label_shift"],
-        "near_empty": _lengths(checks["near_empty"]),
-        "damaged": {split: _lengths(kinds) for split, kinds in checks["damaged"].items()},
-    }
-
-
-def _lengths(lists: Mapping[str, Sequence[Any]]) -> dict[str, int]:
-    return {name: len(entries) for name, entries in lists.items()}
-
-
-def data_check_summary(checks: Path, cleaned: Path | None = None) -> dict[str, Any]:
-    """What a record says, from the folders of a DataChecks and, where there is one, a CleanedDataset."""
-    dropped = read_json(cleaned / CLEANING)["dropped"] if cleaned else {}
-    counted = {split: _lengths(reasons) for split, reasons in dropped.items()}
-    return {**summary_of(read_json(checks / CHECKS)), "dropped": counted}
-
-
-def sentences(summary: Counts) -> list[str]:
+def sentences(summary: DataCheckSummary) -> list[str]:
     """Return one line for each thing that was found; nothing for what is in order."""
     return [
         *_repeat_lines(summary),
-        *_conflict_lines(summary["conflicts"]),
+        *_conflict_lines(summary.conflicts),
         *_shift_lines(summary),
         *_near_empty_lines(summary),
-        *_damage_lines(summary["damaged"]),
+        *_damage_lines(summary.damaged),
     ]
 
 
-def warnings(checks: Counts) -> Iterator[str]:
+def warnings(checks: Mapping[str, Any]) -> Iterator[str]:
     """Yield the sentences, each with the first ids that it is about."""
     summary = summary_of(checks)
     for split, kinds in checks["inside"].items():
@@ -70,14 +38,14 @@ def warnings(checks: Counts) -> Iterator[str]:
     for pair, kinds in checks["across"].items():
         yield from _with_ids(_across_line(pair, summary), _ids(kinds))
     rows = [f"{row['split']}/{row['id']}" for conflict in checks["conflicts"] for row in conflict["rows"]]
-    for line in _conflict_lines(summary["conflicts"]):
+    for line in _conflict_lines(summary.conflicts):
         yield from _with_ids(line, rows)
     yield from _shift_lines(summary)
     for split, ids in checks["near_empty"].items():
         yield from _with_ids(_near_empty_line(split, summary), ids)
     for split, kinds in checks["damaged"].items():
         ids = list(dict.fromkeys(name for listed in kinds.values() for name in listed))
-        yield from _with_ids(_damage_line(split, summary["damaged"][split]), ids)
+        yield from _with_ids(_damage_line(split, summary.damaged[split]), ids)
 
 
 def _with_ids(line: str, ids: Sequence[str]) -> Iterator[str]:
@@ -91,31 +59,32 @@ def _ids(kinds: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]:
     return [entry["id"] for entries in kinds.values() for entry in entries]
 
 
-def _repeat_lines(summary: Counts) -> list[str]:
-    inside = [_inside_line(split, summary) for split in summary["inside"]]
-    across = [_across_line(pair, summary) for pair in summary["across"]]
+def _repeat_lines(summary: DataCheckSummary) -> list[str]:
+    inside = [_inside_line(split, summary) for split in summary.inside]
+    across = [_across_line(pair, summary) for pair in summary.across]
     return [line for line in (*inside, *across) if line]
 
 
-def _inside_line(split: str, summary: Counts) -> str:
-    listed = _kinds(summary["inside"][split])
-    return listed and f"{split}: texts that repeat an earlier one: {listed} (of {summary['texts'][split]:,})"
+def _inside_line(split: str, summary: DataCheckSummary) -> str:
+    listed = _kinds(summary.inside[split])
+    return listed and f"{split}: texts that repeat an earlier one: {listed} (of {summary.texts[split]:,})"
 
 
-def _across_line(pair: str, summary: Counts) -> str:
+def _across_line(pair: str, summary: DataCheckSummary) -> str:
     split, _, other = pair.partition(" in ")
-    listed = _kinds(summary["across"][pair])
-    return listed and f"{split}: texts that stand in {other}: {listed} (of {summary['texts'][split]:,})"
+    listed = _kinds(summary.across[pair])
+    return listed and f"{split}: texts that stand in {other}: {listed} (of {summary.texts[split]:,})"
 
 
-def _kinds(counts: Mapping[str, int]) -> str:
+def _kinds(counts: RepeatCounts | ConflictCounts) -> str:
     named = (("exact", "exactly"), ("loose", "but for case and punctuation"), ("near", "nearly"))
-    return ", ".join(f"{counts[kind]:,} {how}" for kind, how in named if counts[kind])
+    found = [(getattr(counts, kind, 0), how) for kind, how in named]
+    return ", ".join(f"{count:,} {how}" for count, how in found if count)
 
 
-def _conflict_lines(counts: Mapping[str, Any]) -> list[str]:
-    listed = _kinds({**counts, "near": 0})
-    rows = ", ".join(f"{split} {count:,}" for split, count in counts["rows"].items())
+def _conflict_lines(counts: ConflictCounts) -> list[str]:
+    listed = _kinds(counts)
+    rows = ", ".join(f"{split} {count:,}" for split, count in counts.rows.items())
     return [f"texts that stand under different labels: {listed} alike (rows: {rows})"] if listed else []
 
 
@@ -124,23 +93,23 @@ def effect(cramers_v: float) -> str:
     return next(name for least, name in EFFECTS if cramers_v >= least)
 
 
-def _shift_lines(summary: Counts) -> list[str]:
+def _shift_lines(summary: DataCheckSummary) -> list[str]:
     return [
         f"{split}: labels have other shares than in train, {shift_figures(shift)}; largest difference: "
-        f"{largest_difference(summary['labels']['train'], summary['labels'][split])}"
-        for split, shift in summary["label_shift"].items()
-        if shift["p_value"] < SIGNIFICANT
+        f"{largest_difference(summary.labels['train'], summary.labels[split])}"
+        for split, shift in summary.label_shift.items()
+        if shift.p_value < SIGNIFICANT
     ]
 
 
-def shift_figures(shift: Counts) -> str:
+def shift_figures(shift: LabelShift) -> str:
     """Return test and effect size on a line."""
     line = (
-        f"chi-square {shift['chi_square']:.1f} with {shift['degrees_of_freedom']} degrees of freedom, "
-        f"p = {shift['p_value']:.2g}, Cramér's V {shift['cramers_v']:.3f} ({effect(shift['cramers_v'])})"
+        f"chi-square {shift.chi_square:.1f} with {shift.degrees_of_freedom} degrees of freedom, "
+        f"p = {shift.p_value:.2g}, Cramér's V {shift.cramers_v:.3f} ({effect(shift.cramers_v)})"
     )
-    if shift["rare_cells"]:
-        line += f", {shift['rare_cells']} cells with fewer than 5 expected"
+    if shift.rare_cells:
+        line += f", {shift.rare_cells} cells with fewer than 5 expected"
     return line
 
 
@@ -156,14 +125,14 @@ def largest_difference(train: Mapping[str, int], other: Mapping[str, int]) -> st
     return f"{label}, {100 * before:.1f} % of train and {100 * after:.1f} % here"
 
 
-def _near_empty_lines(summary: Counts) -> list[str]:
-    return [line for split in summary["near_empty"] if (line := _near_empty_line(split, summary))]
+def _near_empty_lines(summary: DataCheckSummary) -> list[str]:
+    return [line for split in summary.near_empty if (line := _near_empty_line(split, summary))]
 
 
-def _near_empty_line(split: str, summary: Counts) -> str:
-    count = summary["near_empty"][split]
-    limits = f"fewer than {summary['min_words']} words or {summary['min_letters']} letters"
-    return f"{split}: texts of {limits}: {count:,} (of {summary['texts'][split]:,})" if count else ""
+def _near_empty_line(split: str, summary: DataCheckSummary) -> str:
+    count = summary.near_empty[split]
+    limits = f"fewer than {summary.min_words} words or {summary.min_letters} letters"
+    return f"{split}: texts of {limits}: {count:,} (of {summary.texts[split]:,})" if count else ""
 
 
 def _damage_lines(damaged: Mapping[str, Mapping[str, int]]) -> list[str]:

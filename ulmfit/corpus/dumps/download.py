@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ulmfit.pipeline.assets import in_mirror
+from ulmfit.pipeline.assets import check_mirror, in_mirror
 from ulmfit.pipeline.download import (
     LARGEST_DOWNLOAD,
     LARGEST_TEXT,
@@ -24,6 +25,8 @@ _SUM_DIGITS = {"sha1": 40, "md5": 32}
 """Kinds of published sums, the better one first."""
 _KINDS_OF_DUMP = ("-pages-articles", "-pages-articles-multistream")
 """Both hold the same pages; the second is somewhat larger."""
+_JOBS = ("articlesdump", "articlesmultistreamdump")
+"""What `dumpstatus.json` calls them."""
 
 Log = Callable[[str], None]
 
@@ -70,7 +73,7 @@ def download_dump(
     are taken of a file: the sums are published without sizes. Raises InputError when a file differs from its
     published sum, and when the server no longer offers the date; the message lists the dates that it offers.
     """
-    wiki = language.replace("-", "_") + "wiki"
+    wiki = _wiki(language)
     published = mirror and _mirrored_sums(f"{wiki}-{date}", mirror, log)
     published = published or _published_sums(wiki, date, base_url, log)
     sets = published.complete_sets()
@@ -98,6 +101,61 @@ def download_dump(
     return [folder / _local_name(name) for name in names]
 
 
+def newest_date(
+    language: str,
+    base_url: str,
+    log: Log,
+    mirror: Path | None = None,
+) -> str:
+    """Return the date of the newest complete article dump, YYYYMMDD: of the mirror if it has one.
+
+    Complete is a dump whose list of checksums names all its articles and whose status, where the server
+    publishes one, says that they are done. Raises InputError where there is none.
+    """
+    wiki = _wiki(language)
+    if mirror is not None and (dates := _mirrored_dates(wiki, mirror, log)):
+        return dates[-1]
+    dates = _offered_dates(wiki, base_url, log)
+    for date in reversed(dates):
+        published = _listed_sums(wiki, date, base_url, log)
+        if published and published.complete_sets() and _is_finished(wiki, date, base_url, log):
+            return date
+        log(f"the dump of {wiki} of {date} is not complete yet; looking at the one before")
+    raise InputError(
+        f"{base_url} has no complete dump of {wiki}, only {', '.join(dates) or 'none'}: try again later"
+    )
+
+
+def _wiki(language: str) -> str:
+    return language.replace("-", "_") + "wiki"
+
+
+def _mirrored_dates(wiki: str, mirror: Path, log: Log) -> list[str]:
+    """Return the dates, rising, of which the mirror has a whole dump and its list of checksums."""
+    pattern = re.compile(re.escape(wiki) + r"-(\d{8})-(?:sha1|md5)sums\.txt")
+    check_mirror(mirror)
+    dates = {
+        match[1] for path in mirror.rglob(f"{wiki}-*sums.txt") if (match := pattern.fullmatch(path.name))
+    }
+    found = []
+    for date in sorted(dates):
+        published = _mirrored_sums(f"{wiki}-{date}", mirror, log)
+        if published and _set_in_mirror(published.complete_sets(), mirror):
+            found.append(date)
+    return found
+
+
+def _is_finished(wiki: str, date: str, base_url: str, log: Log) -> bool:
+    """Return whether the server says that the articles are done; True if it says nothing."""
+    try:
+        text = fetch_text(f"{base_url.rstrip('/')}/{wiki}/{date}/dumpstatus.json", log=log)
+        jobs = json.loads(text)["jobs"]
+        states = [jobs[name]["status"] for name in _JOBS if name in jobs]
+    except (NotFound, ValueError, KeyError, TypeError):
+        return True
+    return not states or "done" in states
+
+
 def _local_name(name: str) -> str:
     """Return the name on disk, which ends in .xml.bz2 for the parts of a dump as well."""
     return re.sub(r"\.xml(-p\d+p\d+)\.bz2$", r"\1.xml.bz2", name)
@@ -123,6 +181,12 @@ def _mirrored_sums(prefix: str, mirror: Path, log: Log) -> _Published | None:
 
 
 def _published_sums(wiki: str, date: str, base_url: str, log: Log) -> _Published:
+    if published := _listed_sums(wiki, date, base_url, log):
+        return published
+    raise InputError(_missing(wiki, date, base_url, log))
+
+
+def _listed_sums(wiki: str, date: str, base_url: str, log: Log) -> _Published | None:
     prefix = f"{wiki}-{date}"
     for kind in _SUM_DIGITS:
         try:
@@ -130,7 +194,7 @@ def _published_sums(wiki: str, date: str, base_url: str, log: Log) -> _Published
         except NotFound:
             continue
         return _read_sums(listing, prefix, kind)
-    raise InputError(_missing(wiki, date, base_url, log))
+    return None
 
 
 def _read_sums(listing: str, prefix: str, kind: str) -> _Published:
@@ -141,10 +205,9 @@ def _read_sums(listing: str, prefix: str, kind: str) -> _Published:
 
 def _missing(wiki: str, date: str, base_url: str, log: Log) -> str:
     try:
-        page = fetch_text(f"{base_url.rstrip('/')}/{wiki}/", log=log)
-    except NotFound:
-        return f"{base_url} has no wiki named {wiki}; check the language's code"
-    dates = sorted(set(re.findall(r'href="(\d{8})/?"', page)))
+        dates = _offered_dates(wiki, base_url, log)
+    except InputError as error:
+        return str(error)
     if date in dates:
         return (
             f"the dump of {wiki} of {date} has no list of checksums yet, so it is still under way; "
@@ -154,6 +217,15 @@ def _missing(wiki: str, date: str, base_url: str, log: Log) -> str:
         f"there is no dump of {wiki} of {date}: dumps vanish after some months; "
         f"the server still offers {', '.join(dates) or 'none'}"
     )
+
+
+def _offered_dates(wiki: str, base_url: str, log: Log) -> list[str]:
+    """Return the dates that the server lists, rising; raises InputError where it does not have the wiki."""
+    try:
+        page = fetch_text(f"{base_url.rstrip('/')}/{wiki}/", log=log)
+    except NotFound as error:
+        raise InputError(f"{base_url} has no wiki named {wiki}; check the language's code") from error
+    return sorted(set(re.findall(r'href="(\d{8})/?"', page)))
 
 
 # --- The mirror ---------------------------------------------------------------------------------------------

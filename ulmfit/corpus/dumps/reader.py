@@ -16,8 +16,8 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ulmfit.corpus.dumps.chunks import PAGE_BOUND, TOO_LARGE_TAG, Chunk, ChunkCutter, bound
+from ulmfit.corpus.dumps.redirects import redirect_target
 from ulmfit.corpus.dumps.stream import DumpStream
-from ulmfit.corpus.wikiextractor.wikitext import is_redirect
 from ulmfit.pipeline.errors import InputError
 
 LARGEST_HEAD = 16 << 20
@@ -170,7 +170,7 @@ def left_out_reason(page: Page) -> str:
     """Return why a page is no article, or an empty string."""
     if page.namespace != 0:
         return OTHER_NAMESPACE
-    if page.redirect is not None or is_redirect(page.text):
+    if page.redirect is not None or redirect_target(page.text) is not None:
         return REDIRECT
     if page.model != "wikitext":
         return NOT_WIKITEXT

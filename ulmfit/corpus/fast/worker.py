@@ -1,4 +1,4 @@
-"""A program that extracts chunks of a dump with this project's own engine; `fast_extraction` starts it.
+"""A program that extracts chunks of a dump with this project's own engine; `worker_pool` starts it.
 
 Its argument is a JSON object: `memory_bytes`, the address space that it may use, and `page_seconds`, the CPU
 time of one page. It reads jobs from standard input, a line of JSON each (see `Job`), writes a shard for each,

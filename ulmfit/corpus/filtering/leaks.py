@@ -12,17 +12,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ulmfit.corpus.documents import ACCOUNT, PAGES_LISTED, Document
+from ulmfit.corpus.documents import PAGES_LISTED, Document
 from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
-from ulmfit.pipeline.files import read_json
 
-LEAKS = "leaks.json"
-HOLDS_TEST_TEXT = "holds a test text"
 SLOTS_AN_NGRAM, MOST_SLOT_BITS = 32, 26
 """Size of the table that sorts out most n-grams of the corpus."""
 
@@ -99,28 +95,6 @@ def find_leaks(
             for text, entry in leaked.items()
         ],
         "documents": with_leaks,
-    }
-
-
-def leak_summary(folder: Path) -> dict[str, Any]:
-    """Return what a record says of a leak check, from the folder of a LeakCheck or of a WithoutLeaks.
-
-    `leaked` lists the ids of test texts, `documents` counts the documents that hold them, `removed` those
-    that were left out of the corpus.
-    """
-    content = read_json(folder / LEAKS)
-    removed = 0
-    if (folder / ACCOUNT).exists():
-        removed = read_json(folder / ACCOUNT)["left_out"].get(HOLDS_TEST_TEXT, {"count": 0})["count"]
-    settings = {name: content[name] for name in ("ngram_words", "min_share", "min_words")}
-    counts = {name: content[name] for name in ("checked", "too_short", "below_min_share")}
-    leaked = [entry["id"] for entry in content["leaked"]]
-    return {
-        **settings,
-        **counts,
-        "leaked": leaked,
-        "documents": len(content["documents"]),
-        "removed": removed,
     }
 
 

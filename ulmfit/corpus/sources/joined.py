@@ -28,11 +28,19 @@ def joined_account(folders: Sequence[Path], times: Sequence[int]) -> Account:
     return account
 
 
-def joined_documents(folders: Sequence[Path], times: Sequence[int]) -> Iterator[Document]:
-    """Yield the documents of all parts, one part after the other; repeats are training documents alone."""
+def joined_documents(
+    folders: Sequence[Path], times: Sequence[int], test_part: int | None = None
+) -> Iterator[Document]:
+    """Yield the documents of all parts, one part after the other; repeats are training documents alone.
+
+    All documents of the part number `test_part` are test documents, those of the others are not.
+    """
     for place, folder in enumerate(folders):
         for document in stored_documents(folder):
-            yield replace(document, id=f"{place}:{document.id}")
+            split = document.split
+            if test_part is not None:
+                split = "test" if place == test_part else "valid" if split == "test" else split
+            yield replace(document, id=f"{place}:{document.id}", split=split)
     for place, (folder, count) in enumerate(zip(folders, times, strict=True)):
         for repeat in range(2, count + 1):
             for document in _training(folder):

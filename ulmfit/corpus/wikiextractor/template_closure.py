@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulmfit.corpus.dumps.reader import Page
-from ulmfit.corpus.wikiextractor.wikitext import redirect_target, without_spans
+from ulmfit.corpus.dumps.redirects import redirect_target, without_spans
 
 WILDCARD = "\x00"
 """Stands in a name for what only the expansion of a parameter or a template would tell."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import html.entities
 import re
 
+from ulmfit.corpus.dumps.redirects import without_spans
+
 ITEM = "\ue5a0"
 """Stands at the beginning of a line that was a list item."""
 GUARD = "\ue5a1"
@@ -21,8 +23,6 @@ _MARKS = re.compile(f"[{ITEM}{GUARD}{HEADINGS}]")
 _NO_MARKS = dict.fromkeys(map(ord, ITEM + GUARD + HEADINGS))
 _LIST_ITEM = re.compile(r"^[ \t]*[:*#;]*[*#;][:*#;]*[ \t]*")
 _MARKED_STARTS = frozenset("=:*#; \t")
-_REDIRECT = re.compile(r"\s*+[#＃]\s*+([^\s\[\]{}|<>:]++)\s*+:?+\s*+\[\[([^\[\]|#\n]++)[^\[\]\n]*+\]\]")
-_NO_TEXT = re.compile(r"\[\[[^\[\]]*+\]\]|\{\{[^{}]*+\}\}|__\w++__|\s++")
 _CLOCK = re.compile(
     r"\{\{\s*+(?:\{\{\{\s*+\|\s*+safesubst:\s*+\}\}\}|safesubst:|subst:)?+\s*+"
     r"current(year|month|day|hour|time)\s*+\}\}",
@@ -37,31 +37,6 @@ _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
 _ONLY_INCLUDE = re.compile(r"</?onlyinclude\s*/?>", re.IGNORECASE)
 _MARKUP = set("[]{}|<>=*#:;&!\n\t ")
 EPOCH = "2000-01-01T00:00:00Z"
-
-
-def is_redirect(text: str) -> bool:
-    """Return whether a page is a redirect in any language."""
-    return redirect_target(text) is not None
-
-
-def redirect_target(text: str) -> str | None:
-    """Return the title that a page redirects to, or None.
-
-    A redirect begins with `#WORD [[target]]`. WORD is REDIRECT, a foreign word in capitals, or any word where
-    nothing but links and templates follows: no article is a numbered list of one link.
-    """
-    match = _REDIRECT.match(text)
-    if not match:
-        return None
-    word = match.group(1)
-    letters = any(character.isalpha() for character in word)
-    foreign = letters and len(word) > 2 and word == word.upper() != word.lower()
-    known = foreign or word.upper() == "REDIRECT"
-    return (
-        match.group(2).strip()
-        if known or (letters and not _NO_TEXT.sub("", without_spans(text[match.end() :], "<!--", "-->")))
-        else None
-    )
 
 
 def fixed_clock(text: str, timestamp: str) -> str:
@@ -109,19 +84,6 @@ def _marked_heading(line: str) -> str:
     if not level or len(heading) <= 2 * level:
         return line
     return HEADINGS[level - 1] + heading[level:-level].strip()
-
-
-def without_spans(text: str, opening: str, closing: str) -> str:
-    """Return `text` without what stands from each `opening` to the next `closing`, in time linear in it."""
-    kept = []
-    end = 0
-    while (start := text.find(opening, end)) >= 0:
-        closed = text.find(closing, start + len(opening))
-        if closed < 0:
-            break
-        kept.append(text[end:start])
-        end = closed + len(closing)
-    return "".join([*kept, text[end:]])
 
 
 def restored_lines(text: str, headings: bool) -> str:

@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from ulmfit.evaluation.calibration import Calibration, CalibrationFigures, ReliabilityBin
 from ulmfit.evaluation.record import Record, RowResult
+from ulmfit.report.section import Section
 from ulmfit.report.svg import Axis, add_line, add_rectangle, add_text, as_markup, new_svg
+from ulmfit.report.table import Table
 
 WIDTH, HEIGHT = 340, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 28, 42
@@ -41,8 +43,8 @@ class Reliability:
     notes: list[str]
     before: Diagram
     after: Diagram
-    figures: list[tuple[str, str, str]]
-    """Measure; its mean over the runs before and after."""
+    table: Table
+    """Measures; their means over the runs before and after."""
 
 
 def describe_reliability(record: Record) -> list[Reliability]:
@@ -122,7 +124,7 @@ def _reliability(row: RowResult, labels: int) -> Reliability:
     fitted = [run.temperature for run in runs if run.fitted]
     measures: list[tuple[str, Callable[[CalibrationFigures], float], Callable[[float], str]]] = [
         ("expected calibration error", lambda figures: figures.ece, _percent),
-        ("negative log-likelihood, nats a text", lambda figures: figures.nll, "{:.4f}".format),
+        ("negative log-likelihood, nats per text", lambda figures: figures.nll, "{:.4f}".format),
         ("Brier score", lambda figures: figures.brier, "{:.4f}".format),
     ]
     return Reliability(
@@ -133,10 +135,13 @@ def _reliability(row: RowResult, labels: int) -> Reliability:
         notes=_notes(row, labels),
         before=_diagram(row.name, "before", before),
         after=_diagram(row.name, "after temperature scaling", after),
-        figures=[
-            (name, _mean_and_sd(list(map(of, before)), text), _mean_and_sd(list(map(of, after)), text))
-            for name, of, text in measures
-        ],
+        table=Table.of(
+            ["", "before", "after"],
+            [
+                [name, *(_mean_and_sd(list(map(of, figures)), text) for figures in (before, after))]
+                for name, of, text in measures
+            ],
+        ),
     )
 
 
@@ -186,3 +191,11 @@ def _percent(value: float) -> str:
 def _mean_and_sd(values: Sequence[float], text: Callable[[float], str]) -> str:
     mean = text(statistics.fmean(values))
     return mean if len(values) < 2 else f"{mean} ± {text(statistics.stdev(values))}"
+
+
+SECTION = Section(
+    "calibration",
+    "Calibration",
+    "calibration.html.j2",
+    lambda material: describe_reliability(material.record) or None,
+)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.report.bars import share
+from ulmfit.report.section import Section
+from ulmfit.report.table import Table
 from ulmfit.report.verdict import best_row
 
 FEW_LABELS = 6
@@ -24,16 +26,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class MixedUp:
-    """Texts of one label that were given another."""
-
-    gold: str
-    predicted: str
-    count: str
-    share: str
-
-
-@dataclass(frozen=True)
 class Confusion:
     """One row's confusion matrix, summed over its seeds."""
 
@@ -42,8 +34,8 @@ class Confusion:
     lines: list[tuple[str, list[Cell], str]]
     """Gold label, cells, recall."""
     precisions: list[str]
-    largest: list[MixedUp]
-    """Empty if there are few labels."""
+    largest: Table
+    """Which labels are taken for which most often; empty if there are few labels."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +88,11 @@ def _confusion(row: RowResult, labels: Sequence[str]) -> Confusion:
     columns = [sum(line) for line in zip(*matrix, strict=True)]
     precisions = [_percent(matrix[index][index], total) for index, total in enumerate(columns)]
     largest = _largest(matrix, labels) if len(labels) > FEW_LABELS else []
-    return Confusion(row.name, row.runs, lines, precisions, largest)
+    table = Table.of(["gold", "predicted", "texts", "of gold"], largest, words=2)
+    return Confusion(row.name, row.runs, lines, precisions, table)
 
 
-def _largest(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[MixedUp]:
+def _largest(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[list[str]]:
     counts = [
         (count, gold, predicted)
         for gold, line in enumerate(matrix)
@@ -107,7 +100,7 @@ def _largest(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[Mix
         if gold != predicted and count
     ]
     return [
-        MixedUp(labels[gold], labels[predicted], f"{count:,}", share(count, sum(matrix[gold])))
+        [labels[gold], labels[predicted], f"{count:,}", share(count, sum(matrix[gold]))]
         for count, gold, predicted in sorted(counts, key=lambda one: (-one[0], one[1:]))[:MOST_CONFUSIONS]
     ]
 
@@ -127,3 +120,8 @@ def _notes(rows: Sequence[RowResult], labels: Sequence[str]) -> list[str]:
 
 def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f}" if whole else "–"
+
+
+SECTION = Section(
+    "confusion", "Confusion", "confusion.html.j2", lambda material: describe_confusions(material.record)
+)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
-from ulmfit.evaluation.cards import CorpusFigures, Languages
-from ulmfit.evaluation.record import CorpusAccount
-from ulmfit.evaluation.record_part import RecordPart, Split, part_of
+from ulmfit.corpus.card import CorpusAccount, CorpusFigures, Languages, SampleDocument
+from ulmfit.pipeline.errors import InputError
 from ulmfit.report.bars import Bar, bars_of_counts, share, width
 from ulmfit.report.charts import Column, column_chart
+from ulmfit.report.notes import leak_notes, leak_rule
+from ulmfit.report.section import Material, Section
+from ulmfit.report.table import Row, Table
 
 MOST_BARS = 8
 QUANTILES = {
@@ -25,29 +26,17 @@ QUANTILES = {
 LANGUAGE_NAMES = {"und": "undecided", "zxx": "no language"}
 
 
-class SampleDocument(RecordPart):
-    """The beginning of a document, which a page may show and a record may not."""
-
-    id: str
-    title: str
-    split: Split
-    words: int
-    text: str
-
-
 @dataclass(frozen=True)
 class Measured:
     """What the documents of a corpus are."""
 
-    sizes: list[tuple[str, list[str]]]
-    """Split; documents, words, characters."""
+    sizes: Table
     chart: Markup
     lengths: str
     scripts: list[Bar]
     languages: list[Bar]
     languages_note: str
-    leftovers: list[tuple[str, str, str]]
-    """Markup, times, times per million words."""
+    leftovers: Table
 
 
 @dataclass(frozen=True)
@@ -58,17 +47,49 @@ class Corpus:
     kept: str
     bars: list[Bar]
     measured: Measured | None
-    samples: list[SampleDocument]
+    samples: Sequence[SampleDocument]
 
 
-def describe_corpus(account: CorpusAccount, samples: Sequence[Any]) -> Corpus:
-    """Prepare a corpus for the page; raises InputError when `samples` are no content of samples.json."""
+@dataclass(frozen=True)
+class CorpusSection:
+    """What the section shows: the leak check, and every corpus."""
+
+    leak_notes: list[str]
+    leak_rule: str
+    leaked: Sequence[str]
+    """Ids of test texts that stand in the corpora."""
+    corpora: list[Corpus]
+
+
+def describe_corpora(material: Material) -> CorpusSection | None:
+    """Prepare the corpora of a record; None if there are none.
+
+    Raises InputError when there are samples of more corpora.
+    """
+    record, samples = material.record, material.samples
+    if len(samples) > len(record.corpora):
+        raise InputError(
+            f"sample documents of {len(samples)} corpora do not fit a record of {len(record.corpora)}: "
+            "expected one list per corpus, in the order of the record"
+        )
+    every: list[Sequence[SampleDocument]] = [*samples, *[()] * (len(record.corpora) - len(samples))]
+    corpora = [describe_corpus(account, some) for account, some in zip(record.corpora, every, strict=True)]
+    leaks = record.leaks
+    if not corpora and leaks is None:
+        return None
+    return CorpusSection(
+        leak_notes(record), leak_rule(leaks) if leaks else "", leaks.leaked if leaks else (), corpora
+    )
+
+
+def describe_corpus(account: CorpusAccount, samples: Sequence[SampleDocument]) -> Corpus:
+    """Prepare one corpus."""
     return Corpus(
         account,
         kept=share(account.documents_written, account.pages_read),
         bars=_account_bars(account),
         measured=_measured(account.figures) if account.figures else None,
-        samples=[part_of(SampleDocument, sample, "sample documents") for sample in samples],
+        samples=samples,
     )
 
 
@@ -83,7 +104,6 @@ def _account_bars(account: CorpusAccount) -> list[Bar]:
 
 def _measured(figures: CorpusFigures) -> Measured:
     languages, leftovers = figures.languages, figures.leftovers
-    rates = [*leftovers.items(), ("all of them", sum(leftovers.values()))]
     return Measured(
         sizes=_sizes(figures),
         chart=_chart(figures),
@@ -91,7 +111,11 @@ def _measured(figures: CorpusFigures) -> Measured:
         scripts=bars_of_counts(figures.scripts, sum(figures.scripts.values()), MOST_BARS),
         languages=_language_bars(languages.found, languages.documents) if languages else [],
         languages_note=_languages_note(languages) if languages else "",
-        leftovers=[(mark, f"{count:,}", _per_million(count, figures.words)) for mark, count in rates],
+        leftovers=with_total(
+            ["markup", "times", "per million words"],
+            [[mark, f"{count:,}", _per_million(count, figures.words)] for mark, count in leftovers.items()],
+            ["all of them", f"{(total := sum(leftovers.values())):,}", _per_million(total, figures.words)],
+        ),
     )
 
 
@@ -102,13 +126,20 @@ def _languages_note(languages: Languages) -> str:
     )
 
 
-def _sizes(figures: CorpusFigures) -> list[tuple[str, list[str]]]:
+def _sizes(figures: CorpusFigures) -> Table:
     names = ("documents", "words", "characters")
     lines = {split: [getattr(size, name) for name in names] for split, size in figures.splits.items()}
     totals = [sum(column) for column in zip(*lines.values(), strict=True)]
-    return [
-        (split, [f"{count:,}" for count in counts]) for split, counts in [*lines.items(), ("all", totals)]
-    ]
+    return with_total(
+        ["split", *names],
+        [[split, *(f"{count:,}" for count in counts)] for split, counts in lines.items()],
+        ["all", *(f"{count:,}" for count in totals)],
+    )
+
+
+def with_total(header: Sequence[str], lines: Sequence[Sequence[str]], total: Sequence[str]) -> Table:
+    """Return a table whose last line is the sum of the others."""
+    return Table(header, [*map(Row, lines), Row(total, "total")])
 
 
 def _chart(figures: CorpusFigures) -> Markup:
@@ -137,3 +168,6 @@ def _language_bars(found: dict[str, int], documents: int) -> list[Bar]:
 
 def _per_million(count: int, words: int) -> str:
     return f"{1e6 * count / words:,.1f}" if words else "–"
+
+
+SECTION = Section("corpus", "Corpus", "corpus.html.j2", describe_corpora)

@@ -2,117 +2,126 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from ulmfit.corpus.checks.summary import DataCheckSummary, RepeatCounts
 from ulmfit.corpus.checks.wording import effect
-from ulmfit.evaluation.data_checks import DataCheckSummary, RepeatCounts
+from ulmfit.evaluation.record import Record
 from ulmfit.report.bars import share
+from ulmfit.report.notes import dataset_notes
+from ulmfit.report.section import Section
+from ulmfit.report.table import Table
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of a table: what it is about, and its cells."""
+class DataSection:
+    """What the section shows: what was lost when files were read, and what the checks found."""
 
-    name: str
-    cells: list[str]
-
-
-@dataclass(frozen=True)
-class LabelTable:
-    """Shares of the labels in each split, and how the splits differ from train."""
-
-    splits: list[str]
-    lines: list[Line]
-    shifts: list[Line]
+    notes: list[str]
+    similarity: str = ""
+    tables: dict[str, Table] = field(default_factory=dict)
+    """By their titles."""
 
 
-@dataclass(frozen=True)
-class DataCheckSection:
-    """What the section shows; all as text."""
-
-    similarity: str
-    copies: list[Line]
-    faults: list[Line]
-    labels: LabelTable | None
-    dropped: list[Line]
-
-
-def describe_data_checks(summary: DataCheckSummary | None) -> DataCheckSection | None:
-    """Prepare the summary of a record for `data_checks.html.j2`; None where there is none."""
+def describe_data(record: Record) -> DataSection | None:
+    """Prepare what is known of the data; None if there is nothing to say."""
+    notes, summary = dataset_notes(record), record.data_checks
     if summary is None:
-        return None
-    return DataCheckSection(
-        similarity=f"{summary.similarity:g}",
-        copies=[
-            *(
-                _copies(f"{split}, of an earlier text", counts, summary.texts[split])
-                for split, counts in summary.inside.items()
-            ),
-            *(
-                _copies(pair, counts, summary.texts[pair.partition(" in ")[0]])
-                for pair, counts in summary.across.items()
-            ),
-        ],
-        faults=_faults(summary),
-        labels=_labels(summary),
-        dropped=[
-            Line(split, [reason.replace("_", " "), f"{count:,}"])
-            for split, reasons in summary.dropped.items()
-            for reason, count in reasons.items()
-        ],
-    )
+        return DataSection(notes) if notes else None
+    return DataSection(notes, f"{summary.similarity:g}", check_tables(summary))
 
 
-def _copies(name: str, counts: RepeatCounts, texts: int) -> Line:
-    total = counts.exact + counts.loose + counts.near
-    figures = [f"{count:,}" for count in (counts.exact, counts.loose, counts.near)]
-    return Line(name, [*figures, share(total, texts, 2)])
+def check_tables(summary: DataCheckSummary) -> dict[str, Table]:
+    """Return the tables of what the checks found, by their titles."""
+    tables = {
+        "Copies": Table.of(
+            ["", "exact", "but for case and punctuation", "nearly", "share of the texts"], _copies(summary)
+        ),
+        "Texts": Table.of(["", "texts", ""], _faults(summary)),
+    }
+    if summary.labels:
+        tables["Labels"] = Table.of(["", *summary.labels], _labels(summary))
+    if summary.label_shift:
+        header = [
+            "",
+            "chi-square",
+            "degrees of freedom",
+            "p",
+            "Cramér's V",
+            "cells with fewer than 5 expected",
+        ]
+        tables["Labels beside those of train"] = Table.of(header, _shifts(summary))
+    if summary.dropped:
+        tables["Left out"] = Table.of(["", "reason", "texts"], _dropped(summary), words=2)
+    return tables
 
 
-def _faults(summary: DataCheckSummary) -> list[Line]:
+def _copies(summary: DataCheckSummary) -> list[list[str]]:
+    inside = [
+        _copy_line(f"{split}, of an earlier text", counts, summary.texts[split])
+        for split, counts in summary.inside.items()
+    ]
+    across = [
+        _copy_line(pair, counts, summary.texts[pair.partition(" in ")[0]])
+        for pair, counts in summary.across.items()
+    ]
+    return inside + across
+
+
+def _copy_line(name: str, counts: RepeatCounts, texts: int) -> list[str]:
+    found = (counts.exact, counts.loose, counts.near)
+    return [name, *(f"{count:,}" for count in found), share(sum(found), texts, 2)]
+
+
+def _faults(summary: DataCheckSummary) -> list[list[str]]:
     conflicts = summary.conflicts
-    lines = [
-        Line(
-            "texts under different labels",
-            [f"{conflicts.exact:,}", f"{conflicts.loose:,} more but for case and punctuation"],
-        )
-    ]
+    more = f"{conflicts.loose:,} more but for case and punctuation"
     limits = f"fewer than {summary.min_words} words or {summary.min_letters} letters"
-    lines += [
-        Line(f"{split}, near-empty", [f"{count:,}", limits]) for split, count in summary.near_empty.items()
+    near_empty = [
+        [f"{split}, near-empty", f"{count:,}", limits] for split, count in summary.near_empty.items()
     ]
-    return lines + [
-        Line(f"{split}, signs of damage", [f"{count:,}", sign])
+    damaged = [
+        [f"{split}, signs of damage", f"{count:,}", sign]
         for split, signs in summary.damaged.items()
         for sign, count in signs.items()
     ]
+    return [["texts under different labels", f"{conflicts.exact:,}", more], *near_empty, *damaged]
 
 
-def _labels(summary: DataCheckSummary) -> LabelTable | None:
-    if not summary.labels:
-        return None
-    splits = list(summary.labels)
-    totals = {split: sum(counts.values()) for split, counts in summary.labels.items()}
+def _labels(summary: DataCheckSummary) -> list[list[str]]:
     names = sorted({label for counts in summary.labels.values() for label in counts})
-    lines = [
-        Line(name, [_count(summary.labels[split].get(name, 0), totals[split]) for split in splits])
+    totals = {split: sum(counts.values()) for split, counts in summary.labels.items()}
+    return [
+        [name, *(_count(counts.get(name, 0), totals[split]) for split, counts in summary.labels.items())]
         for name in names
     ]
-    shifts = [
-        Line(
+
+
+def _shifts(summary: DataCheckSummary) -> Sequence[Sequence[str]]:
+    return [
+        [
             split,
-            [
-                f"{shift.chi_square:.2f}",
-                str(shift.degrees_of_freedom),
-                f"{shift.p_value:.2g}",
-                f"{shift.cramers_v:.3f}, {effect(shift.cramers_v)}",
-                str(shift.rare_cells),
-            ],
-        )
+            f"{shift.chi_square:.2f}",
+            str(shift.degrees_of_freedom),
+            f"{shift.p_value:.2g}",
+            f"{shift.cramers_v:.3f}, {effect(shift.cramers_v)}",
+            str(shift.rare_cells),
+        ]
         for split, shift in summary.label_shift.items()
     ]
-    return LabelTable(splits, lines, shifts)
+
+
+def _dropped(summary: DataCheckSummary) -> list[list[str]]:
+    return [
+        [split, reason.replace("_", " "), f"{count:,}"]
+        for split, reasons in summary.dropped.items()
+        for reason, count in reasons.items()
+    ]
 
 
 def _count(count: int, total: int) -> str:
     return f"{count:,} ({share(count, total)})"
+
+
+SECTION = Section("data", "Data", "data_checks.html.j2", lambda material: describe_data(material.record))

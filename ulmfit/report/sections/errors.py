@@ -12,6 +12,9 @@ from markupsafe import Markup
 from ulmfit.evaluation import metric_text
 from ulmfit.evaluation.error_analysis import ErrorAnalysis, Mistake, Part, Share
 from ulmfit.report.charts import interval_chart
+from ulmfit.report.page import scale_header
+from ulmfit.report.section import Section
+from ulmfit.report.table import Table
 
 if TYPE_CHECKING:
     from ulmfit.classifier.occlusion import Explanation, Word
@@ -27,36 +30,12 @@ NAMED = 4
 
 
 @dataclass(frozen=True)
-class ShareLine:
-    """A share with its interval, as text and as a plot."""
-
-    name: str
-    texts: str
-    value: str
-    interval: str
-    chart: Markup
-
-
-@dataclass(frozen=True)
 class Breakdown:
     """Accuracy over the parts of a measure."""
 
     title: str
     note: str
-    lines: list[ShareLine]
-    low: str
-    high: str
-
-
-@dataclass(frozen=True)
-class LabelLine:
-    """How well a label is found."""
-
-    label: str
-    texts: str
-    recall: ShareLine
-    precision: str
-    f1: str
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -103,31 +82,19 @@ class Errors:
     runs: int
     summary: str
     breakdowns: list[Breakdown]
-    labels: list[LabelLine]
-    scale: tuple[str, str]
+    labels: Table
     mistakes: list[ShownMistake]
 
 
 def describe_errors(analysis: ErrorAnalysis) -> Errors:
     """Prepare an analysis of errors for the page."""
     wrong = analysis.right.whole - analysis.right.part
-    low, high = _scale([label.recall for label in analysis.labels])
     return Errors(
         name=analysis.name,
         runs=analysis.runs,
         summary=f"{wrong:,} of {analysis.right.whole:,} texts are wrong",
         breakdowns=_breakdowns(analysis),
-        labels=[
-            LabelLine(
-                one.label,
-                f"{one.recall.whole:,}",
-                _share_line(one.label, one.recall, low, high, f"Recall of {one.label}"),
-                _percent(one.precision.value),
-                _percent(one.f1),
-            )
-            for one in analysis.labels
-        ],
-        scale=(f"{100 * low:.0f}", f"{100 * high:.0f}"),
+        labels=_labels(analysis),
         mistakes=[_shown(mistake) for mistake in analysis.mistakes],
     )
 
@@ -175,20 +142,43 @@ def _breakdowns(analysis: ErrorAnalysis) -> list[Breakdown]:
         ("By pieces", "tokens a word", analysis.by_fertility, 1, 2),
     ]
     low, high = _scale([part.right for _, _, parts, _, _ in described for part in parts])
+    header = ["from – to", "texts", "right, %", _scale_header(low, high)]
     return [
         Breakdown(
             title,
             note,
-            [
-                _share_line(name, part.right, low, high, f"Accuracy, {note} {name}")
-                for part, name in zip(parts, part_names(parts, factor, decimals), strict=True)
-            ],
-            f"{100 * low:.0f}",
-            f"{100 * high:.0f}",
+            Table.of(
+                header,
+                [
+                    [name, *_share_cells(part.right, low, high, f"Accuracy, {note} {name}")]
+                    for part, name in zip(parts, part_names(parts, factor, decimals), strict=True)
+                ],
+            ),
         )
         for title, note, parts, factor, decimals in described
         if parts
     ]
+
+
+def _labels(analysis: ErrorAnalysis) -> Table:
+    low, high = _scale([label.recall for label in analysis.labels])
+    header = ["label", "precision", "F1", "texts", "recall", _scale_header(low, high)]
+    return Table.of(
+        header,
+        [
+            [
+                one.label,
+                _percent(one.precision.value),
+                _percent(one.f1),
+                *_share_cells(one.recall, low, high, f"Recall of {one.label}"),
+            ]
+            for one in analysis.labels
+        ],
+    )
+
+
+def _scale_header(low: float, high: float) -> Markup:
+    return Markup("95 % interval ") + scale_header(f"{100 * low:.0f}", f"{100 * high:.0f}")
 
 
 def part_names(parts: Sequence[Part], factor: float, decimals: int) -> list[str]:
@@ -211,14 +201,15 @@ def _scale(shares: Sequence[Share]) -> tuple[float, float]:
     return low, high if high >= max(ends) else min(round(high + 0.1, 1), 1.0)
 
 
-def _share_line(name: str, share: Share, low: float, high: float, title: str) -> ShareLine:
+def _share_cells(share: Share, low: float, high: float, title: str) -> list[str]:
+    """Return how many texts a share is of, its value, and the plot of its interval."""
     interval = share.interval
     if share.value is None or interval is None:
-        return ShareLine(name, "0", "–", "", Markup(""))
+        return ["0", "–", Markup("")]
     shown = f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
     text = f"{title}: {100 * share.value:.1f} %, 95 % interval {shown}"
     chart = interval_chart(share.value, interval, low, high, text)
-    return ShareLine(name, f"{share.whole:,}", f"{100 * share.value:.1f}", shown, chart)
+    return [f"{share.whole:,}", f"{100 * share.value:.1f}", chart]
 
 
 def _shown(mistake: Mistake) -> ShownMistake:
@@ -245,3 +236,11 @@ def _shaded(word: Word, largest: float) -> ShadedWord:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
+
+
+SECTION = Section(
+    "errors",
+    "Errors",
+    "errors.html.j2",
+    lambda material: describe_errors(material.errors) if material.errors else None,
+)

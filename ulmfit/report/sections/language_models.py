@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ulmfit.evaluation.language_models import (
-    LanguageModelResult,
-    PolEvalResult,
-    TrainedModel,
-    comparability_notes,
-)
+from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
 from ulmfit.report.bars import duration, share
+from ulmfit.report.notes import comparability_notes
+from ulmfit.report.section import Section
+from ulmfit.report.table import Row, Table
 
 SEED = re.compile(r", seed (\d+)$")
 KINDS = {"lstm": "AWD-LSTM", "qrnn": "QRNN"}
@@ -23,49 +21,13 @@ LARGEST_PLAIN = 1e6
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A number as text: a value, or mean and standard deviation; `mark` says that it is not comparable."""
-
-    value: str
-    sd: str = ""
-    mark: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table; lines of single seeds stand below the one of their mean."""
-
-    name: str
-    words: list[str]
-    cells: list[Cell]
-    is_seed: bool = False
-
-
-@dataclass(frozen=True)
-class Figures:
-    """A table whose first columns are words."""
-
-    words: list[str]
-    numbers: list[str]
-    lines: list[Line]
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A table with a column a model: measure, and its value for each."""
-
-    names: list[str]
-    lines: list[tuple[str, list[str]]]
-
-
-@dataclass(frozen=True)
 class LanguageModels:
     """The section: what was trained, how well it predicts, and the figures of PolEval 2018."""
 
-    trained: Terms
-    quality: Figures
-    poleval: Figures | None
-    notes: list[str] = field(default_factory=list)
+    trained: Table
+    """A column per model."""
+    quality: Table
+    poleval: Table | None
 
 
 def describe_language_models(
@@ -76,7 +38,6 @@ def describe_language_models(
         trained=_trained(models),
         quality=_quality(models),
         poleval=_poleval(poleval) if poleval else None,
-        notes=_notes(models),
     )
 
 
@@ -95,8 +56,8 @@ def number(value: float | None) -> str:
 # --- How they were trained ----------------------------------------------------------------------------------
 
 
-def _trained(models: Sequence[LanguageModelResult]) -> Terms:
-    """One column a model: what differs between its seeds is a mean, or, for skipped steps, a sum."""
+def _trained(models: Sequence[LanguageModelResult]) -> Table:
+    """One column per model: what differs between its seeds is a mean, or, for skipped steps, a sum."""
     lines: dict[str, Callable[[list[LanguageModelResult]], str]] = {
         "layers": lambda seeds: _layers(_terms(seeds[0])),
         "embedding": lambda seeds: _count(_terms(seeds[0]).embedding_size),
@@ -108,17 +69,17 @@ def _trained(models: Sequence[LanguageModelResult]) -> Terms:
         "precision": lambda seeds: _terms(seeds[0]).precision or UNKNOWN,
         "engine": lambda seeds: _terms(seeds[0]).engine or UNKNOWN,
         "tokens trained on": lambda seeds: _count(seeds[0].training_tokens),
-        "tokens a second": lambda seeds: _count(_mean(seed.tokens_per_second for seed in seeds)),
+        "tokens per second": lambda seeds: _count(_mean(seed.tokens_per_second for seed in seeds)),
         "training time": lambda seeds: _time(_mean(seed.seconds for seed in seeds)),
         "steps skipped, their gradients not finite": lambda seeds: _count(
             _total(_terms(seed).skipped_steps for seed in seeds)
         ),
     }
     groups = [_one_a_seed(group) for group in _grouped(models, with_split=False)]
-    table = [(name, [line(group) for group in groups]) for name, line in lines.items()]
-    return Terms(
-        [f"{_title(group)}, {group[0].direction}" for group in groups],
-        [(name, cells) for name, cells in table if any(cell != UNKNOWN for cell in cells)],
+    table = [[name, *(line(group) for group in groups)] for name, line in lines.items()]
+    return Table.of(
+        ["", *(f"{_title(group)}, {group[0].direction}" for group in groups)],
+        [line for line in table if any(cell != UNKNOWN for cell in line[1:])],
     )
 
 
@@ -168,31 +129,29 @@ def _total(values: Iterable[int | None]) -> int | None:
 # --- How well they predict ----------------------------------------------------------------------------------
 
 
-def _quality(models: Sequence[LanguageModelResult]) -> Figures:
-    lines = [line for group in _grouped(models, with_split=True) for line in _quality_lines(group)]
-    return Figures(
-        ["language model", "direction", "split"],
-        ["tokens", "loss", "token perplexity", "word perplexity", "bits per character"],
-        lines,
-    )
+def _quality(models: Sequence[LanguageModelResult]) -> Table:
+    header = ["language model", "direction", "split", "tokens", "loss", "token perplexity", "word perplexity"]
+    rows = [row for group in _grouped(models, with_split=True) for row in _quality_rows(group)]
+    return Table([*header, "bits per character"], rows, words=3, notes=_notes(models))
 
 
-def _quality_lines(group: list[LanguageModelResult]) -> list[Line]:
+def _quality_rows(group: list[LanguageModelResult]) -> list[Row]:
+    """Return one row per seed, below one of their mean if there are several."""
     words: list[str] = [group[0].direction, group[0].split]
     if len(group) == 1:
-        return [Line(group[0].name, words, _figures(group))]
-    seeds = [
-        Line(model.name.removeprefix(family(model.name)).removeprefix(", "), words, _figures([model]), True)
-        for model in group
+        return [Row([group[0].name, *words, *_figures(group)])]
+    seeds = [(model.name.removeprefix(family(model.name)).removeprefix(", "), model) for model in group]
+    return [
+        Row([f"{family(group[0].name)}, mean of {len(group)}", *words, *_figures(group)]),
+        *(Row([name, *words, *_figures([model])], "seed") for name, model in seeds),
     ]
-    return [Line(f"{family(group[0].name)}, mean of {len(group)}", words, _figures(group)), *seeds]
 
 
-def _figures(group: list[LanguageModelResult]) -> list[Cell]:
+def _figures(group: list[LanguageModelResult]) -> list[str]:
     """Return the figures of one model, or their means; tokenizers are shared, so counts are too."""
     mark = "" if all(model.comparable for model in group) else "*"
     return [
-        Cell(f"{group[0].tokens:,}"),
+        f"{group[0].tokens:,}",
         _cell([model.loss for model in group], "{:.4f}".format),
         _cell([model.token_perplexity for model in group], number, mark),
         _cell([model.word_perplexity for model in group], number, mark),
@@ -200,33 +159,28 @@ def _figures(group: list[LanguageModelResult]) -> list[Cell]:
     ]
 
 
-def _cell(values: Sequence[float | None], text: Callable[[float], str], mark: str = "") -> Cell:
+def _cell(values: Sequence[float | None], text: Callable[[float], str], mark: str = "") -> str:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
-        return Cell(UNKNOWN)
-    sd = f"± {text(statistics.stdev(known))}" if len(known) > 1 else ""
-    return Cell(text(statistics.fmean(known)), sd, mark)
+        return UNKNOWN
+    sd = f" ± {text(statistics.stdev(known))}" if len(known) > 1 else ""
+    return f"{text(statistics.fmean(known))}{mark}{sd}"
 
 
-def _poleval(results: Sequence[PolEvalResult]) -> Figures:
+def _poleval(results: Sequence[PolEvalResult]) -> Table:
+    header = ["language model", "direction", "documents", "words", "words replaced"]
     lines = [
-        Line(
+        [
             result.name,
-            [result.direction],
-            [
-                Cell(f"{result.sentences:,}"),
-                Cell(f"{result.words:,}"),
-                Cell(share(result.replaced_words, result.words, 2)),
-                Cell(number(result.poleval_2018_word_perplexity)),
-            ],
-        )
+            result.direction,
+            f"{result.sentences:,}",
+            f"{result.words:,}",
+            share(result.replaced_words, result.words, 2),
+            number(result.poleval_2018_word_perplexity),
+        ]
         for result in results
     ]
-    return Figures(
-        ["language model", "direction"],
-        ["documents", "words", "words replaced", "PolEval-2018 word perplexity"],
-        lines,
-    )
+    return Table.of([*header, "PolEval-2018 word perplexity"], lines, words=2)
 
 
 def _notes(models: Sequence[LanguageModelResult]) -> list[str]:
@@ -244,3 +198,15 @@ def _grouped(models: Sequence[LanguageModelResult], *, with_split: bool) -> list
         split = (model.split,) if with_split else ()
         groups.setdefault((family(model.name), model.direction, *split), []).append(model)
     return list(groups.values())
+
+
+SECTION = Section(
+    "language-models",
+    "Language models",
+    "language_models.html.j2",
+    lambda material: (
+        describe_language_models(material.record.language_models, material.record.poleval)
+        if material.record.language_models
+        else None
+    ),
+)

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ulmfit.evaluation.learning_curve import LearningCurve, curve_caption, curve_cells
+from ulmfit.evaluation.learning_curve import LearningCurve, curve_caption
+from ulmfit.report.record_tables import curve_table
+from ulmfit.report.section import Section
 from ulmfit.report.sections.learning_curve_chart import curve_chart, curve_series
 from ulmfit.report.sections.training_curves import Figure
+from ulmfit.report.table import Table
 
 TITLES = {"train size": "Over the number of training texts", "label noise": "Over wrong training labels"}
 
 
 @dataclass(frozen=True)
 class ShownCurve:
-    """One curve; the first of the cells of a line is the system's name."""
+    """One curve."""
 
     title: str
     caption: str
     figure: Figure
-    header: list[str]
-    lines: list[list[str]]
+    table: Table
 
 
 def describe_learning_curves(curves: Sequence[LearningCurve]) -> list[ShownCurve]:
@@ -29,8 +31,14 @@ def describe_learning_curves(curves: Sequence[LearningCurve]) -> list[ShownCurve
 
 
 def _shown(curve: LearningCurve) -> ShownCurve:
-    header, lines = curve_cells(curve)
     legend = [(line.name, line.style) for line in curve_series(curve)]
-    return ShownCurve(
-        TITLES[curve.axis], curve_caption(curve), Figure(curve_chart(curve), legend), header, lines
-    )
+    figure = Figure(curve_chart(curve), legend)
+    return ShownCurve(TITLES[curve.axis], curve_caption(curve), figure, curve_table(curve))
+
+
+SECTION = Section(
+    "learning-curves",
+    "Learning curves",
+    "learning_curves.html.j2",
+    lambda material: describe_learning_curves(material.record.curves) or None,
+)

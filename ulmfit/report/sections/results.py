@@ -8,59 +8,27 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from ulmfit.evaluation import metric_text
-from ulmfit.evaluation.record import MetricValues, Record, RowResult
+from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.significance import Comparison
-from ulmfit.report import table
 from ulmfit.report.charts import interval_chart
-from ulmfit.report.verdict import best_row
-
-
-@dataclass(frozen=True)
-class Value:
-    """A metric's cell, as text: mean, standard deviation, and interval where it is known."""
-
-    mean: str
-    sd: str
-    interval: str = ""
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One row of the results table."""
-
-    name: str
-    kind: str
-    values: list[Value]
-    seeds: str
-    is_best: bool
-
-
-@dataclass(frozen=True)
-class ComparedRow:
-    """One row held against the reference row; differences as text."""
-
-    name: str
-    difference: str
-    interval: str
-    p_values: list[str]
-    seed_margin: str
-    within_seed_noise: bool
-    chart: Markup
+from ulmfit.report.notes import NOISE_MARK, difference_notes
+from ulmfit.report.page import scale_header
+from ulmfit.report.record_tables import caption, published_table, result_table
+from ulmfit.report.section import Section
+from ulmfit.report.table import Row, Table
 
 
 @dataclass(frozen=True)
 class Compared:
-    """All rows that were compared with one reference, and the scale of their plots."""
+    """All rows that were compared with one reference."""
 
     reference: str
     metric: str
-    rows: list[ComparedRow]
-    low: str
-    high: str
     unit: str
     """What follows the metric's name; empty: nothing."""
     has_margins: bool
     """Whether the noise of the seeds is known for some row."""
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -68,89 +36,64 @@ class Results:
     """The section."""
 
     caption: str
-    header: list[str]
-    rows: list[ResultRow]
-    notes: list[str]
+    table: Table
     comparisons: list[Compared]
     difference_notes: list[str]
-    published: table.Table
+    published: Table
 
 
-def describe_results(record: Record) -> Results:
-    """Prepare the results of a record for the page; parts that it lacks are left out."""
-    metrics, titles = table.shown_metrics(record), table.shown_titles(record)
-    with_valid = any(row.valid_metrics for row in record.rows)
-    best = best_row(record)
-
-    def row_of(row: RowResult) -> ResultRow:
-        cells = [(name, row.metrics.get(name)) for name in metrics]
-        cells += [("", row.valid_metrics.get(metrics[0]))] if with_valid else []
-        values = [_value(cell, name, with_interval=name == metrics[0]) for name, cell in cells]
-        return ResultRow(row.name, row.kind, values, _seeds(row), row is best)
-
+def describe_results(record: Record) -> Results | None:
+    """Prepare the results of a record; parts that it lacks are left out. None without a data set."""
+    if record.dataset is None:
+        return None
     return Results(
-        caption=table.caption(record, with_differences=False),
-        header=[*titles, *([f"{titles[0]} (validation)"] if with_valid else [])],
-        rows=[row_of(row) for row in record.rows],
-        notes=table.row_notes(record),
-        comparisons=_comparisons(record.comparisons),
-        difference_notes=table.difference_notes(record),
-        published=table.published_table(record),
+        caption=caption(record, with_differences=False),
+        table=result_table(record, with_differences=False),
+        comparisons=_comparisons(record),
+        difference_notes=difference_notes(record),
+        published=published_table(record),
     )
 
 
-def _range(numbers: Sequence[float]) -> tuple[float, float]:
-    return (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
-
-
-def _seeds(row: RowResult) -> str:
-    return f"{len(row.seeds)}, averaged" if row.averages_seeds else str(len(row.seeds))
-
-
-def _value(metric: MetricValues | None, name: str, *, with_interval: bool) -> Value:
-    if metric is None:
-        return Value("–", "")
-    return Value(
-        metric_text.shown_number(name, metric.mean),
-        "" if metric.sd is None else f"± {metric_text.shown_number(name, metric.sd)}",
-        metric_text.shown_interval(name, metric.interval) if with_interval and metric.interval else "",
-    )
-
-
-def _comparisons(comparisons: Sequence[Comparison]) -> list[Compared]:
+def _comparisons(record: Record) -> list[Compared]:
     groups: dict[tuple[str, str], list[Comparison]] = {}
-    for one in comparisons:
+    for one in record.comparisons:
         groups.setdefault((one.reference, one.metric), []).append(one)
     return [_compared(reference, metric, group) for (reference, metric), group in groups.items()]
 
 
 def _compared(reference: str, metric: str, group: Sequence[Comparison]) -> Compared:
-    low, high = _range([0.0, *(end for one in group for end in (*one.interval, one.difference))])
+    ends = [0.0, *(end for one in group for end in (*one.interval, one.difference))]
+    low, high = min(ends), max(ends)
+    has_margins = any(one.seed_margin is not None for one in group)
+    scale = scale_header(*(metric_text.shown_difference(metric, end, coarse=True) for end in (low, high)))
+    header = ["model", "difference", "95 % interval", scale, "p, bootstrap", "p, permutation", "p, corrected"]
+    header += ["margin of the seeds"] if has_margins else []
     return Compared(
         reference,
         metric_text.METRIC_TITLES.get(metric, metric),
-        [_compared_row(one, low, high) for one in group],
-        metric_text.shown_difference(metric, low, coarse=True),
-        metric_text.shown_difference(metric, high, coarse=True),
         "" if metric in metric_text.PLAIN else " in percentage points",
-        has_margins=any(one.seed_margin is not None for one in group),
+        has_margins,
+        Table(header, [_compared_row(one, low, high, has_margins) for one in group]),
     )
 
 
-def _compared_row(one: Comparison, low: float, high: float) -> ComparedRow:
-    ends = [metric_text.shown_difference(one.metric, end) for end in one.interval]
-    interval = " to ".join(ends)
+def _compared_row(one: Comparison, low: float, high: float, has_margins: bool) -> Row:
+    interval = " to ".join(metric_text.shown_difference(one.metric, end) for end in one.interval)
     difference = metric_text.shown_difference(one.metric, one.difference)
     unit = "" if one.metric in metric_text.PLAIN else " points"
     title = f"{one.row} minus {one.reference}: {difference}{unit}, 95 % interval {interval}"
-    return ComparedRow(
-        name=one.row,
-        difference=difference + (table.NOISE_MARK if one.within_seed_noise else ""),
-        interval=interval,
-        p_values=[metric_text.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)],
-        seed_margin="–"
-        if one.seed_margin is None
-        else f"± {metric_text.shown_number(one.metric, one.seed_margin)}",
-        within_seed_noise=bool(one.within_seed_noise),
-        chart=interval_chart(one.difference, one.interval, low, high, title, origin=0.0),
-    )
+    chart: Markup = interval_chart(one.difference, one.interval, low, high, title, origin=0.0)
+    marked = difference + (NOISE_MARK if one.within_seed_noise else "")
+    p_values = [metric_text.p_value(p) for p in (one.p_bootstrap, one.p_permutation, one.p_adjusted)]
+    margins = [_margin(one)] if has_margins else []
+    return Row([one.row, marked, interval, chart, *p_values, *margins])
+
+
+def _margin(one: Comparison) -> str:
+    if one.seed_margin is None:
+        return "–"
+    return f"± {metric_text.shown_number(one.metric, one.seed_margin)}"
+
+
+SECTION = Section("results", "Results", "results.html.j2", lambda material: describe_results(material.record))

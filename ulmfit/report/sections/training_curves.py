@@ -6,13 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
 from ulmfit.evaluation.metric_text import METRIC_TITLES, PLAIN
 from ulmfit.pipeline.errors import InputError
 from ulmfit.report.charts import Point, Series, line_chart
+from ulmfit.report.section import History, Section
 
 RAMP = 6
 """Number of CSS classes `ramp-1` to `ramp-6`, from the lowest layers to the head."""
@@ -31,18 +32,6 @@ METRIC_STYLES = ("validation", "training", "third", "fourth", "fifth")
 
 OF_EVERY_EPOCH = frozenset({"phase", "epoch", "train_loss", "valid_loss"})
 """What stands in an epoch of `history.json`; all other numbers are metrics on validation."""
-
-
-@dataclass(frozen=True)
-class History:
-    """The content of a stage's `history.json`, under the name that a reader sees."""
-
-    name: str
-    data: dict[str, Any]
-    select: Literal["last", "best"] = "last"
-    """The epoch whose weights are kept, as in the settings of the training."""
-    select_metric: str = "loss"
-    """What `best` is by: the validation loss, or a metric of the epochs."""
 
 
 @dataclass(frozen=True)
@@ -285,3 +274,11 @@ def _differ_much(columns: list[list[float]]) -> bool:
     """Whether a linear axis would press the lowest group's line onto its bottom."""
     peaks = _peaks(columns)
     return bool(peaks) and max(peaks) > 6 * min(peaks)
+
+
+SECTION = Section(
+    "training",
+    "Training",
+    "training_curves.html.j2",
+    lambda material: [draw(history) for history in material.histories] or None,
+)

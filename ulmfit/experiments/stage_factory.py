@@ -1,0 +1,219 @@
+"""Makes the stages of a recipe: corpus, tokenizer, language models, and classifiers for rows and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ulmfit.classifier.schedules import all_at_once
+from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.corpus.dataset_texts import DatasetTexts
+from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
+from ulmfit.corpus.rare_words import RareWordsReplaced
+from ulmfit.corpus.stages import CorpusStage
+from ulmfit.datasets.stages import DatasetStage
+from ulmfit.experiments.recipe_settings import RecipeSettings
+from ulmfit.language_model.bundled import BundledModel, BundledTokenizer
+from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.stage import Stage
+from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TokenizerStage, TrainTokenizer
+
+Start = Pretrain | ImportedModel | BundledModel
+"""What fine-tuning begins with."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one model of a row or of a curve is trained on."""
+
+    seed: int
+    dataset: DatasetStage
+    """The labelled texts."""
+    texts: DatasetStage
+    """The data set whose texts the language model is fine-tuned on, without labels."""
+    least_steps: int = 0
+    """Steps that the classifier is trained for at least, where that is more than the preset's."""
+
+
+class StageFactory:
+    """The stages of one recipe; equal stages of two recipes have one key and are shared.
+
+    `corpus` is sampled and filtered; `leaks` is the stage whose folder says what leaked, None if nothing was
+    looked for.
+    """
+
+    def __init__(self, recipe: RecipeSettings) -> None:
+        self.recipe = recipe
+        self.settings = recipe.settings
+        self.directions = recipe.settings.directions
+        self.first = self.directions[0]
+        """The direction of the rows that have only one."""
+        self.corpus, self.leaks = _corpus_and_leaks(recipe)
+        self.tokenizer = self._tokenizer()
+        self.pretrained = {direction: self._pretrained(direction) for direction in self.directions}
+
+    @property
+    def dataset(self) -> DatasetStage:
+        """The recipe's data set; rows and curves are for recipes that have one."""
+        assert self.recipe.dataset is not None
+        return self.recipe.dataset
+
+    @cached_property
+    def classifiers(self) -> dict[tuple[Direction, int], TrainClassifier]:
+        """ULMFiT's classifiers by direction and seed; none without a data set."""
+        if self.recipe.dataset is None:
+            return {}
+        return {
+            (direction, seed): self.ulmfit(self.run(seed), direction)
+            for direction in self.directions
+            for seed in self.recipe.seeds
+        }
+
+    def run(self, seed: int) -> Run:
+        """Return the run of the table: the whole data set."""
+        return Run(seed, self.dataset, self.dataset)
+
+    def every_seed(self, build: Callable[[Run], Stage]) -> dict[int, tuple[Stage, ...]]:
+        """Return the runs of a row whose models are each made by `build`."""
+        return {seed: (build(self.run(seed)),) for seed in self.recipe.seeds}
+
+    def ulmfit(self, run: Run, direction: Direction | None = None) -> TrainClassifier:
+        """Return a classifier that begins with the fine-tuned language model (ULMFiT, section 3)."""
+        texts = DatasetTexts(dataset=run.texts, transductive=self.recipe.transductive)
+        model = FineTune(
+            pretrained=self.pretrained[direction or self.first],
+            tokens=EncodeTokens(documents=texts, tokenizer=self.tokenizer),
+            settings=self.settings.finetune,
+            seed=run.seed,
+        )
+        return self._classifier(run, model)
+
+    def without_finetuning(self, run: Run) -> TrainClassifier:
+        """Return a classifier that begins with the pretrained language model."""
+        return self._classifier(run, self.pretrained[self.first])
+
+    def from_scratch(self, run: Run) -> TrainClassifier:
+        """Return a classifier that begins with random weights and trains all layers from the first step."""
+        return self._classifier(run, None)
+
+    def with_words(self) -> StageFactory:
+        """Return the same with words for pieces, pretraining too; words cannot be sampled."""
+        recipe, settings = self.recipe, self.settings
+        vocabulary = settings.vocabulary.changed(
+            kind="words", size=settings.words, exact=False, character_coverage=None
+        )
+        preset = settings.changed(
+            vocabulary=vocabulary,
+            pretrain=settings.pretrain.changed(subword_sampling=0.0),
+            finetune=settings.finetune.changed(subword_sampling=0.0),
+            classifier=settings.classifier.changed(subword_sampling=0.0),
+        )
+        presets = {**recipe.presets, recipe.preset_name: preset}
+        return StageFactory(recipe.changed(tokenizer=None, presets=presets))
+
+    def _classifier(self, run: Run, model: FineTune | Start | None) -> TrainClassifier:
+        settings = self.settings.classifier
+        if run.least_steps > settings.least_steps:
+            settings = settings.changed(least_steps=run.least_steps)
+        if model is None:
+            # Gradients of random weights explode now and then: they are clipped as pretraining's are.
+            settings = settings.changed(
+                phases=all_at_once(settings.phases, self.settings.from_scratch_rate),
+                gradient_clip=settings.gradient_clip or self.settings.pretrain.gradient_clip,
+            )
+        return TrainClassifier(
+            dataset=run.dataset,
+            tokenizer=self.tokenizer,
+            language_model=model,
+            architecture=self.settings.pretrain.architecture,
+            direction=self.first if model is None else model.direction,
+            settings=settings,
+            seed=run.seed,
+        )
+
+    def _tokenizer(self) -> TokenizerStage:
+        recipe, vocabulary = self.recipe, self.settings.vocabulary
+        if recipe.language_model is not None:
+            return BundledTokenizer(bundle=recipe.language_model, language=recipe.language)
+        if recipe.tokenizer is not None:
+            return GivenTokenizer(model=recipe.tokenizer, language=recipe.language, **vocabulary.texts())
+        return self.trained_tokenizer(vocabulary.size)
+
+    def _pretrained(self, direction: Direction) -> Start:
+        """Return the model that fine-tuning begins with; a released one is held to the preset's size.
+
+        The one from scratch has that size as well.
+        """
+        recipe, settings = self.recipe, self.settings.pretrain
+        if recipe.language_model is not None:
+            return BundledModel(bundle=recipe.language_model, direction=direction)
+        if recipe.pretrained:
+            return recipe.pretrained[direction].changed(architecture=settings.architecture)
+        tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
+        return Pretrain(tokens=tokens, settings=settings, direction=direction)
+
+    def trained_tokenizer(self, size: int) -> TrainTokenizer:
+        """Return a tokenizer of the preset's kind with a vocabulary of `size` pieces."""
+        vocabulary = self.settings.vocabulary
+        return TrainTokenizer(
+            corpus=self.corpus,
+            language=self.recipe.language,
+            vocab_size=size,
+            exact=vocabulary.exact and size == vocabulary.size,
+            model_type=vocabulary.kind,
+            **vocabulary.of_its_kind(),
+            sample_bytes=vocabulary.sample_bytes,
+            **vocabulary.texts(),
+            **self._texts_of_the_task(),
+        )
+
+    def _texts_of_the_task(self) -> dict[str, Any]:
+        """Return the fields of a tokenizer that learns from the task's texts too; none where it does not."""
+        dataset, share = self.recipe.dataset, self.settings.vocabulary.task_share
+        if not share:
+            return {}
+        if dataset is None:
+            raise InputError(
+                f"vocabulary.task_share {share:g}: the recipe has no data set whose texts a vocabulary could "
+                "learn from; expected 0"
+            )
+        return {"target": DatasetTexts(dataset=dataset), "target_share": share}
+
+
+def _corpus_and_leaks(recipe: RecipeSettings) -> tuple[CorpusStage, Stage | None]:
+    """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
+    settings = recipe.settings
+    if recipe.language_model is not None and recipe.dataset is not None:
+        # The corpus behind the bundle is not here; the texts that fine-tuning reads take its place.
+        return DatasetTexts(dataset=recipe.dataset, transductive=recipe.transductive), None
+    corpus = recipe.corpus.changed(
+        max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
+        max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),
+        **_size_rules(recipe),
+    )
+    if recipe.deduplication != "off":
+        corpus = Deduplicated(corpus=corpus, method=recipe.deduplication)
+    leaks: Stage | None = None
+    if recipe.dataset is not None and recipe.leaks != "ignore":
+        leaks = check = LeakCheck(corpus=corpus, dataset=recipe.dataset.with_same_test)
+        if recipe.leaks == "remove":
+            leaks = corpus = WithoutLeaks(corpus=corpus, check=check)
+    return RareWordsReplaced(corpus=corpus) if recipe.poleval_2018 else corpus, leaks
+
+
+def _size_rules(recipe: RecipeSettings) -> dict[str, Any]:
+    """Return the fields of the corpus that the preset changes."""
+    rules: dict[str, Any] = {}
+    if recipe.settings.min_words > recipe.corpus.min_words:
+        rules["min_words"] = recipe.settings.min_words
+    if recipe.settings.counted_in != "words":
+        rules["counted_in"] = recipe.settings.counted_in
+    return rules
+
+
+def _smaller(*limits: int | None) -> int | None:
+    """Return the smallest limit; None is no limit."""
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -14,6 +14,8 @@ from bundles_for_tests import Made
 
 from ulmfit import LanguageModel, TextClassifier
 from ulmfit.bundle import save
+from ulmfit.bundle.card import card_of_language_model
+from ulmfit.bundle.chosen import chosen_classifiers
 from ulmfit.bundle.evaluate import evaluate
 from ulmfit.bundle.save import numbers_of
 from ulmfit.classifier.predictions import Predictions, average_splits, read_predictions
@@ -64,6 +66,15 @@ def test_batches_change_nothing(single_label: Made, tmp_path: Path) -> None:
     together = TextClassifier.load(single_label.folder, device="cpu", batch=9)
     one_by_one = numpy.concatenate([alone.predict_proba([text]) for text in some])
     numpy.testing.assert_allclose(together.predict_proba(some), one_by_one, rtol=0, atol=1e-6)
+
+
+def test_rows_that_are_mixed_with_other_models_are_no_bundle(single_label: Made) -> None:
+    preset = single_label.recipe.settings.changed(comparisons=("ensemble", "tfidf", "with_tfidf"))
+    mixed = single_label.recipe.changed(presets={"tiny": preset}).stages()
+    assert "ULMFiT and TF-IDF together" in [system.name for system in mixed.systems]
+    assert chosen_classifiers(mixed, None, None).row == "ULMFiT, ensemble of 2 seeds"
+    with pytest.raises(InputError, match="no such row of own classifiers"):
+        chosen_classifiers(mixed, "ULMFiT and TF-IDF together", None)
 
 
 def test_one_direction_of_one_seed(single_label: Made, tmp_path: Path) -> None:
@@ -138,6 +149,18 @@ def test_the_card_says_what_it_is(single_label: Made) -> None:
     assert '"license_name"' not in card and 'license_name: "CC0-1.0"' in card
     for part in ("made-up single", "macro f1", "ulmfit predict", "Limits", "of 40 predicted labels"):
         assert part in card, part
+
+
+def test_the_card_of_a_language_model_has_its_perplexities(language_model: Path, single_label: Made) -> None:
+    record = read_record(language_model / "record.json")
+    shown = [one for one in record.language_models if one.name == "pretrained"]
+    card = (language_model / "README.md").read_text("utf-8")
+    for one in shown:
+        assert f"| {one.direction} | {one.split} | {one.token_perplexity:.2f} |" in card
+    beyond = shown[0].model_copy(update={"word_perplexity": None})
+    description = LanguageModel.load(language_model, device="cpu").description
+    changed = record.model_copy(update={"language_models": (beyond,)})
+    assert "| beyond a float |" in card_of_language_model(description, single_label.recipe, changed)
 
 
 def test_everything_is_in_the_sums(single_label: Made) -> None:

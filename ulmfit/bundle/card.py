@@ -98,8 +98,8 @@ def card_of_language_model(description: BundleDescription, recipe: Recipe, recor
         "tags": ["ulmfit", "language-model"],
     }
     lines = [
-        f"| {escape(one.direction)} | {escape(one.split)} | {one.token_perplexity:.2f} | "
-        f"{one.word_perplexity:.2f} | {one.bits_per_character:.3f} |"
+        f"| {escape(one.direction)} | {escape(one.split)} | {_perplexity(one.token_perplexity)} | "
+        f"{_perplexity(one.word_perplexity)} | {one.bits_per_character:.3f} |"
         for one in (record.language_models if record else ())
         if one.name == "pretrained"
     ]
@@ -124,6 +124,10 @@ def card_of_language_model(description: BundleDescription, recipe: Recipe, recor
         ],
         record,
     )
+
+
+def _perplexity(value: float | None) -> str:
+    return "beyond a float" if value is None else f"{value:.2f}"
 
 
 def _metadata(description: BundleDescription) -> dict[str, Any]:

@@ -8,6 +8,8 @@ PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
 demo: .venv/.installed
 	$(BIN)/ulmfit run recipes/toy/sentiment.py
+	$(BIN)/ulmfit bundle recipes/toy/sentiment.py runs/toy-bundle
+	$(BIN)/ulmfit predict runs/toy-bundle < recipes/toy/two-reviews.txt
 
 test: .venv/.installed-dev lint
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -23,6 +23,7 @@ FOLDERS = [
     "evaluation",
     "report",
     "experiments",
+    "bundle",
     "toy",
     "bench",
     "cli",

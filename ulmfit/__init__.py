@@ -27,6 +27,8 @@ PUBLIC = {
     "DatasetTexts": "ulmfit.corpus.dataset_texts",
     "LabelledFiles": "ulmfit.datasets.stages",
     "DataScript": "ulmfit.datasets.stages",
+    "TextClassifier": "ulmfit.bundle.classifier",
+    "LanguageModel": "ulmfit.bundle.language_model",
 }
 """Public names and the module that each comes from."""
 

@@ -140,7 +140,10 @@ def test_folders_that_hold_no_classifier(runner: Runner, trained: TrainClassifie
         ({"direction": None}, "is damaged"),
         ({"architecture": {"layers": "many"}}, "is damaged"),
         ({"kind": "a zebra"}, "of kind 'a zebra'"),
-        ({"task": "regression"}, "the task is 'regression'"),
+        ({"task": "ranking"}, "task 'ranking': expected single_label"),
+        ({"task": "regression"}, "'target_mean' is missing"),
+        ({"task": "multi_label", "thresholds": [0.5]}, "1 thresholds for 2 labels"),
+        ({"labels": ["no", "no"]}, "expected two or more, each once"),
     ],
 )
 def test_descriptions_that_do_not_fit(

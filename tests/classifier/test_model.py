@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
-from ulmfit.classifier.fit import predict_probabilities
+from ulmfit.classifier.inference import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.pooling import Pooled

@@ -29,7 +29,7 @@ from ulmfit.classifier.metrics import main_score_of, majority_score
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.row import compare_rows, scored_row
-from ulmfit.report.table import markdown_table
+from ulmfit.report.markdown import markdown_table
 
 good, poor = made_up_predictions(0.9, 0), made_up_predictions(0.4, 1)
 expected = jaccard_score(good.gold, good.predicted, average="macro")

@@ -12,7 +12,7 @@ from evaluation.samples import made_up_predictions, made_up_record
 from ulmfit.cli import errors as cli_errors
 from ulmfit.evaluation.record import RowResult, row_result
 from ulmfit.experiments.verify import Figure, table
-from ulmfit.pipeline.printing import printable, show
+from ulmfit.pipeline.printing import printable, show, show_data
 from ulmfit.pipeline.progress import Progress, say
 from ulmfit.report.leaderboard import Source, leaderboard, markdown_leaderboard
 from ulmfit.report.markdown import escape, markdown_table
@@ -46,6 +46,16 @@ def test_lines_for_a_person_do_nothing(write, capsys: pytest.CaptureFixture[str]
     write(HOSTILE)
     (line,) = capsys.readouterr().out.splitlines()
     assert not acts(line) and "ULMFiT" in line and "end" in line
+
+
+def test_data_is_data_but_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_terminal in (False, True):
+        output = io.StringIO()
+        output.isatty = lambda answer=is_terminal: answer  # type: ignore[misc]
+        monkeypatch.setattr(sys, "stdout", output)
+        show_data(f"a\t{HOSTILE}\nb\n")
+        assert bool(acts(output.getvalue())) is not is_terminal
+        assert output.getvalue().startswith("a\tULMFiT") and output.getvalue().endswith("\nb\n")
 
 
 def test_the_title_of_a_progress_bar_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

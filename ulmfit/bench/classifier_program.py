@@ -30,7 +30,7 @@ from ulmfit.bench.job import Job, Sizes
 from ulmfit.bench.made_tokens import BOS_ID, FIRST_WORD
 from ulmfit.bench.profile import mark_parts
 from ulmfit.bench.program import ADAM_EPSILON, Figures, Training, Watch, stock_precision, watch_batches
-from ulmfit.classifier.fit import predict_probabilities
+from ulmfit.classifier.inference import predict_probabilities
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.model import TextClassifier, layer_groups
 from ulmfit.classifier.settings import ClassifierSettings

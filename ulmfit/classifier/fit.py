@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas
 import torch
 from torch import Tensor
 
-from ulmfit.classifier.inference import predict_logits
+from ulmfit.classifier.inference import predict_values
 from ulmfit.classifier.loader import DocumentLoader
 from ulmfit.classifier.metrics import main_score_of
 from ulmfit.classifier.model import TextClassifier, layer_groups
@@ -148,23 +148,6 @@ def _validation_metric(
         return main_score_of(name, task.predictions(split.ids, split.labels, values), positive_label)
 
     return ValidationMetric(name, of)
-
-
-def predict_probabilities(
-    model: TextClassifier, documents: Sequence[numpy.ndarray], batch_size: int
-) -> numpy.ndarray:
-    """Return the probabilities (documents, K) of single labels, in the order of `documents`."""
-    return predict_values(model, documents, batch_size, lambda logits: logits.softmax(1))
-
-
-def predict_values(
-    model: TextClassifier,
-    documents: Sequence[numpy.ndarray],
-    batch_size: int,
-    activation: Callable[[Tensor], Tensor],
-) -> numpy.ndarray:
-    """Return what `activation` makes of the model's outputs (documents, K), in the order of `documents`."""
-    return activation(torch.from_numpy(predict_logits(model, documents, batch_size))).numpy()
 
 
 def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassifier) -> EncodedSplit:

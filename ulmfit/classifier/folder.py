@@ -1,8 +1,11 @@
-"""A finished classifier, loaded from its folder: it reads texts and gives probabilities."""
+"""A finished classifier, loaded from its folder: it reads texts and gives probabilities, or numbers.
+
+This module imports neither fastai nor pandas.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,9 +13,10 @@ from typing import Any, Literal, get_args
 import numpy
 from pydantic import ValidationError
 
-from ulmfit.classifier.fit import predict_probabilities
+from ulmfit.classifier.inference import predict_values
 from ulmfit.classifier.model import TextClassifier
 from ulmfit.classifier.settings import ClassifierSettings
+from ulmfit.classifier.tasks import MultiLabel, Regression, SingleLabel, TaskKind
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.language_model.folder import MODEL, WEIGHTS
@@ -38,10 +42,11 @@ class LoadedClassifier:
     model: TextClassifier
     tokenizer: Tokenizer
     labels: list[str]
-    """In the order of the probabilities' columns."""
+    """In the order of the probabilities' columns; none in regression."""
     direction: Direction
     settings: ClassifierSettings
     """Those that the folder names; the others are at their defaults, and play no part in prediction."""
+    task: TaskKind
     backward_order: BackwardOrder = "bos-first"
 
     def documents(self, texts: Sequence[str]) -> list[numpy.ndarray]:
@@ -60,12 +65,18 @@ class LoadedClassifier:
     def probabilities(self, texts: Sequence[str]) -> numpy.ndarray:
         """Return the probabilities (texts, labels), as training wrote them for its validation and test texts.
 
-        Equal to rounding: how texts are batched has a share in the last digits. Raises InputError where
-        there are no texts, and TypeError for what is no sequence of strings, such as one string.
+        In regression the numbers (texts, 1). Equal to rounding: how texts are batched has a share in the last
+        digits. Raises InputError where there are no texts, and TypeError for what is no sequence of strings,
+        such as one string.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError("texts: expected a sequence of strings, such as a list of one")
-        return predict_probabilities(self.model, self.documents(texts), self.settings.evaluation_batch)
+        return self.values(self.tokenizer.encode(texts))
+
+    def values(self, encoded: Sequence[numpy.ndarray]) -> numpy.ndarray:
+        """Return what `probabilities` does, of texts that the tokenizer has encoded."""
+        documents = [self.as_read(ids) for ids in encoded]
+        return predict_values(self.model, documents, self.settings.evaluation_batch, self.task.activation)
 
 
 def load_classifier(
@@ -86,9 +97,10 @@ def load_classifier(
     folder, tokenizer_folder = Path(folder), Path(tokenizer_folder)
     description = _description(folder)
     try:
-        settings = _settings(description).changed(evaluation_batch=evaluation_batch)
+        settings = named_settings(description).changed(evaluation_batch=evaluation_batch)
         architecture = Architecture(**description["architecture"])
         labels = [str(label) for label in description["labels"]]
+        task = task_of_model(description, labels)
         direction, size = description["direction"], int(description["vocabulary_size"])
         if direction not in ("forward", "backward"):
             raise ValueError(f"direction {direction!r}: expected forward or backward")
@@ -103,9 +115,30 @@ def load_classifier(
     where = choose_device(device)
     encoder = Encoder(size, architecture, settings.dropouts)
     encoder.compute = choose_compute(resolve_precision(precision, device), engine, where, log)
-    model = TextClassifier(encoder, len(labels), settings)
+    model = TextClassifier(encoder, task.outputs, settings)
     load_weights(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
-    return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings, order)
+    return LoadedClassifier(model.to(where).eval(), tokenizer, labels, direction, settings, task, order)
+
+
+def task_of_model(description: Mapping[str, Any], labels: Sequence[str]) -> TaskKind:
+    """Return the kind of task that a description of a trained model names, with what was tuned.
+
+    Raises ValueError, KeyError or TypeError where the description does not fit the labels.
+    """
+    task = description.get("task", "single_label")
+    if task == "single_label":
+        if len(set(labels)) != len(labels) or len(labels) < 2:
+            raise ValueError(f"labels {labels!r}: expected two or more, each once")
+        return SingleLabel(labels)
+    if task == "multi_label":
+        kind = MultiLabel(labels)
+        kind.thresholds = [float(threshold) for threshold in description["thresholds"]]
+        if len(kind.thresholds) != len(labels) or len(set(labels)) != len(labels) or not labels:
+            raise ValueError(f"{len(kind.thresholds)} thresholds for {len(labels)} labels: expected one each")
+        return kind
+    if task == "regression":
+        return Regression(float(description["target_mean"]), float(description["target_sd"]))
+    raise ValueError(f"task {task!r}: expected single_label, multi_label or regression")
 
 
 def _own_tokenizer(folder: Path, tokenizer_folder: Path, size: int, vocabulary: str | None) -> Tokenizer:
@@ -135,15 +168,11 @@ def _description(folder: Path) -> dict[str, Any]:
     kind = description.get("kind") if isinstance(description, dict) else None
     if kind != KIND:
         raise InputError(f"{folder / MODEL} is of kind {kind!r}: expected a classifier, {KIND}")
-    if (task := description.get("task", "single_label")) != "single_label":
-        raise InputError(
-            f"{folder / MODEL}: the task is {task!r}: expected single_label, which has probabilities"
-        )
     return description
 
 
-def _settings(description: dict[str, Any]) -> ClassifierSettings:
-    """Return the settings that the description names; a shape of the model among them is not optional."""
+def named_settings(description: Mapping[str, Any]) -> ClassifierSettings:
+    """Return the settings that a description names; a shape of the model among them is not optional."""
     named = {name: description[name] for name in ("bptt", "maximum_tokens", "head_units")}
     others = {name: description[name] for name in ClassifierSettings.model_fields if name in description}
     return ClassifierSettings(**{**others, **named})

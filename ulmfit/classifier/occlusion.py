@@ -120,16 +120,9 @@ def mean_of(classifiers: Sequence[LoadedClassifier]) -> Predict:
 
     A classifier that reads backward gets what is left of a document in its own order.
     """
-    from ulmfit.classifier.fit import predict_probabilities
 
     def predict(documents: Sequence[np.ndarray]) -> np.ndarray:
-        members = [
-            predict_probabilities(
-                one.model, [one.as_read(document) for document in documents], one.settings.evaluation_batch
-            )
-            for one in classifiers
-        ]
-        return np.mean(members, axis=0)
+        return np.mean([one.values(documents) for one in classifiers], axis=0)
 
     return predict
 

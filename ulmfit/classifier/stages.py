@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.language_model.bundled import BundledModel
 from ulmfit.language_model.settings import Architecture
 from ulmfit.language_model.stages import BackwardOrder, Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.pipeline.stage import Processes, Stage, Work
@@ -25,7 +26,7 @@ class TrainClassifier(Stage):
     stage_version: ClassVar[int] = 3
     dataset: DatasetStage = Field(description="the labelled texts")
     tokenizer: TokenizerStage = Field(description="the language model's tokenizer")
-    language_model: FineTune | Pretrain | ImportedModel | None = Field(
+    language_model: FineTune | Pretrain | ImportedModel | BundledModel | None = Field(
         None, description="whose encoder it begins with; None: random weights (from scratch)"
     )
     architecture: Architecture = Field(Architecture(), description="size of the encoder")

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, records, runs, single_steps
+from ulmfit.cli import bench, doctor, models, records, runs, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -18,6 +18,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": runs.status,
     "report": records.report,
     "explain": records.explain,
+    "bundle": models.bundle,
+    "predict": models.predict,
+    "evaluate": models.evaluate,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
     "verify": records.verify,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ulmfit.pipeline.assets import MIRROR_VARIABLE
+from ulmfit.pipeline.assets import MIRROR_VARIABLE, File
 from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class Changes:
         str | None, typer.Option(help="curve over these shares of wrong training labels: 0,0.1,0.3")
     ] = None
 
+    language_model: Annotated[
+        Path | None,
+        typer.Option(help="bundle of a language model, whose tokenizer is used: nothing is pretrained"),
+    ] = None
+
     def recipe(self, reference: str) -> Recipe:
         """Load a recipe by file or name, and change it. Raises InputError for an option that does not fit."""
         from ulmfit.experiments.recipe import load_recipe
@@ -89,6 +94,11 @@ class Changes:
         ):
             if text is not None:
                 recipe = _with_list(recipe, option, text, read, expected)
+        if (bundle := self.language_model) is not None:
+            recipe = validated(
+                lambda: recipe.changed(language_model=File(path=bundle.absolute())),
+                f"--language-model {bundle}",
+            )
         return recipe.with_overrides(self.overrides or [])
 
 

@@ -99,7 +99,7 @@ def verify(
     verify_record(record, runs, mirror, recipe)
 
 
-@with_changes("preset", "overrides", "seeds")
+@with_changes("preset", "overrides", "seeds", "language_model")
 def explain(
     recipe: RecipeArgument,
     document: Annotated[str, typer.Option(help="id of a text of the test split")],

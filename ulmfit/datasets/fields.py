@@ -7,27 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ulmfit.datasets.targets import is_missing
+from ulmfit.datasets.text_rules import joined_fields
 from ulmfit.pipeline.errors import InputError
-
-FIELD_MARK = "xxfld"
-"""fastai's; it is a word of the text, and released vocabularies have a piece for it."""
 
 
 def joined_text(columns: Sequence[pd.Series], marks: bool) -> list[str]:
-    """Return a text per row: its columns with a space between them, empty if all of them are.
-
-    With `marks` each begins with xxfld and its number from 1, as in fastai: `xxfld 1 title xxfld 2 body`.
-    """
-    return [_joined(row, marks) for row in zip(*columns, strict=True)]
-
-
-def _joined(row: Sequence[object], marks: bool) -> str:
-    fields = ["" if is_missing(value) else str(value) for value in row]
-    if not any(field.strip() for field in fields):
-        return ""
-    if marks:
-        fields = [f"{FIELD_MARK} {number} {field}" for number, field in enumerate(fields, 1)]
-    return " ".join(field for field in fields if field)
+    """Return a text per row: its columns as `joined_fields` joins them."""
+    return [
+        joined_fields(["" if is_missing(value) else str(value) for value in row], marks)
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def with_text(

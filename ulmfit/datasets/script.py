@@ -12,16 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from ulmfit.datasets.metric_table import ranking_metrics
-from ulmfit.datasets.tables import Description, check_splits, write_tables
+from ulmfit.datasets.tables import Description, check_splits, with_text_rules, write_tables
 from ulmfit.datasets.task import Task
+from ulmfit.datasets.text_rules import TextRule
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.pins import Pins, pin_file
 from ulmfit.pipeline.printing import show
 from ulmfit.pipeline.process import accept_any_text
 from ulmfit.pipeline.progress import say
+from ulmfit.pipeline.settings import first_fault
 
 Convert = Callable[..., Mapping[str, pd.DataFrame]]
 CATALOGUE = "assets.toml"
@@ -64,6 +67,18 @@ def run_convert(
     return tables
 
 
+def text_rules_of(convert: Convert, name: str) -> tuple[TextRule, ...]:
+    """Return the `TEXT_RULES` of the script `name`; none where it declares none."""
+    declared = getattr(convert, "__globals__", {}).get("TEXT_RULES", ())
+    try:
+        return TypeAdapter(tuple[TextRule, ...]).validate_python(declared)
+    except ValidationError as error:
+        raise InputError(
+            f"data script {name}: TEXT_RULES {first_fault(error)}; expected pairs of strings, "
+            "one_space or strip"
+        ) from error
+
+
 def _failure(name: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
     return InputError(f"data script {name} failed: {type(error).__name__}: {reason}")
@@ -100,8 +115,11 @@ def main(
         options = dict(_option(text) for text in chosen.options)
         catalogue = Catalogue(script.with_name(CATALOGUE))
         files = {name: catalogue[key] if isinstance(key, str) else key for name, key in assets.items()}
-        splits = _run_on_assets(convert, script.name, files, chosen, options)
-        _write(chosen.out, splits, _description(script.stem, language, files, task))
+        rules = text_rules_of(convert, script.name)
+        tables = _run_on_assets(convert, script.name, files, chosen, options)
+        splits = {split: with_text_rules(table, rules) for split, table in tables.items()}
+        description = _description(script.stem, language, files, task)
+        _write(chosen.out, splits, replace(description, text_rules=rules))
     except (InputError, StageFailed) as error:
         show(f"{script.name}: {error}", sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ulmfit.datasets.metric_table import metric_of, ranking_metrics
 from ulmfit.datasets.task import TASKS, Task, has_one_label
+from ulmfit.datasets.text_rules import TextRule
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.stage import Stage, Work
 
@@ -53,6 +54,12 @@ class DatasetStage(Stage):
     )
     valid_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of train that becomes valid where none is published"
+    )
+    text_rules: tuple[TextRule, ...] = Field(
+        (),
+        description="what is done to every text, in this order, in training and by a bundle: [old, new] "
+        "replaces a string, one_space makes runs of white space one space, strip takes white space off the "
+        "ends; (): nothing",
     )
 
     def changed(self, **values: Any) -> Self:
@@ -115,16 +122,21 @@ def _fitting_metrics(task: Any) -> tuple[str, ...]:
     return next((metrics for name, metrics in METRICS_OF_TASK.items() if name == task), ())
 
 
-def write_dataset(work: Work, stage: DatasetStage, splits: Mapping[str, DataFrame]) -> None:
+def write_dataset(
+    work: Work, stage: DatasetStage, splits: Mapping[str, DataFrame], text_rules: Sequence[TextRule] = ()
+) -> None:
     """Check the tables of `splits` and write the files of a data set stage.
 
-    `splits` has train and test, and optionally valid (else made from train) and unlabelled. Raises InputError
-    when they are no data set; warns of what was dropped.
+    `splits` has train and test, and optionally valid (else made from train) and unlabelled. `text_rules` come
+    before those of the stage; `dataset.json` names both. Raises InputError when the tables are no data set;
+    warns of what was dropped.
     """
-    from ulmfit.datasets.tables import Description, check_splits, write_tables
+    from ulmfit.datasets.tables import Description, check_splits, with_text_rules, write_tables
 
+    rules = (*text_rules, *stage.text_rules)
+    changed = {split: with_text_rules(table, rules) for split, table in splits.items()}
     checked = check_splits(
-        splits, stage.valid_fraction, work.warn, task=stage.task, separator=stage.label_separator
+        changed, stage.valid_fraction, work.warn, task=stage.task, separator=stage.label_separator
     )
     description = Description(
         name=stage.name or stage.stage_name,
@@ -135,6 +147,7 @@ def write_dataset(work: Work, stage: DatasetStage, splits: Mapping[str, DataFram
         metric=stage.metric,
         positive_label=stage.positive_label,
         warnings=tuple(work.warnings),
+        text_rules=rules,
     )
     rows = write_tables(work.folder, checked, description)
     work.log(", ".join(f"{split} {count:,}" for split, count in rows.items()))
@@ -233,7 +246,8 @@ class DataScript(DatasetStage):
 
     The script is a Python file with `convert(files: Mapping[str, Path], **options: str)`, which returns a
     table (id optional, text, label) for each of train, test, and where published valid and unlabelled. The
-    text may stand in several columns, which `text_column` names.
+    text may stand in several columns, which `text_column` names. What the texts need before anybody reads
+    them may stand in `TEXT_RULES`, written as the field `text_rules`: a bundle does it as well.
     """
 
     stage_name: ClassVar[str] = "data-script"
@@ -248,13 +262,14 @@ class DataScript(DatasetStage):
     def build(self, work: Work) -> None:
         """Run the script and write the tables."""
         from ulmfit.datasets.fields import with_text
-        from ulmfit.datasets.script import load_convert, run_convert
+        from ulmfit.datasets.script import load_convert, run_convert, text_rules_of
 
         path = work.file(self.script)
         files = {name: work.file(file) for name, file in self.files.items()}
-        tables = run_convert(load_convert(path), path.name, files, self.options)
+        convert = load_convert(path)
+        tables = run_convert(convert, path.name, files, self.options)
         splits = {
             split: with_text(table, self.text_column, self.field_marks, split)
             for split, table in tables.items()
         }
-        write_dataset(work, self, splits)
+        write_dataset(work, self, splits, text_rules_of(convert, path.name))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import pyarrow.parquet as pq
 
 from ulmfit.datasets.targets import LABELS, LabelKind, is_missing, merged_spellings, read_labels, some
 from ulmfit.datasets.task import Task, has_one_label
+from ulmfit.datasets.text_rules import TextRule, composed, with_rules
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_path, sha256_of, write_json
-from ulmfit.pipeline.white_space import plain_white_space
 
 SPLITS = ("train", "valid", "test", "unlabelled")
 _VALIDATION_SALT = b"validation rows\0"
@@ -36,6 +35,7 @@ class Description:
     metric: str = "accuracy"
     positive_label: str | None = None
     warnings: tuple[str, ...] = ()
+    text_rules: tuple[TextRule, ...] = ()
 
 
 def check_splits(
@@ -119,7 +119,15 @@ def _ids(table: pd.DataFrame, split: str) -> list[str]:
 
 def text_form(value: Any) -> str:
     """Return a cell as a text of a data set: NFC, with plain white space; "" where there is none."""
-    return "" if is_missing(value) else unicodedata.normalize("NFC", plain_white_space(str(value)))
+    return "" if is_missing(value) else composed(str(value))
+
+
+def with_text_rules(table: pd.DataFrame, rules: Sequence[TextRule]) -> pd.DataFrame:
+    """Return a table whose texts the rules have changed; cells without a text stay as they are."""
+    if not rules or "text" not in table:
+        return table
+    changed = [with_rules(value, rules) if isinstance(value, str) else value for value in table["text"]]
+    return table.assign(text=changed)
 
 
 def _warn_of_merged_labels(
@@ -195,6 +203,7 @@ def write_tables(
         "files": hashes,
         "rows": rows,
         "warnings": list(description.warnings),
+        **({"text_rules": description.text_rules} if description.text_rules else {}),
     }
     write_json(folder / "dataset.json", content)
     return rows

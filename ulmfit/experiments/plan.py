@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from ulmfit.classifier.stages import TrainClassifier
@@ -11,8 +12,10 @@ from ulmfit.experiments.curves import curves_of
 from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.stage_factory import StageFactory
 from ulmfit.experiments.systems import systems_of
+from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import PolEvalPerplexity
 from ulmfit.language_model.stages import FineTune, Pretrain
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Stage
 from ulmfit.tokens.card import TokenizerCard
 
@@ -22,18 +25,20 @@ Trained = Pretrain | FineTune | TrainClassifier
 class Experiment:
     """What a recipe builds: `systems` are the rows of its table, `curves` its learning curves.
 
-    `recipe` is the recipe on its checked data set.
+    `recipe` is the recipe on its checked data set, with the size of its bundle where it begins with one.
     """
 
     def __init__(self, recipe: RecipeSettings) -> None:
         dataset, self.data_checks = checked(recipe.dataset, recipe.data_checks)
-        self.recipe = recipe.changed(dataset=dataset)
+        self.recipe = _of_the_size_of_its_bundle(recipe.changed(dataset=dataset))
         make = StageFactory(self.recipe)
         self.corpus, self.leaks, self.tokenizer = make.corpus, make.leaks, make.tokenizer
         self.pretrained, self.classifiers = make.pretrained, make.classifiers
         self.systems, self.curves = systems_of(make), curves_of(make)
         self.corpus_card = CorpusCard(corpus=self.corpus)
-        compared = map(make.trained_tokenizer, make.settings.vocabulary.compared_sizes)
+        # A bundle brings its tokenizer, and no corpus that others could be trained on.
+        sizes = () if self.recipe.language_model else make.settings.vocabulary.compared_sizes
+        compared = map(make.trained_tokenizer, sizes)
         self.tokenizer_card = TokenizerCard(
             tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=dataset
         )
@@ -77,6 +82,25 @@ class Experiment:
         """Return what is trained for the table with the first seed, in the order of the rows."""
         runs = [next(iter(system.runs.values())) for system in self.systems]
         return trained([*(stage for run in runs for stage in run), *self.pretrained.values()])
+
+
+def _of_the_size_of_its_bundle(recipe: RecipeSettings) -> RecipeSettings:
+    """Return the recipe with the architecture of its bundle, if it begins with one, in place of the preset's.
+
+    Raises InputError where the bundle lacks a direction of the preset.
+    """
+    if recipe.language_model is None:
+        return recipe
+    found = described(recipe.language_model)
+    settings = recipe.settings
+    if missing := [one for one in settings.directions if one not in found.directions]:
+        raise InputError(
+            f"language model {recipe.language_model.label}: there is none that reads {missing[0]}: "
+            f"set directions={json.dumps(found.directions)}"
+        )
+    pretrain = settings.pretrain.changed(architecture=found.architecture)
+    presets = {**recipe.presets, recipe.preset_name: settings.changed(pretrain=pretrain)}
+    return recipe.changed(presets=presets)
 
 
 def trained(stages: Iterable[Stage]) -> list[Trained]:

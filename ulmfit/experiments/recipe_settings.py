@@ -30,6 +30,7 @@ OPTION_NAMES = {
     "seeds": "--seeds",
     "train_sizes": "--train-sizes",
     "label_noise": "--label-noise",
+    "language_model": "--language-model",
     "overrides": "--set",
 }
 """The fields that options of a command change, beside the preset."""
@@ -93,6 +94,11 @@ class RecipeSettings(Settings):
     )
     pretrained: dict[Direction, ImportedModel] = Field(
         {}, description="released weights for each direction, instead of pretraining; empty: pretrain"
+    )
+    language_model: File | None = Field(
+        None,
+        description="bundle of a language model, a folder, instead of pretraining: its tokenizer and size "
+        "take the place of the preset's, and the corpus is not read; None: pretrain",
     )
     poleval_2018: bool = Field(
         False,
@@ -220,6 +226,17 @@ class RecipeSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _takes_one_language_model(self) -> Self:
+        if self.language_model is None:
+            return self
+        if self.dataset is None:
+            raise ValueError("language_model: with a trained one and no data set there is nothing to train")
+        for name in ("pretrained", "tokenizer", "poleval_2018"):
+            if getattr(self, name):
+                raise ValueError(f"language_model and {name} exclude each other: leave one of them out")
+        return self
+
     @property
     def preset_name(self) -> str:
         """The chosen preset's name."""
@@ -246,7 +263,7 @@ class RecipeSettings(Settings):
         name = self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
         if not self.options:
             return name
-        text = json.dumps(self.options, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(self.options, sort_keys=True, ensure_ascii=False, default=str)
         return f"{name}-changed-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property

@@ -20,6 +20,7 @@ from ulmfit.experiments.plan import Experiment, Trained
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.scoring import scored_curves, scored_rows
+from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline import provenance
@@ -121,6 +122,12 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     if recipe.pretrained:
         names = sorted({model.weights.label for model in recipe.pretrained.values()})
         labels.append(f"released weights instead of pretraining: {', '.join(names)}")
+    if recipe.language_model is not None:
+        made = described(recipe.language_model)
+        labels.append(
+            f"language model of a bundle instead of pretraining: {recipe.language_model.label} ({made.name}, "
+            f"commit {made.commit or 'unknown'}); test texts were not looked for in its corpus"
+        )
     if recipe.settings.note:
         labels.append(recipe.settings.note)
     if recipe.overrides:
@@ -171,6 +178,8 @@ def _command(recipe: RecipeSettings, threads: list[int]) -> str:
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
+    if recipe.language_model is not None:
+        words += ["--language-model", recipe.language_model.label]
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)

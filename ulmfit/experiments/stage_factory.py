@@ -15,10 +15,14 @@ from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.recipe_settings import RecipeSettings
+from ulmfit.language_model.bundled import BundledModel, BundledTokenizer
 from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Stage
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TokenizerStage, TrainTokenizer
+
+Start = Pretrain | ImportedModel | BundledModel
+"""What fine-tuning begins with."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,8 @@ class StageFactory:
         self.first = self.directions[0]
         """The direction of the rows that have only one."""
         self.corpus, self.leaks = _corpus_and_leaks(recipe)
-        self.tokenizer: TokenizerStage = (
-            self.trained_tokenizer(self.settings.vocabulary.size)
-            if recipe.tokenizer is None
-            else GivenTokenizer(
-                model=recipe.tokenizer, language=recipe.language, **self.settings.vocabulary.texts()
-            )
-        )
-        tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
-        self.pretrained: dict[Direction, Pretrain | ImportedModel] = {
-            direction: self._imported(direction)
-            if recipe.pretrained
-            else Pretrain(tokens=tokens, settings=self.settings.pretrain, direction=direction)
-            for direction in self.directions
-        }
+        self.tokenizer = self._tokenizer()
+        self.pretrained = {direction: self._pretrained(direction) for direction in self.directions}
 
     @property
     def dataset(self) -> DatasetStage:
@@ -122,7 +114,7 @@ class StageFactory:
         presets = {**recipe.presets, recipe.preset_name: preset}
         return StageFactory(recipe.changed(tokenizer=None, presets=presets))
 
-    def _classifier(self, run: Run, model: FineTune | Pretrain | ImportedModel | None) -> TrainClassifier:
+    def _classifier(self, run: Run, model: FineTune | Start | None) -> TrainClassifier:
         settings = self.settings.classifier
         if run.least_steps > settings.least_steps:
             settings = settings.changed(least_steps=run.least_steps)
@@ -141,6 +133,27 @@ class StageFactory:
             settings=settings,
             seed=run.seed,
         )
+
+    def _tokenizer(self) -> TokenizerStage:
+        recipe, vocabulary = self.recipe, self.settings.vocabulary
+        if recipe.language_model is not None:
+            return BundledTokenizer(bundle=recipe.language_model, language=recipe.language)
+        if recipe.tokenizer is not None:
+            return GivenTokenizer(model=recipe.tokenizer, language=recipe.language, **vocabulary.texts())
+        return self.trained_tokenizer(vocabulary.size)
+
+    def _pretrained(self, direction: Direction) -> Start:
+        """Return the model that fine-tuning begins with; a released one is held to the preset's size.
+
+        The one from scratch has that size as well.
+        """
+        recipe, settings = self.recipe, self.settings.pretrain
+        if recipe.language_model is not None:
+            return BundledModel(bundle=recipe.language_model, direction=direction)
+        if recipe.pretrained:
+            return recipe.pretrained[direction].changed(architecture=settings.architecture)
+        tokens = EncodeTokens(documents=self.corpus, tokenizer=self.tokenizer)
+        return Pretrain(tokens=tokens, settings=settings, direction=direction)
 
     def trained_tokenizer(self, size: int) -> TrainTokenizer:
         """Return a tokenizer of the preset's kind with a vocabulary of `size` pieces."""
@@ -169,14 +182,13 @@ class StageFactory:
             )
         return {"target": DatasetTexts(dataset=dataset), "target_share": share}
 
-    def _imported(self, direction: Direction) -> ImportedModel:
-        """Return the released model, held to the preset's size, which the one from scratch has as well."""
-        return self.recipe.pretrained[direction].changed(architecture=self.settings.pretrain.architecture)
-
 
 def _corpus_and_leaks(recipe: RecipeSettings) -> tuple[CorpusStage, Stage | None]:
     """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
     settings = recipe.settings
+    if recipe.language_model is not None and recipe.dataset is not None:
+        # The corpus behind the bundle is not here; the texts that fine-tuning reads take its place.
+        return DatasetTexts(dataset=recipe.dataset, transductive=recipe.transductive), None
     corpus = recipe.corpus.changed(
         max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),
         max_tokens=_smaller(recipe.corpus.max_tokens, settings.max_tokens),

@@ -80,8 +80,9 @@ def without_finetuning(make: StageFactory) -> Iterator[System]:
 
 def with_words(make: StageFactory) -> Iterator[System]:
     """ULMFiT with a vocabulary of words; no row where it has one anyway, or where weights are given."""
-    settings = make.settings
-    if "words" in settings.comparisons and settings.vocabulary.kind != "words" and not make.recipe.pretrained:
+    settings, recipe = make.settings, make.recipe
+    has_words = settings.vocabulary.kind == "words"
+    if "words" in settings.comparisons and not (has_words or recipe.pretrained or recipe.language_model):
         runs = make.every_seed(make.with_words().ulmfit)
         yield System(f"ULMFiT with words, {make.first}", "model", runs)
 

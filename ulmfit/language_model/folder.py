@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ulmfit.language_model.bundle_format import TOKENIZER
+from ulmfit.language_model.bundled import BundledModel
 from ulmfit.language_model.foreign_reading import never_written
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts
@@ -93,7 +95,7 @@ def load_language_model(
 
 
 def load_for_tokenizer(
-    stage: Pretrain | FineTune | ImportedModel,
+    stage: Pretrain | FineTune | ImportedModel | BundledModel,
     tokenizer: Tokenizer,
     dropouts: Dropouts,
     work: Work,
@@ -123,7 +125,11 @@ def piece_counts(tokens_folder: Path, size: int) -> np.ndarray:
     return id_counts(TokenArray.open(tokens_folder, "train").tokens, size)
 
 
-def _vocabulary(stage: Pretrain | FineTune | ImportedModel, folder: Path, work: Work) -> Vocabulary:
+def _vocabulary(
+    stage: Pretrain | FineTune | ImportedModel | BundledModel, folder: Path, work: Work
+) -> Vocabulary:
+    if isinstance(stage, BundledModel):
+        return Vocabulary.of(load_tokenizer(work.file(stage.bundle) / TOKENIZER))
     if isinstance(stage, ImportedModel):
         return Vocabulary.of_foreign(read_json(folder / VOCABULARY))
     return Vocabulary.of(load_tokenizer(work.input(stage.tokens.tokenizer)))

@@ -11,6 +11,10 @@ from ulmfit.training.settings import TrainingSettings
 
 DROPOUTS = ("output", "hidden", "input", "embedding", "weight", "zoneout")
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Direction = Literal["forward", "backward"]
+BackwardOrder = Literal["bos-first", "bos-last", "eos-first"]
+"""How a text a b c is read backward: [bos c b a], which is ours; [c b a bos], which is fastai v1's, the whole
+array reversed; [eos c b a bos], which is n-waves'."""
 
 
 class Architecture(Settings):

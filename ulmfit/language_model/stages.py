@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from ulmfit.language_model.settings import Architecture, FineTuneSettings, PretrainSettings
+from ulmfit.language_model.bundled import BundledModel
+from ulmfit.language_model.settings import (
+    Architecture,
+    BackwardOrder,
+    Direction,
+    FineTuneSettings,
+    PretrainSettings,
+)
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.stage import Processes, Stage, Work
 from ulmfit.tokens.stages import EncodeTokens
-
-Direction = Literal["forward", "backward"]
-BackwardOrder = Literal["bos-first", "bos-last", "eos-first"]
-"""How a text a b c is read backward: [bos c b a], which is ours; [c b a bos], which is fastai v1's, the whole
-array reversed; [eos c b a bos], which is n-waves'."""
 
 
 class LanguageModelStage(Stage):
@@ -132,7 +134,7 @@ class FineTune(LanguageModelStage):
 
     stage_name: ClassVar[str] = "finetune"
     stage_version: ClassVar[int] = 3
-    pretrained: Pretrain | ImportedModel = Field(
+    pretrained: Pretrain | ImportedModel | BundledModel = Field(
         description="model to start from; this one has its direction, and may have another tokenizer"
     )
     settings: FineTuneSettings = FineTuneSettings()

@@ -31,3 +31,11 @@ def printable_lines(text: str) -> str:
 def show(text: str, file: TextIO | None = None) -> None:
     """Print lines at once, each `printable`; to standard output unless `file` is another."""
     print(printable_lines(text), file=file or sys.stdout, flush=True)
+
+
+def show_data(text: str) -> None:
+    """Print lines for other programs at once, as they are; on a terminal each of their fields `printable`."""
+    if sys.stdout.isatty():
+        lines = text.split("\n")
+        text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+    print(text, end="", flush=True)

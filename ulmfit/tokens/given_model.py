@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ulmfit.datasets.fields import FIELD_MARK
+from ulmfit.datasets.text_rules import FIELD_MARK
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.sentencepiece_model import SCORE_UNIT, fields

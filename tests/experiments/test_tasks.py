@@ -165,7 +165,7 @@ def test_the_table_of_several_labels(several: Run) -> None:
         "p",
     ]
     assert several.cells("model") == [*header, "seeds"]
-    assert "test split, percent" in several.table and "percentage points" in several.table
+    assert "test split, percent" in several.table and "Difference: row minus ULMFiT" in several.table
     row = several.record.rows[0]
     metrics = ("micro_f1", "samples_f1", "subset_accuracy")
     assert several.cells(row.name)[2:5] == [f"{100 * row.metrics[name].mean:.2f}" for name in metrics]

@@ -15,8 +15,8 @@ def test_each_command_has_the_options_that_it_can_use() -> None:
     found = {name: EVERY & {one.name for one in command.params} for name, command in commands.items()}
     expected = {name: EVERY for name in ("run", "plan", "status", "report")} | {
         "explain": {"preset", "overrides", "seeds"},
+        "bundle": {"preset", "overrides", "seeds"},
         "find-rate": {"preset", "overrides"},
-        "bench": {"preset", "overrides"},
     }
     assert {name: options for name, options in found.items() if options} == expected
     assert not [name for name, command in commands.items() for one in command.params if one.name == "changes"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ulmfit.corpus.filtering import shingles
 from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
+from ulmfit.corpus.words import UNSPACED
 
 LETTERS = "aBžßЖéÉ中のกิ여ﬁ½２7٣\u0301\u094dह\u00ad\u200d…, .-_\n"
 
@@ -30,10 +31,8 @@ def reference(text: str) -> list[str]:
                 continue
             kind = {"L": "letter", "N": "letter", "M": "mark"}.get(category[0], "separator")
             kind = "letter" if folded == "_" else kind
-            if unicodedata.name(folded, "").startswith(
-                ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "THAI CHARACTER")
-            ):
-                kind = "alone" if category == "Lo" else kind
+            if kind == "letter" and category != "Nd" and UNSPACED.match(folded):
+                kind = "alone"
             if kind == "mark" and before == "separator":
                 continue
             if kind == "separator":

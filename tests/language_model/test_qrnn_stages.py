@@ -42,7 +42,7 @@ def test_from_text_to_labels(tmp_path: Path, direction: str) -> None:
         "0.rnns.0.layers.0.linear.module.bias",
     }
     epochs = read_json(runner.folder(classifier) / "history.json")["epochs"]
-    assert epochs[-1]["valid_loss"] < 0.5 < epochs[0]["valid_loss"]
+    assert epochs[-1]["valid_loss"] < 0.6 < epochs[0]["valid_loss"]
 
 
 def test_presets_are_those_of_multifit() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ulmfit.classifier.metrics import majority_score
 from ulmfit.corpus.checks.summary import DataCheckSummary
 from ulmfit.corpus.checks.wording import sentences
 from ulmfit.corpus.filters import LeakSummary
@@ -78,6 +77,8 @@ def gap_notes(record: Record) -> list[str]:
 
 def majority_notes(record: Record) -> list[str]:
     """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
+    from ulmfit.classifier.metrics import majority_score
+
     data = record.dataset
     gold = next(([sum(line) for line in row.confusion[0]] for row in record.rows if row.confusion), None)
     if data is None or not gold or not sum(gold):

@@ -135,9 +135,10 @@ def test_how_rare_a_word_may_be_reaches_vocabularies_of_words_alone() -> None:
         Experiment(recipe_with(presets={"tiny": Preset(vocabulary=vocabulary, comparisons=("words",))}))
         for vocabulary in (pieces, pieces.changed(kind="words"))
     )
-    assert of_pieces.words is not None
+    (words,) = (system for system in of_pieces.systems if system.name == "ULMFiT with words, forward")
+    ((classifier,), *_) = words.runs.values()
     assert of_pieces.tokenizer.min_count == 3, "the field's default, without effect on pieces"
-    assert of_pieces.words.pretrained.tokens.tokenizer.min_count == of_words.tokenizer.min_count == 2
+    assert classifier.tokenizer.min_count == of_words.tokenizer.min_count == 2
 
 
 @pytest.mark.parametrize("given", [None, File(path="spm.model")])

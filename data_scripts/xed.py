@@ -1,4 +1,4 @@
-"""XED: emotions in lines of film subtitles, any number of eight labels a line (Öhman et al. 2020).
+"""XED: emotions in lines of film subtitles, any number of eight labels per line (Öhman et al. 2020).
 
 From GitHub Helsinki-NLP/XED, folder Projections, at 76666d2; CC BY 4.0. Nothing is to be done by hand.
 

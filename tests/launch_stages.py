@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -88,3 +89,11 @@ def is_alive(process: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    """Wait for a condition; fail if it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

@@ -171,7 +171,7 @@ def wrong_files(folder: Path) -> None:
         (["extract", "--documents", "x"], "bench extract has no use for documents"),
         (["encode", "page.html"], "bench encode has no use for dump"),
         (["encode", "--documents", "nowhere"], "nowhere does not exist"),
-        (["encode", "--documents", "no.parquet"], "is no Parquet file that can be read"),
+        (["encode", "--documents", "no.parquet"], "cannot be read as Parquet"),
         (["encode", "--documents", "no-text.parquet"], "has no column text"),
         (["encode", "--documents", "empty.parquet"], "empty.parquet holds no text"),
     ],

@@ -215,7 +215,7 @@ def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cases["quick, about 12 tokens, inference, fp32 beside fp32"]["ratio"] == 3
     memory = cases["quick, about 12 tokens, inference, bf16: peak memory"]
     assert (memory["ours"], memory["stock"], memory["ratio"], memory["unit"]) == (100, 300, 3, "MiB")
-    for text in ("2.0e-03", "5.0%", "1.2500", "ms a batch", "75.0%"):
+    for text in ("2.0e-03", "5.0%", "1.2500", "ms per batch", "75.0%"):
         assert text in report.table
 
 

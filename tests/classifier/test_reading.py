@@ -141,43 +141,34 @@ def test_tokens_before_the_window_get_no_gradient_at_all(window: int) -> None:
         assert gradient[row[first:length]].any(dim=1).all(), "no token occurs twice"
 
 
+def numbers_kept(engine: str, length: int, **reading: int) -> int:
+    """Return how many numbers are kept for the gradients of two documents, one of `length` tokens."""
+    encoder = an_encoder(dropouts=Dropouts())
+    encoder.compute = Compute(engine=engine)
+    sizes: list[int] = []
+
+    def remembered(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
+
+    ids, lengths = torch.randint(2, VOCABULARY, (2, length)), torch.tensor([length, length - 1])
+    with torch.autograd.graph.saved_tensors_hooks(remembered, lambda tensor: tensor):
+        SentenceEncoder(encoder, CHUNK, **reading)(ids, lengths)
+    return sum(sizes)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_kept_for_gradients_does_not_grow_with_the_document(engine: str) -> None:
-    def kept(length: int, window: int) -> int:
-        encoder = an_encoder(dropouts=Dropouts())
-        encoder.compute = Compute(engine=engine)
-        sizes: list[int] = []
-
-        def remembered(tensor: Tensor) -> Tensor:
-            sizes.append(tensor.numel())
-            return tensor
-
-        ids, lengths = torch.randint(2, VOCABULARY, (2, length)), torch.tensor([length, length - 1])
-        with torch.autograd.graph.saved_tensors_hooks(remembered, lambda tensor: tensor):
-            SentenceEncoder(encoder, CHUNK, window)(ids, lengths)
-        return sum(sizes)
-
-    assert kept(10 * CHUNK, 2 * CHUNK) == kept(40 * CHUNK, 2 * CHUNK) < kept(10 * CHUNK, 0)
-    assert kept(40 * CHUNK, 0) > 3 * kept(10 * CHUNK, 0)
+    short = numbers_kept(engine, 10 * CHUNK, gradient_window=2 * CHUNK)
+    assert short == numbers_kept(engine, 40 * CHUNK, gradient_window=2 * CHUNK)
+    whole = numbers_kept(engine, 10 * CHUNK, gradient_window=0)
+    assert short < whole < numbers_kept(engine, 40 * CHUNK, gradient_window=0) / 3
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_kept_for_gradients_is_bounded_by_the_pooled_tokens(engine: str) -> None:
-    def kept(length: int) -> int:
-        encoder = an_encoder(dropouts=Dropouts())
-        encoder.compute = Compute(engine=engine)
-        sizes: list[int] = []
-
-        def remembered(tensor: Tensor) -> Tensor:
-            sizes.append(tensor.numel())
-            return tensor
-
-        ids, lengths = torch.randint(2, VOCABULARY, (2, length)), torch.tensor([length, length - 1])
-        with torch.autograd.graph.saved_tensors_hooks(remembered, lambda tensor: tensor):
-            SentenceEncoder(encoder, CHUNK, pooled_tokens=3 * CHUNK)(ids, lengths)
-        return sum(sizes)
-
-    assert kept(10 * CHUNK) == kept(40 * CHUNK)
+    short, long = (numbers_kept(engine, length * CHUNK, pooled_tokens=3 * CHUNK) for length in (10, 40))
+    assert short == long
 
 
 @pytest.mark.parametrize("engine", ENGINES)

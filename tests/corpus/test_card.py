@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from evaluation.samples import made_up_corpus_card
+from evaluation.samples import changed, made_up_corpus_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -241,15 +241,6 @@ def test_account_keeps_counts_only() -> None:
         "documents_written": 1,
         "left_out": {"redirect": 214, "too short": 0},
     }
-
-
-def changed(content, *path_and_value):
-    *path, last, value = path_and_value
-    place = content
-    for name in path:
-        place = place[name]
-    place[last] = value
-    return content
 
 
 def test_card_is_the_account_and_the_figures_of_a_record(tmp_path) -> None:

@@ -38,10 +38,7 @@ XML_TEXT = st.text(
 
 
 def zstd(content: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(content)
-    return sink.getvalue().to_pybytes()
+    return pa.compress(content, "zstd", asbytes=True)
 
 
 def reference_pages(content: bytes) -> Iterator[tuple]:

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from corpus.making import account, page, texts, write_dump
+from corpus.processes import wait_until
 from ulmfit.corpus.extract import SCRATCH, extract
 from ulmfit.corpus.wikiextractor import supervisor
 from ulmfit.corpus.wikiextractor.extraction import Limits
@@ -23,15 +23,6 @@ from ulmfit.pipeline.errors import StageFailed
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
 FORKING = "import os,time\nif os.fork()==0: {child}\nelse: {parent}\n"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def processes_naming(word: str) -> Iterator[int]:

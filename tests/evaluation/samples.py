@@ -137,6 +137,16 @@ def made_up_account() -> dict:
     }
 
 
+def changed(content: Any, *path_and_value: Any) -> Any:
+    """Return `content` with another value at a path (names and numbers), which ends in that value."""
+    *path, last, value = path_and_value
+    place = content
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return content
+
+
 def made_up_corpus_card() -> dict[str, Any]:
     """The content of the card.json of a corpus."""
     account = made_up_account()

@@ -174,7 +174,7 @@ def test_row_result_refuses_runs_that_do_not_fit():
 
 
 def test_language_model_figures_of_a_published_model():
-    """German: 1.5995 tokens a word, subword perplexity 23.6, word perplexity 156.6."""
+    """German: 1.5995 tokens per word, subword perplexity 23.6, word perplexity 156.6."""
     result = LanguageModelResult(
         name="lm",
         direction="forward",

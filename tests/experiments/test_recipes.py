@@ -22,7 +22,7 @@ from ulmfit.pipeline.assets import File, with_files, with_settings
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.pins import PINS
 from ulmfit.pipeline.runner import Runner
-from ulmfit.tokens.marks import DOTLESS_I_LANGUAGES
+from ulmfit.tokens.casing import DOTLESS_I_LANGUAGES
 from ulmfit.toy import LANGUAGE_CODE
 from ulmfit.toy.stages import ToyDump
 from ulmfit.toy.wikipedia import write_dump

@@ -1,4 +1,4 @@
-"""Several labels a text, and a number a text: the real command from CSV files to record and report."""
+"""Several labels per text, and one number per text: the real command from CSV files to record and report."""
 
 from __future__ import annotations
 

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from cli_for_tests import ENVIRONMENT, RECIPE
-from launch_stages import PAUSE, is_alive, ranks_of, slow_pretrain
+from launch_stages import PAUSE, is_alive, ranks_of, slow_pretrain, wait_for
 from stages_for_tests import tiny_classifier, tiny_pretrain
 
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -49,13 +48,6 @@ def start(runs: Path, pause: float = 0.0, sampling: float = 0.0) -> subprocess.P
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def wait_for(condition: Callable[[], object], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def wait_for_checkpoint(runs: Path, process: subprocess.Popen[str], step: int = 14) -> list[int]:

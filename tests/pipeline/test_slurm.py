@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch_stages import PAUSE, slow_pretrain
+from launch_stages import PAUSE, slow_pretrain, wait_for
 from stages_for_tests import InventedCorpus, tiny_classifier, tiny_pretrain
 
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -30,13 +28,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What jobs need to find the stages of the tests."""
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_options_are_checked_for_form() -> None:

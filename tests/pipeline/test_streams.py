@@ -16,10 +16,7 @@ from ulmfit.pipeline.streams import decoded_lines, unpacked
 
 
 def zstd(content: bytes) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(content)
-    return sink.getvalue().to_pybytes()
+    return pa.compress(content, "zstd", asbytes=True)
 
 
 PACKERS = {".bz2": bz2.compress, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd}

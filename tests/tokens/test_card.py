@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.samples import made_up_tokenizer_card
+from evaluation.samples import changed, made_up_tokenizer_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +85,7 @@ class MadeUpTokenizer(Tokenizer):
         """Not used here."""
         raise NotImplementedError
 
-    decode = save = read = sample
+    decode = content = from_content = sample
 
 
 TEXT = "Haus haus. Haussee ж! see"
@@ -315,15 +315,6 @@ def test_counts_agree_with_each_other(texts):
     assert figures.unknown_tokens + figures.byte_tokens <= figures.tokens
     assert figures.whole_words <= figures.bare_words <= figures.words
     assert figures.words_with_unknown <= figures.words
-
-
-def changed(content, *path_and_value):
-    *path, last, value = path_and_value
-    place = content
-    for name in path:
-        place = place[name]
-    place[last] = value
-    return content
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ stage, runner = encoding(texts, workers), Runner(runs)
 for upstream in stage.upstream():
     runner.build(upstream)
 arrays._GrowingArray.append = counted(arrays._GrowingArray.append)
-files._flush = counted(files._flush)
+files.flush = counted(files.flush)
 Path.replace = counted(Path.replace)
 runner.build(stage)
 print(steps)

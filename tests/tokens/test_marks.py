@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from texts_for_tests import any_texts
 
+from ulmfit.tokens.casing import Marker
 from ulmfit.tokens.marks import (
     MAJ,
     REP,
     REPLACEMENT,
     UP,
     WREP,
-    Marker,
     are_normal_words,
     normalize,
     without_half_surrogates,

@@ -164,7 +164,7 @@ def remove(folder, name):
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer folder"),
         (lambda folder: (folder / "tokenizer.json").write_bytes(b"\xff{"), "damaged"),
         (lambda folder: (folder / "tokenizer.json").write_text("[]"), "no description"),
-        (lambda folder: (folder / "spm.model").write_bytes(b"x"), "is not the model"),
+        (lambda folder: (folder / "spm.model").write_bytes(b"x"), "is not the file"),
         (lambda folder: damage(folder, version=1), "has version 1, this program reads 2: train"),
         (lambda folder: damage(folder, version=99), "version 99"),
         (lambda folder: damage(folder, kind="other"), "of kind 'other': expected sentencepiece or words"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ulmfit.toy import grammar
-from ulmfit.toy.grammar import CONSONANTS, SUFFIXES, VOWELS, Root, Word, attach, is_harmonic, paradigm, word
+from ulmfit.toy.grammar import CONSONANTS, SUFFIXES, VOWELS, Root, Word, attach, word
 from ulmfit.toy.lexicon import lexicon
 
 HOUSE = Root("kamar", "house", "noun")
@@ -21,6 +21,26 @@ KIND = Root("tulas", "kind", "adjective", polarity=1)
 
 FIRST_NOUNS = "rüsöl köštün onzu nümyöt zöszür nöböš lüsö ilpö lirbes tillus"
 CASES = ("", "ACC", "GEN", "DAT", "LOC", "ABL", "INS", "ESS")
+
+
+def is_harmonic(form):
+    """Whether a form has no back vowel beside a front one."""
+    letters = set(form.lower())
+    return not (letters & set(grammar.BACK) and letters & set(grammar.FRONT))
+
+
+def paradigm(root, *labels):
+    """Yield every inflected form of a root, or of the stem that derivational labels make of it."""
+    by_label = {suffix.label: suffix for suffix in SUFFIXES}
+    yield from inflected(Word(root, tuple(by_label[label] for label in labels)))
+
+
+def inflected(stem):
+    if stem.state not in grammar._UNFINISHED:
+        yield stem
+    for suffix in SUFFIXES:
+        if stem.state in suffix.after and not suffix.derives:
+            yield from inflected(Word(stem.root, (*stem.suffixes, suffix)))
 
 
 def test_docstring_examples_are_true():

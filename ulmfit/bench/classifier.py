@@ -31,7 +31,7 @@ STEPS: dict[tuple[str, str, Work], int] = {
     ("cuda", "small", "inference"): 2000,
     ("cuda", "small", "training"): 1000,
 }
-"""Measured batches of a process, which then works for about half a minute."""
+"""Measured batches per process: about half a minute of work."""
 QUICK_STEPS = 4
 WARM_UP = {"cpu": 1, "cuda": 10}
 UNIT = "documents/s"
@@ -47,14 +47,14 @@ def run(options: Options, folder: Path, log: Log) -> Report:
 
 
 def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
-    """Return what is compared for a model, or for `full` and `small`."""
+    """Return the pairs of jobs for a model, or for `full` and `small`."""
     models = ("full", "small") if model == "all" else (model,)
     works: tuple[Work, ...] = ("inference", "training")
     return [pair for name in models for work in works for pair in _of(SIZES[name], work, device, steps)]
 
 
 def _of(sizes: Sizes, work: Work, device: Device, steps: int | None) -> Iterator[Pair]:
-    """Yield ours in its own choice of precision beside the fastest stock and its default; fp32 beside fp32.
+    """Yield pairs: our default precision beside the fastest stock and stock's default; fp32 beside fp32.
 
     Ours predicts as many documents at once as it does by default; stock as many as in training, and as many
     as ours.

@@ -1,8 +1,9 @@
 """What the processes of `ulmfit bench classifier` run; arguments: FOLDER JOB, the job as JSON.
 
-FOLDER has what `make` wrote: the weights that both libraries begin with, and what fastai says of some
-documents with them in fp32. The documents are made up from a seed. The last line of the output is a JSON
-object; loading of libraries, the making of model and documents, and the first batches are not timed.
+FOLDER has the files of `make`: the weights that both libraries begin with, and the probabilities that fastai
+computes from them in fp32 for some documents. The documents are made up from a seed. The last line of the
+output is a JSON object; loading of libraries, the making of model and documents, and the first batches are
+not timed.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ SETTINGS = ClassifierSettings(phases=(Phase(learning_rate=1e-2),))
 COMPARED = 32
 """Documents whose probabilities are compared."""
 SPREAD = 0.6
-"""Of the logarithm of the documents' lengths."""
+"""Standard deviation of the logarithm of the documents' lengths."""
 SHORTEST = 3
 LOGIT_SPREAD = 1.5
 LIVELY = 10
-"""By how much embeddings are larger than at random initialization: else documents hardly differ."""
+"""Factor on randomly initialized embeddings; without it documents hardly differ."""
 WEIGHTS, REFERENCE = "weights.safetensors", "reference.npy"
 MADE, CHECKED, WARMING = 0, 1, 2
 """Seeds of the documents: measured ones, those whose probabilities are compared, those that come first."""
@@ -62,7 +63,7 @@ def made_documents(sizes: Sizes, count: int, seed: int) -> list[numpy.ndarray]:
     """Return token arrays of log-normal lengths and common words, none longer than fastai pools.
 
     The compared ones are equally long: in a batch of different lengths fastai's pooling takes padding for the
-    last token of some documents, and what it says of them depends on the batch.
+    last token of some documents, and their probabilities depend on the batch.
     """
     random = numpy.random.default_rng([seed, count])
     spread = 0.0 if seed == CHECKED else SPREAD
@@ -74,7 +75,7 @@ def made_documents(sizes: Sizes, count: int, seed: int) -> list[numpy.ndarray]:
 
 
 def made_labels(count: int) -> list[int]:
-    """Return as many labels, each as often as the others."""
+    """Return `count` labels, each about equally often."""
     return [number % LABELS for number in range(count)]
 
 
@@ -119,7 +120,7 @@ def run_ours(job: Job, folder: Path) -> Figures:
 
     def fit(loader: DocumentLoader, name: str) -> float:
         place = Path(name)
-        place.mkdir()  # of its own: a checkpoint of the first batches is none of the measured ones
+        place.mkdir()  # A folder of its own, without a checkpoint of the first batches.
         work = Work(Runner(place.absolute()), Training(), place)
         valid = DocumentLoader(warming, made_labels(len(warming)), job.batch_size, shuffled=False)
         history = train(model, loader, valid, loss, layer_groups, settings, work)
@@ -224,7 +225,7 @@ def _rates(phase: Phase, sizes: Sizes) -> slice:
 
 
 def make(sizes: Sizes, folder: Path) -> None:
-    """Write the weights that both begin with, and what fastai says with them.
+    """Write the weights that both begin with, and fastai's probabilities with them.
 
     Batch norm and the last layer are set so that probabilities vary from document to document, as those of a
     trained classifier do.
@@ -254,7 +255,7 @@ def make(sizes: Sizes, folder: Path) -> None:
 
 
 def _stock_probabilities(sizes: Sizes, folder: Path) -> numpy.ndarray:
-    """Return what fastai says of the compared documents in fp32 on the CPU."""
+    """Return fastai's probabilities of the compared documents, in fp32 on the CPU."""
     model = stock_model(sizes, LABELS, _settings(sizes))
     load_our_weights(model, read_weights(folder / WEIGHTS))
     model.eval()

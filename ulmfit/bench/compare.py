@@ -14,7 +14,7 @@ from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import StageFailed
 
 HIGH_LOAD = 0.2
-"""Cores busy with other work from which on a measurement is not to be trusted."""
+"""With more cores than this busy with other work, a measurement is not to be trusted."""
 
 Log = Callable[[str], None]
 Runs = dict[Program, list[Run]]
@@ -28,11 +28,11 @@ class Case:
     ours: Program
     stock: Program
     amount: float
-    """Of the work, in the unit's numerator: megabytes where the unit is MB/s. A figure called `amount` is
-    what a program says itself that it has done, and takes its place."""
+    """Amount of the work, in the unit's numerator: megabytes where the unit is MB/s. A figure `amount` that a
+    program reports replaces it."""
     unit: str
     with_memory: bool = False
-    """Measure the memory of ours as well, in a run of its own."""
+    """Also measure the memory of ours, in a separate run."""
     with_stock_memory: bool = False
     alternatives: tuple[Program, ...] = ()
     """Other settings of stock: ours is compared with the fastest of all. One that fails is left out."""
@@ -58,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a case gave; `ratio` above 1 is better for us."""
+    """The result of a case; `ratio` above 1 is better for us."""
 
     case: str
     unit: str
@@ -195,7 +195,7 @@ def _rounded(value: float) -> float:
 
 
 def memory_of(comparison: Comparison, device: str) -> Comparison:
-    """Return the peak memory that the same two programs say of themselves, on a GPU that of the device."""
+    """Return the peak memory that the two programs report, on a GPU that of the device."""
     figure = "gpu_peak_mebibytes" if device == "cuda" else "peak_mebibytes"
     values = (comparison.figures[who].get(figure, float("nan")) for who in ("ours", "stock"))
     ours, stock = (Measured(value, value, value) for value in values)

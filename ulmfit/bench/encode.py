@@ -15,16 +15,17 @@ from ulmfit.bench.compare import Case, Log, compare, speed_report
 from ulmfit.bench.extract import toy_dump
 from ulmfit.bench.measure import finished, python_program
 from ulmfit.bench.run import Options, Report
+from ulmfit.datasets.table_files import parquet_errors
 from ulmfit.pipeline.errors import InputError
 
 USES = frozenset({"documents", "megabytes"})
 PROGRAM = encode_program.__name__
 GENERATED_MEGABYTES = 60
 TOY_MEGABYTES = 12
-"""Of XML that are generated; their documents are repeated, with variations, up to the size asked for."""
+"""Megabytes of generated XML; the documents are repeated, with variations, up to the size asked for."""
 VARIED_SHARE = 1 / 10
-"""Of the words get two other letters: about as many different words a megabyte has German Wikipedia, which
-decides what an encoder gains from words that it has seen before."""
+"""Share of the words that get two other letters. It gives about as many different words per megabyte as
+German Wikipedia has, on which the gain from remembering words depends."""
 _LETTERS = string.ascii_lowercase
 
 
@@ -62,29 +63,25 @@ def text_bytes(documents: Path) -> int:
     import pyarrow.compute
     import pyarrow.parquet
 
+    from ulmfit.corpus.stored import batches
+
     if not documents.is_file():
         raise InputError(
             f"{documents} does not exist; expected a documents.parquet, as `ulmfit extract` writes"
         )
     total = 0
-    try:
-        with pyarrow.parquet.ParquetFile(documents) as file:
-            if missing := {"id", "text", "split"} - set(file.schema_arrow.names):
-                raise InputError(
-                    f"{documents} has no column {min(missing)}; expected id, title, text and split, "
-                    f"as `ulmfit extract` writes them"
-                )
-            for batch in file.iter_batches(columns=["text"]):
-                total += pyarrow.compute.sum(pyarrow.compute.binary_length(batch["text"])).as_py() or 0
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{documents} is no Parquet file that can be read: {_line(error)}") from error
+    with parquet_errors(documents):
+        names = set(pyarrow.parquet.read_schema(documents).names)
+        if missing := {"id", "text", "split"} - names:
+            raise InputError(
+                f"{documents} has no column {min(missing)}; expected id, title, text and split, "
+                f"as `ulmfit extract` writes them"
+            )
+        for batch in batches(documents, ["text"]):
+            total += pyarrow.compute.sum(pyarrow.compute.binary_length(batch["text"])).as_py() or 0
     if not total:
         raise InputError(f"{documents} holds no text; expected documents to encode")
     return total
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 # --- Generated documents ------------------------------------------------------------------------------------
@@ -94,12 +91,14 @@ def toy_documents(folder: Path, megabytes: int, log: Log) -> Path:
     """Write a documents.parquet in the invented language with about that many MB of text; return its path."""
     import pyarrow.parquet
 
-    from ulmfit.corpus.documents import SCHEMA
+    from ulmfit.corpus.documents import DOCUMENTS, SCHEMA
     from ulmfit.corpus.extract import extract
+    from ulmfit.corpus.stored import batches
 
     extract(toy_dump(folder, min(megabytes, TOY_MEGABYTES), log), folder / "toy", engine="fast", log=log)
-    rows = pyarrow.parquet.read_table(folder / "toy" / "documents.parquet").to_pylist()
-    path = folder / "documents.parquet"
+    stored = batches(folder / "toy" / DOCUMENTS, SCHEMA.names)
+    rows = [row for batch in stored for row in batch.to_pylist()]
+    path = folder / DOCUMENTS
     with pyarrow.parquet.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for copy in _varied_copies(rows, megabytes * 1_000_000):
             writer.write_table(pyarrow.Table.from_pylist(copy, schema=SCHEMA))

@@ -23,7 +23,7 @@ SAMPLE_BYTES = 5_000_000
 SIZES = "sizes.json"
 STOCK_MODEL = "spm.model"
 LANGUAGE = "und"
-"""Undetermined; it matters for the dotless i alone."""
+"""Undetermined; only the dotless i depends on it."""
 
 Figures = dict[str, float]
 

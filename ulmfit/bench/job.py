@@ -1,4 +1,4 @@
-"""What one process of `ulmfit bench lm` or `classifier` does, and how many operations. Imports no torch."""
+"""The job of one process of `ulmfit bench lm` or `classifier`, and its operations. Imports no torch."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ class Job:
     warm_up: int
     device: Device
     batch_size: int
-    """In training that of `sizes`."""
+    """Batch size; in training that of `sizes`."""
     workers: int = 0
     """Processes of stock's loader."""
     graphs: bool = True
     """CUDA graphs, where ours uses them."""
     profile: bool = False
-    """Say where the time of a step goes; the seconds are not to be used."""
+    """Measure where the time of a step goes; the total seconds are then not to be used."""
 
     @property
     def documents(self) -> int:
-        """Documents of a classifier that are measured: as many for every size of a batch."""
+        """Documents of a classifier that are measured, the same number for every batch size."""
         return self.steps * self.sizes.batch_size
 
     @property

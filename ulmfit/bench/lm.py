@@ -40,11 +40,11 @@ STEPS = {
     ("cuda", "quick"): 4,
     ("cuda", "qrnn"): 200,
 }
-"""Measured steps of a process, which then works for about half a minute."""
+"""Measured steps per process: about half a minute of work."""
 WARM_UP = {"cpu": 3, "cuda": 20}
 VALIDATION_CHUNKS = 4
 STOCK_WORKERS = 8
-"""Processes of fastai's loader, on a GPU: tried in fp16, beside none."""
+"""Processes of fastai's loader that are tried on a GPU in fp16, beside none."""
 UNIT = "token/s"
 
 
@@ -62,7 +62,7 @@ def run(options: Options, folder: Path, log: Log) -> Report:
 
 
 def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
-    """Return what is compared for a model, or for all of them (`qrnn` on a GPU alone, `quick` never)."""
+    """Return the pairs of jobs for a model, or for all (`qrnn` only on a GPU, `quick` never)."""
     if model == "all":
         models = ("full", "small", "qrnn") if device == "cuda" else ("full", "small")
         return [pair for each in models for pair in pairs(each, device, steps)]
@@ -86,7 +86,7 @@ def pairs(model: str, device: Device, steps: int | None) -> list[Pair]:
 
 
 def _beside_stock(sizes: Sizes, best: Precision, device: Device, job: Callable[..., Job]) -> Iterator[Pair]:
-    """Yield ours in its own choice of precision beside the fastest stock, and fp32 beside fp32."""
+    """Yield pairs: ours in its default precision beside the fastest stock, and fp32 beside fp32."""
     lower: tuple[Precision, ...] = ("bf16", "fp16") if device == "cuda" else ("bf16",)
     stock, *others = (job("stock", sizes, kind) for kind in ("fp32", *lower))
     if device == "cuda":
@@ -116,7 +116,7 @@ def tokens_of(job: Job, folder: Path) -> Path:
 
 
 def with_operations(comparison: Comparison, pair: Pair) -> Comparison:
-    """Add operations a second, and their share of what a product of large matrices reached."""
+    """Add operations per second, and their share of those of a product of large matrices."""
     figures = dict(comparison.figures)
     for who, job, rate in (
         ("ours", pair.ours, comparison.ours.median),

@@ -148,7 +148,7 @@ def run_stock(job: Job, folder: Path) -> Figures:
         AWD_LSTM,
         config=config,
         pretrained=False,
-        # Its own default is 1e-5, against which rare words' gradients vanish: the losses would not compare.
+        # fastai's default 1e-5 hides the gradients of rare words: losses would not be comparable.
         opt_func=partial(Adam, eps=ADAM_EPSILON),
         wd=SETTINGS.weight_decay,
         cbs=[GradientClip(SETTINGS.gradient_clip), Watching()],
@@ -172,7 +172,7 @@ def run_stock(job: Job, folder: Path) -> Figures:
 
 
 def matrix_peak(job: Job) -> float:
-    """Return the operations a second of a product of two 2048 x 2048 matrices in the job's precision."""
+    """Return the operations per second of a product of two 2048 x 2048 matrices in the job's precision."""
     left, right = (
         torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=job.device).to(TYPES[job.precision]) for _ in range(2)
     )

@@ -41,8 +41,8 @@ def our_batches(array: TokenArray, device: torch.device) -> Iterator[Any]:
 def stock_batches(array: TokenArray, device: torch.device, workers: int) -> Iterator[Any]:
     """Yield fastai's batches, epoch by epoch and without end.
 
-    Its documents are tensors already and their lengths known: what makes it fastest. Set up from texts it
-    looks every token up in a dictionary while it runs.
+    Its documents are tensors and their lengths known, which is its fastest setting. Set up from texts, it
+    looks up every token in a dictionary while it runs.
     """
     loader = stock_loader(array, BATCH_SIZE, BPTT, device, workers)
     return chain.from_iterable(loader for _ in count())

@@ -22,7 +22,7 @@ RARENESS = 1.1
 def write_made_tokens(folder: Path, split: str, count: int, vocabulary_size: int, seed: int) -> None:
     """Write the arrays of a split with `count` tokens.
 
-    The texts are made of 20,000 phrases, so that there is something to learn about the word that comes next.
+    The texts are made of 20,000 phrases, so that the next word can be learnt.
     """
     random = numpy.random.default_rng([seed, count])
     lengths = _document_lengths(count, random)

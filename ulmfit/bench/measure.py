@@ -70,7 +70,7 @@ class Memory:
 
 
 def ready() -> None:
-    """Say, in a measured program, that all is loaded and the work begins; wait until the base is measured."""
+    """Called by a measured program when all is loaded; waits until its memory so far is measured."""
     print(READY, flush=True)
     sys.stdin.readline()
 
@@ -90,7 +90,7 @@ def measure(program: Program, folder: Path) -> Run:
 
 
 def measure_memory(program: Program, folder: Path) -> Memory:
-    """Run a program that calls `ready`, watching its memory closely; its speed is not looked at."""
+    """Run a program that calls `ready` and watch its memory closely; its speed is not measured."""
     with _started(program, folder, stdin=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdin
@@ -198,6 +198,6 @@ def _tree(root: int) -> list[int]:
 def _anonymous_kibibytes(process: int) -> int:
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:  # it has ended meanwhile
+    except OSError:  # The process has ended meanwhile.
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:")), 0)

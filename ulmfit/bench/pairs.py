@@ -21,7 +21,7 @@ Profiles = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two jobs to compare, with other settings of the second one."""
+    """Two jobs to compare, and other settings of the second one."""
 
     name: str
     ours: Job
@@ -69,7 +69,7 @@ def compare_pairs(
     for pair in _first_of_each_kind(found):
         log(f"profile of {pair.ours.name}")
         steps = min(PROFILED_STEPS, pair.ours.steps) * (pair.ours.batch_size // pair.ours.sizes.batch_size)
-        # A replayed graph does not tell which part of the model its kernels belong to.
+        # The kernels of a replayed graph cannot be assigned to parts of the model.
         job = replace(pair.ours, steps=steps, profile=True, graphs=False)
         figures: Mapping[str, Any] = measure(program(job), folder / "run").figures
         profiles[pair.name] = figures["profile"]
@@ -89,7 +89,7 @@ def pairs_report(
     described: Mapping[str, str],
     step: str,
 ) -> Report:
-    """Put speed, memory, the lines of `checks` and where the time of a `step` goes together."""
+    """Make the report: speed, memory, the lines of `checks`, and where the time of a `step` goes."""
     memory = [memory_of(comparison, described["device"]) for comparison in comparisons]
     speed = speed_report(bench, [*comparisons, *memory], described)
     cases = [dict(case) for case in speed.cases]
@@ -105,6 +105,6 @@ def pairs_report(
 def _profile_table(rows: Mapping[str, float], unit: str) -> list[str]:
     """Return the milliseconds of every part as an aligned table."""
     total = sum(rows.values())
-    lines = [("", f"ms a {unit}", "share")]
+    lines = [("", f"ms per {unit}", "share")]
     lines += [(name, f"{value:.2f}", f"{100 * value / total:.1f}%") for name, value in rows.items()]
     return aligned([*lines, ("all", f"{total:.2f}", "100.0%")])

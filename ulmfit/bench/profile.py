@@ -1,7 +1,7 @@
 """Where the time of a batch goes, by torch's profiler, in a process that measures nothing else.
 
-Parts of the forward pass are marked; what runs backward belongs to the part whose forward operation it is the
-backward of. Within a layer, matrix products are told apart by their shapes.
+Parts of the forward pass are marked; a backward operation belongs to the part of its forward operation.
+Within a layer, matrix products are distinguished by their shapes.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ RECURRENT, FUSED, INPUTS, GRADIENTS, OTHER = (
     "cell and rest",
 )
 PACKED_PRODUCT = "mkldnn::_linear_pointwise"
-"""What our CPU engine multiplies with: by a weight in the blocks of oneDNN."""
+"""The matrix product of our CPU engine, with a weight in the blocks of oneDNN."""
 ADDING_PRODUCT = "aten::addmm"
 PRODUCTS = frozenset({"aten::mm", ADDING_PRODUCT, PACKED_PRODUCT})
 
 Rows = dict[str, float]
-"""Milliseconds a step of every part."""
+"""Milliseconds per step of every part."""
 
 
 def part(name: str) -> record_function:
@@ -86,7 +86,7 @@ def mark_parts(model: LanguageModel | TextClassifier) -> None:
     for number, rnn in enumerate(encoder.rnns, 1):
         _recorded(rnn, "forward", f"{MARK}{LAYER}{number}")
     _recorded(Guard, "step", MARK + OPTIMIZER)
-    # The profiler does not see kernels that are no operations of torch's.
+    # The profiler does not see kernels that are not torch operations.
     for name in ("forward_steps", "backward_steps"):
         _recorded(fused_steps, name, FUSED)
     _recorded(fused_steps, "weight_gradient", GRADIENTS)
@@ -118,9 +118,9 @@ class Profile:
         self._profile.start()
 
     def stop(self, seconds: float) -> Rows:
-        """Return the milliseconds a step of each part, on the GPU where there is one.
+        """Return the milliseconds per step of each part, on the GPU where there is one.
 
-        `seconds` have passed since `start`; `rest` is what of them has no part, waiting included.
+        `seconds` have passed since `start`; `rest` is the time outside of all parts, waiting included.
         """
         self._profile.stop()
         # The device's own list of kernels and marks would count them a second time.
@@ -133,7 +133,7 @@ class Profile:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """An operation or a mark, with the time that is its own: without that of those inside."""
+    """An operation or a mark, with its own time: without that of the operations inside it."""
 
     name: str
     start: float
@@ -153,7 +153,7 @@ class Event:
 
 
 def microseconds(events: Iterable[Event], job: Job) -> Rows:
-    """Return the time of every part, in a layer of every kind; what belongs to none is left out."""
+    """Return the time of every part, within layers per kind of work; the rest is left out."""
     in_order = sorted(events, key=lambda event: event.start)
     parts_of_numbers: dict[int, str] = {}
     rows: dict[str, float] = defaultdict(float)
@@ -188,7 +188,7 @@ def _backward_number(event: Event | None) -> int:
 
 
 def kind(event: Event, job: Job) -> str:
-    """Return what an event inside of a layer does; matrix products are told apart by their shapes."""
+    """Return the kind of work of an event inside a layer: products of matrices differ by their shapes."""
     if event.name in (FUSED, GRADIENTS):
         return event.name
     if event.name not in PRODUCTS or len(event.shapes) < 2 + (event.name == ADDING_PRODUCT):

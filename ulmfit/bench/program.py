@@ -14,7 +14,7 @@ from ulmfit.pipeline.stage import Stage
 from ulmfit.training.memory import PeakMemory
 
 ADAM_EPSILON = 1e-8
-"""What our optimizer has."""
+"""Hyper-parameters of our optimizer."""
 MEBIBYTE = 1 << 20
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -22,13 +22,13 @@ Figures = dict[str, Any]
 
 
 class Training(Stage):
-    """Whose log, progress and scratch folder the training uses."""
+    """Lends log, progress and scratch folder to the training."""
 
     stage_name: ClassVar[str] = "training"
 
 
 class Watch:
-    """Takes seconds and memory of what a job measures, and the profile where one is asked for."""
+    """Measures seconds and memory of a job, and the profile where one is asked for."""
 
     def __init__(self, job: Job) -> None:
         self.amount, self.device = job.amount, torch.device(job.device)
@@ -76,7 +76,7 @@ def watch_batches(loader: Any, watch: Watch, warm_up: int = 0) -> None:
 
 
 def stock_precision(learner: Any, precision: str, device: str) -> torch.autocast:
-    """Give fastai's learner a precision; return what computes in it outside of the learner.
+    """Give fastai's learner a precision; return a context for computing in it outside of the learner.
 
     fastai's mixed precision names the device `cuda`, which does nothing on a CPU; there it is told `cpu`.
     """

@@ -41,18 +41,18 @@ class Leftovers:
         self.counts.update({marker: text.count(marker) for marker in LEFTOVERS})
 
     def by_marker(self) -> dict[str, float]:
-        """Return how many there are a million words, marker by marker."""
+        """Return the number per million words of each marker."""
         return {marker: round(self.per_million(marker), 1) for marker in LEFTOVERS}
 
     def per_million(self, marker: str = "") -> float:
-        """Return how many there are a million words, of one marker or of all."""
+        """Return the number per million words of one marker or of all."""
         number = self.counts[marker] if marker else self.counts.total()
         return 1e6 * number / max(self.words, 1)
 
 
 @dataclass
 class EngineResult:
-    """What an engine made of the pages that there are references of (by name), and of their whole dumps."""
+    """The texts that an engine made of the pages with references (by name), and of their whole dumps."""
 
     scores: dict[str, Score] = field(default_factory=dict)
     on_pages: Leftovers = field(default_factory=Leftovers)
@@ -185,7 +185,7 @@ def _pages(result: EngineResult) -> dict[str, Any]:
 
 
 def _table(results: Mapping[str, EngineResult]) -> str:
-    """Return recall and precision of every engine, a row a page, then the totals and what is left over."""
+    """Return recall and precision of every engine: one row per page, the totals, what is left over."""
     measures = (head for engine in results for head in (f"{engine}: recall", "precision"))
     rows: list[Sequence[str]] = [("page", "words", *measures)]
     names = list(next(iter(results.values())).scores)
@@ -198,7 +198,7 @@ def _table(results: Mapping[str, EngineResult]) -> str:
     rows.append((f"all words of {number}", words_of_all, *_percentages(_shares(total) for total in totals)))
     means = (result.mean() for result in results.values())
     rows.append((f"mean of {number}", "", *_percentages(means)))
-    return "\n".join([*aligned(rows), "", "left over a million words", *aligned(_leftover_rows(results))])
+    return "\n".join([*aligned(rows), "", "left over per million words", *aligned(_leftover_rows(results))])
 
 
 def _shares(score: Score) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a person reads on some pages, kept as hashes of the words, and how near a text comes to it.
+"""The words that a person reads on some pages, kept as hashes, and a comparison of texts with them.
 
 A word is a longest run of letters, marks and numbers (Unicode categories L, M, N), with its capitals, in
 composed form (NFC); every Han character and every kana is a word of its own. The repository holds no texts:
@@ -31,7 +31,7 @@ _HAN_OR_KANA = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """One page: `dump` is a path below the folder of the dumps, `hashes` has one entry a word, in order."""
+    """One page: `dump` is a path below the folder of the dumps, `hashes` has one entry per word, in order."""
 
     wiki: str
     dump: str
@@ -92,7 +92,7 @@ def score(expected: Sequence[str], found: Sequence[str]) -> Score:
 def common_in_order(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest common subsequence.
 
-    One row of the table of lengths is one integer: a bit that is not set says that the length grows there
+    One row of the table of lengths is one integer; a bit that is 0 marks a place where the length grows
     (Crochemore et al. 2001, A fast and practical bit-vector algorithm for the longest common subsequence).
     """
     places: dict[str, int] = defaultdict(int)

@@ -17,19 +17,19 @@ BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loade
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose; a bench refuses what it has no use for."""
+    """Options of the command; a bench refuses those that it does not use."""
 
     dump: Path | None = None
     reference: Path | None = None
     documents: Path | None = None
     megabytes: int | None = None
-    """Size of the generated input, where none is given; None: what suits the bench."""
+    """Size of the generated input, where no input is given; None: the bench's own."""
     repetitions: int = 3
     """How often each program runs."""
     model: str | None = None
     """lm, classifier: which sizes of a model."""
     steps: int | None = None
-    """lm, classifier: measured steps of a process; None: what takes about half a minute."""
+    """lm, classifier: measured steps per process; None: about half a minute's."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Bench(Protocol):
 
 
 def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
-    """Run the bench called `name`; `log` gets a line a run. Raises InputError for a wrong name or option."""
+    """Run the bench called `name`; `log` gets one line per run.
+
+    Raises InputError for a wrong name or option.
+    """
     if name not in BENCHES:
         raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
     module = cast(Bench, importlib.import_module(BENCHES[name]))

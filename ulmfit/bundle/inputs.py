@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ulmfit.datasets.table_files import table_rows
+from ulmfit.datasets.table_files import column_places, parquet_errors, table_rows
 from ulmfit.datasets.text_rules import joined_fields
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import TABLE_SUFFIXES, table_suffix
-from ulmfit.pipeline.streams import decoded_lines, unpacked
+from ulmfit.pipeline.streams import decoded_lines, opened
 
 PARQUET_ROWS = 1_024
 """Rows that are read at once."""
@@ -88,36 +87,19 @@ def _cells(path: Path, columns: dict[str, str]) -> Iterator[dict[str, Any]]:
     if table_suffix(path.name) == ".parquet":
         yield from _parquet(path, columns)
         return
-    with _opened(path) as stream:
+    with opened(path) as stream:
         yield from table_rows(stream, str(path), columns, ("id",))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    with file:
-        yield unpacked(file, path.name)
-
-
 def _parquet(path: Path, columns: dict[str, str]) -> Iterator[dict[str, Any]]:
-    import pyarrow
     import pyarrow.parquet
 
-    from ulmfit.datasets.table_files import column_places
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            places = column_places(str(path), columns, ("id",), names)
-            chosen = {name: names[place] for name, place in places.items()}
-            for batch in file.iter_batches(PARQUET_ROWS, columns=list(dict.fromkeys(chosen.values()))):
-                batch.validate(full=True)
-                cells = {name: batch.column(column).to_pylist() for name, column in chosen.items()}
-                for number in range(batch.num_rows):
-                    yield {name: values[number] for name, values in cells.items()}
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
+    with parquet_errors(path), pyarrow.parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        places = column_places(str(path), columns, ("id",), names)
+        chosen = {name: names[place] for name, place in places.items()}
+        for batch in file.iter_batches(PARQUET_ROWS, columns=list(dict.fromkeys(chosen.values()))):
+            batch.validate(full=True)
+            cells = {name: batch.column(column).to_pylist() for name, column in chosen.items()}
+            for number in range(batch.num_rows):
+                yield {name: values[number] for name, values in cells.items()}

@@ -42,7 +42,7 @@ from ulmfit.training.weights import save_weights
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """One split of a data set, encoded: a token array a document, its id, and its label as in the table."""
+    """One split of a data set, encoded: per document a token array, its id, and its label as in the table."""
 
     ids: list[str]
     labels: list[Any]
@@ -59,7 +59,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     described = read_json(dataset / "dataset.json")
     splits = {split: _encode(dataset, split, tokenizer, stage) for split in ("train", "valid", "test")}
     if cut := sum(split.cut for split in splits.values()):
-        rest = "the rest of them is not read" if settings.read_tokens else "their last ones alone are pooled"
+        rest = "the rest of them is not read" if settings.read_tokens else "only the last ones are pooled"
         work.warn(f"{cut} texts are longer than {settings.maximum_tokens} tokens; {rest}")
     encoder = _encoder(stage, tokenizer, work)
     encoder.compute = choose_compute(
@@ -73,7 +73,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     valid_loader = DocumentLoader(
         valid_split.documents, task.targets(valid_split.labels), settings.evaluation_batch, shuffled=False
     )
-    size = f"{len(train_split.ids):,} texts, {len(loader):,} steps an epoch"
+    size = f"{len(train_split.ids):,} texts, {len(loader):,} steps per epoch"
     work.log(f"{size}, {stage.direction}, seed {stage.seed}")
     work.measure("padding_share", loader.padding_share(settings.bptt))
     resampled = _resampled(stage, targets, tokenizer, dataset) if settings.subword_sampling else None
@@ -107,7 +107,7 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
 
 
 def _prove_engine(model: TextClassifier, vocabulary_size: int, device: torch.device, work: Work) -> None:
-    """On CUDA let the fast engine show on two small chunks that it computes what plain torch does."""
+    """On CUDA check on two small chunks that the fast engine computes what plain torch does."""
     if device.type != "cuda":
         return
     model.to(device).train()
@@ -134,9 +134,9 @@ def penalty_of(model: TextClassifier) -> Penalty:
 def _validation_metric(
     name: str, task: TaskKind, split: EncodedSplit, loader: DocumentLoader, positive_label: str | None
 ) -> ValidationMetric:
-    """Return the metric that the split's predictions have, as they are scored when training has ended.
+    """Return the metric of the split's predictions, as it is computed when training has ended.
 
-    Thresholds of several labels are tuned anew each time. None if a model gives numbers that are none.
+    Thresholds of several labels are tuned anew each time. None if the model's outputs are not finite.
     """
     rows = numpy.concatenate(loader.order(0)).argsort()
 
@@ -184,7 +184,7 @@ def _training_loader(
 def _resampled(
     stage: TrainClassifier, targets: numpy.ndarray, tokenizer: Tokenizer, dataset: Path
 ) -> Resampled:
-    """Return what lends the training loader of an epoch: its texts cut into other pieces every epoch."""
+    """Return a factory of context managers, one loader per epoch, its texts cut into new pieces."""
     texts = pandas.read_parquet(dataset / "train.parquet", columns=["text"])["text"].tolist()
     alpha = stage.settings.subword_sampling
 

@@ -1,4 +1,4 @@
-"""A finished classifier, loaded from its folder: it reads texts and gives probabilities, or numbers.
+"""A finished classifier, loaded from its folder; it maps texts to probabilities, or to numbers.
 
 This module imports neither fastai nor pandas.
 """
@@ -45,7 +45,7 @@ class LoadedClassifier:
     """In the order of the probabilities' columns; none in regression."""
     direction: Direction
     settings: ClassifierSettings
-    """Those that the folder names; the others are at their defaults, and play no part in prediction."""
+    """Those that the folder names. The others have their defaults, which do not matter for prediction."""
     task: TaskKind
     backward_order: BackwardOrder = "bos-first"
 
@@ -65,8 +65,8 @@ class LoadedClassifier:
     def probabilities(self, texts: Sequence[str]) -> numpy.ndarray:
         """Return the probabilities (texts, labels), as training wrote them for its validation and test texts.
 
-        In regression the numbers (texts, 1). Equal to rounding: how texts are batched has a share in the last
-        digits. Raises InputError where there are no texts, and TypeError for what is no sequence of strings,
+        In regression the numbers (texts, 1). Equal up to rounding: the last digits depend on how texts are
+        batched. Raises InputError where there are no texts, and TypeError for what is no sequence of strings,
         such as one string.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -144,7 +144,7 @@ def task_of_model(description: Mapping[str, Any], labels: Sequence[str]) -> Task
 def _own_tokenizer(folder: Path, tokenizer_folder: Path, size: int, vocabulary: str | None) -> Tokenizer:
     """Load the tokenizer; raises InputError when it has other pieces than that of the classifier in `folder`.
 
-    Folders of earlier versions do not say the `vocabulary`; they are held to its size alone.
+    Folders of earlier versions have no `vocabulary`; only its size is checked then.
     """
     tokenizer = load_tokenizer(tokenizer_folder)
     if tokenizer.size != size:
@@ -172,7 +172,10 @@ def _description(folder: Path) -> dict[str, Any]:
 
 
 def named_settings(description: Mapping[str, Any]) -> ClassifierSettings:
-    """Return the settings that a description names; a shape of the model among them is not optional."""
+    """Return the settings that a description names.
+
+    Raises KeyError where one that the model's shape needs is missing.
+    """
     named = {name: description[name] for name in ("bptt", "maximum_tokens", "head_units")}
     others = {name: description[name] for name in ClassifierSettings.model_fields if name in description}
     return ClassifierSettings(**{**others, **named})

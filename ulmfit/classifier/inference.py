@@ -1,6 +1,6 @@
 """Predictions for documents of any length: dense batches, weights packed once, one chunk in memory at a time.
 
-This module imports neither fastai nor pandas: it is all that mere prediction needs.
+This module imports neither fastai nor pandas: prediction needs no more than it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def predict_logits(
 ) -> numpy.ndarray:
     """Return logits (documents, K) in float64, in the order of `documents`, token arrays of any length.
 
-    Documents of similar length are read together, `batch_size` of them at once; none of them changes what
-    another one gets. The model computes in the precision and by the engine of its encoder's `compute`.
+    Documents of similar length are read together, `batch_size` of them at once; the result for one does not
+    depend on the others. The model computes in the precision and by the engine of its encoder's `compute`.
     Raises InputError when there are no documents.
     """
     return _predict(model, model.encoder, documents, batch_size, torch.float64)
@@ -46,7 +46,7 @@ def _predict(
     with torch.inference_mode(), encoder.module.weights_kept():
         for ids, lengths, _ in loader.batches(0):
             parts.append(model(ids.to(device, non_blocking=True), lengths))
-        # Only now the device is waited for.
+        # The only place that waits for the device.
         outputs = torch.cat(parts).to(dtype).cpu().numpy()
     result = numpy.empty_like(outputs)
     result[numpy.concatenate(order)] = outputs

@@ -17,9 +17,9 @@ POOL_BATCHES = 50
 class DocumentLoader:
     """Batches (ids, lengths, labels), padded at the end, each sorted by falling length.
 
-    Labels are class numbers (B,), or what else the loss compares with, such as rows of an array (N, K).
-    Training batches are a function of seed and epoch alone; `shuffled=False` sorts all documents by length.
-    An epoch reads every document `passes` times, each time in an order of its own.
+    Labels are class numbers (B,), or rows (B, K) of another array that the loss compares with. Training
+    batches are a function of seed and epoch alone; `shuffled=False` sorts all documents by length. An epoch
+    reads every document `passes` times, each time in an order of its own.
     """
 
     n_inp = 2
@@ -77,7 +77,7 @@ class DocumentLoader:
             return self._split(numpy.argsort(-self.lengths, kind="stable"))
         random = numpy.random.default_rng([self.seed, number])
         shuffled = random.permutation(len(self.documents))
-        # Pools of whole batches and about equal: a small one at the end would have much padding.
+        # Pools of whole batches and about equal size: a small one at the end would have much padding.
         whole = -(-len(shuffled) // self.batch_size)
         parts = numpy.array_split(numpy.arange(whole), max(round(whole / POOL_BATCHES), 1))
         ends = [(int(part[-1]) + 1) * self.batch_size for part in parts[:-1]]
@@ -87,7 +87,7 @@ class DocumentLoader:
         return [batches[index] for index in random.permutation(len(batches))]
 
     def _split(self, order: numpy.ndarray) -> list[numpy.ndarray]:
-        """Cut into batches; a last one of one document, which batch norm cannot take, joins its neighbour."""
+        """Cut into batches. A last batch of one document joins the one before: batch norm needs two."""
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         if self.shuffled and len(batches) > 1 and len(batches[-1]) == 1:
             batches[-2:] = [numpy.concatenate(batches[-2:])]

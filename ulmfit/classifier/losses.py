@@ -17,7 +17,7 @@ from ulmfit.classifier.settings import ClassifierSettings
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of one label a text.
+    """Cross-entropy of one label per text.
 
     With label y of a text, probabilities p, smoothing e, weights w and focal exponent g, its loss is
 
@@ -94,7 +94,7 @@ class BinaryCrossEntropy(nn.Module):
 
 
 class SquaredError(nn.Module):
-    """Mean squared error of one number a text."""
+    """Mean squared error of one number per text."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Map outputs (B, 1) and targets (B,) to the batch's loss."""
@@ -108,7 +108,7 @@ def _focal_factor(log_p: Tensor, gamma: float) -> Tensor:
 
 
 def effective_smoothing(settings: ClassifierSettings, classes: int) -> float:
-    """Return the share of probability that is spread, of a task of `classes` classes or labels."""
+    """Return the label smoothing of a task with `classes` classes or labels."""
     return settings.label_smoothing / (classes if settings.smoothing_divided_by_classes else 1)
 
 
@@ -142,7 +142,7 @@ def balanced_weights(numbers: numpy.ndarray, classes: int) -> Tensor:
     A class without a text counts as if it had one.
     """
     counts = numpy.bincount(numbers, minlength=classes)
-    # Label noise can take a class its last text; an infinite weight would make losses infinite, or NaN.
+    # Label noise may leave a class without texts; an infinite weight would make losses infinite, or NaN.
     return torch.tensor(len(numbers) / (classes * numpy.maximum(counts, 1)), dtype=torch.float32)
 
 

@@ -67,7 +67,7 @@ def confusion_matrix(
 
 
 def majority_score(metric: str, gold: Sequence[float], positive: int | None = None) -> float:
-    """Return what always predicting the most frequent label scores; `gold` is how often each label occurs."""
+    """Return the score of always predicting the most frequent label; `gold` counts each label."""
     counts = np.array(gold, dtype=float)
     always = (np.arange(len(gold)) == counts.argmax()) * counts.sum()
     sums = LabelSums(counts, always, np.minimum(counts, always), counts.sum(), counts, positive)

@@ -62,7 +62,7 @@ class SentenceEncoder(nn.Module):
         Documents that have ended leave the batch, so their padding costs nothing from the next chunk on.
         """
         with self.module.weights_kept():
-            # Lengths that lie on the host need no waiting for the device here.
+            # Lengths on the host: no waiting for the device.
             counts: list[int] = lengths.tolist()
             lengths = lengths.to(ids.device)
             begins = [self._before_pooling(count) for count in counts]
@@ -142,8 +142,8 @@ class SentenceEncoder(nn.Module):
     ) -> tuple[Pooled, State]:
         """Read documents to their ends; return what is pooled, and the states in which they ended.
 
-        `counts` are the lengths, where reading them does not wait for the device. The states are right for
-        documents of whole chunks alone: in padding they go on.
+        `counts` are the lengths, where reading them does not wait for the device. The states are right only
+        for documents of whole chunks: they go on changing in padding.
         """
         pooled: Pooled | None = None
         ended: list[State] = []
@@ -218,15 +218,15 @@ class TextClassifier(nn.Module):
         return self.head(self.encoder(ids, lengths))
 
     def hidden_tensors(self) -> dict[str, Tensor]:
-        """A classifier carries nothing from batch to batch."""
+        """Return nothing: a classifier has no state between batches."""
         return {}
 
     def restore_hidden(self, tensors: dict[str, Tensor]) -> None:
-        """A classifier carries nothing from batch to batch."""
+        """Do nothing: a classifier has no state between batches."""
 
 
 def layer_groups(model: TextClassifier) -> list[list[nn.Parameter]]:
-    """Split into embedding, one group a layer, and the head."""
+    """Split into embedding, one group per layer, and the head."""
     encoder = model.encoder.module
     return [
         list(encoder.encoder.parameters()),

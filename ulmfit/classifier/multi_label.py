@@ -33,9 +33,10 @@ def names_of(marked: np.ndarray, labels: Sequence[str]) -> list[list[str]]:
 def tune_thresholds(gold: np.ndarray, probabilities: np.ndarray) -> list[float]:
     """Return the threshold of each label that gives it the highest F1 on validation texts.
 
-    `gold` (N, K) is true or false. Tried are .5, the middles between neighbouring probabilities, and one
-    from which every text gets the label; of several with the same F1 the nearest to .5, then the smaller. A
-    label that no text has keeps .5. Probabilities count as float32, as in `MultiLabelPredictions`.
+    `gold` (N, K) is true or false. Candidates are .5, the middles between neighbouring probabilities, and one
+    low enough that every text gets the label. Of several with the same F1 the nearest to .5 is chosen, then
+    the smaller. A label that no text has keeps .5. Probabilities count as float32, as in
+    `MultiLabelPredictions`.
     """
     rounded = probabilities.astype(np.float32).astype(np.float64)
     return [_threshold(gold[:, label], rounded[:, label]) for label in range(gold.shape[1])]

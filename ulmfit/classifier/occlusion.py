@@ -1,7 +1,8 @@
 """Which words of a text speak for its predicted label: each is left out in turn (occlusion).
 
 The weight of a piece is how much the label's probability falls without it: positive speaks for the label,
-negative against it. Weights are of one piece at a time: of two words that say the same, either can be missed.
+negative against it. Only one piece is left out at a time: where two words say the same, each alone has little
+weight.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Word:
-    """What stands between spaces, without all of its pieces; in scripts without spaces, one piece."""
+    """A word between spaces, all of its pieces left out together; in scripts without spaces, one piece."""
 
     text: str
     weight: float
@@ -48,11 +49,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the words of a text, in its order, did for the label that was predicted."""
+    """The weights of the words of a text, in its order, for the label that was predicted."""
 
     label: str
     probability: float
-    """Of the label, given the whole text; 0 to 1."""
+    """Probability of the label, given the whole text; 0 to 1."""
     words: tuple[Word, ...]
     cut: bool
     """Whether the text was longer than the classifier reads; the rest has no words here."""
@@ -77,8 +78,8 @@ def explain(
 ) -> Explanation:
     """Weigh every word and piece of `text` for the label that `predict` gives it.
 
-    `replaced`: a piece is removed, or xxunk stands in its place. Only the first `maximum_tokens` are read,
-    0: all. It costs a prediction for every piece and every word of several. Raises InputError for a text
+    `replaced`: a piece is removed, or xxunk stands in its place. Only the first `maximum_tokens` are read, 0:
+    all. It costs one prediction per piece, and one per word of several pieces. Raises InputError for a text
     without words.
     """
     cut = cut_text(tokenizer, text, maximum_tokens)
@@ -109,7 +110,7 @@ def explain(
 
 
 def cost(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> int:
-    """Return how many tokens `explain` has each model read."""
+    """Return how many tokens each model reads in `explain`."""
     cut = cut_text(tokenizer, text, maximum_tokens)
     several = sum(end - begin > 1 for _, (begin, end) in cut.words)
     return (len(cut.ids) + several) * len(cut.ids)
@@ -118,7 +119,7 @@ def cost(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> int:
 def mean_of(classifiers: Sequence[LoadedClassifier]) -> Predict:
     """Return what predicts with the mean probabilities of classifiers that share a tokenizer.
 
-    A classifier that reads backward gets what is left of a document in its own order.
+    A classifier that reads backward gets the remaining ids in its own order.
     """
 
     def predict(documents: Sequence[np.ndarray]) -> np.ndarray:
@@ -140,7 +141,7 @@ def occluded(ids: np.ndarray, span: Span, unknown: int | None) -> np.ndarray:
 def cut_text(tokenizer: Tokenizer, text: str, maximum_tokens: int) -> CutText:
     """Cut a text as `tokenizer.encode` does, and say which ids each of its words has.
 
-    The word at the end of what is read may be there in part; a repetition that has a mark is one word.
+    The last word may be cut off; a repetition that has a mark is one word.
     """
     words = tokenizer.form.normal(text).split()
     mark = tokenizer.repetition_id
@@ -182,7 +183,7 @@ def _with_repetitions(words: list[str], spans: list[Span], numbers: set[int]) ->
 
 
 def _units(word: tuple[str, Span], tokenizer: Tokenizer, ids: np.ndarray) -> list[tuple[str, Span]]:
-    """Take a word of a script without spaces apart: it would be a whole sentence."""
+    """Split a word of a script without spaces, which would be a whole sentence."""
     shown, (begin, end) = word
     if not UNSPACED.search(shown):
         return [word]

@@ -26,11 +26,12 @@ from ulmfit.datasets.task import Task
 from ulmfit.pipeline.errors import InputError
 
 Scores = dict[str, np.ndarray]
-"""Metric -> value of each sample (S,); `label_precision` and so on have (S, K). NaN: it cannot tell."""
+"""Metric -> value of each sample (S,); `label_precision` and so on have (S, K). NaN: undefined for this
+sample."""
 
 
 class Outcomes(ABC):
-    """What a run says of each document; runs that are compared have the same documents in the same order."""
+    """A run's outputs for each document; runs that are compared have the same documents in the same order."""
 
     task: ClassVar[Task]
     positive: int | None = None
@@ -56,7 +57,7 @@ class Outcomes(ABC):
 
     @abstractmethod
     def differs(self, other: Any) -> np.ndarray:
-        """Return for which documents (N,) the other run says something else."""
+        """Return for which documents (N,) the other run has another output."""
 
     def check(self) -> None:
         """Raise InputError if there is nothing to score."""
@@ -64,7 +65,7 @@ class Outcomes(ABC):
             raise InputError("metrics: there are no rows to score; expected at least one")
 
     def to_swap(self, name: str) -> Self:
-        """Return the run with its outputs on a scale for all runs, if the metric does not depend on it."""
+        """Return the run with outputs on one scale for all runs, if the metric does not depend on it."""
         return self
 
     @property
@@ -265,7 +266,7 @@ class NumberOutcomes(Outcomes):
         return self._columns(self.predicted.mean())
 
     def columns_to_swap(self) -> np.ndarray:
-        """Return the same with the predicted numbers less the mean gold number, which all runs share."""
+        """Return the same, the predicted numbers less the mean gold number, which all runs share."""
         return self._columns(self.gold.mean())
 
     def sums(self, totals: np.ndarray, weights: np.ndarray | None) -> NumberSums:
@@ -288,8 +289,9 @@ class NumberOutcomes(Outcomes):
     def to_swap(self, name: str) -> Self:
         """Return the predictions as ranks for metrics that sort, standardised for others.
 
-        A correlation does not depend on scale. Mixed of two scales it would mostly tell which output came
-        from which run. Standardised is to the gold numbers' mean and deviation, so that sums lose no digits.
+        A correlation does not depend on scale; of outputs in two scales it would mostly tell which run each
+        came from. Standardised means: to the mean and deviation of the gold numbers, so that sums lose no
+        digits.
         """
         metric = metric_of(self.task, name)
         if not metric.scale_free:

@@ -79,11 +79,11 @@ class Predictions(ABC):
         """Average members on the same rows; `valid` are the models' predictions on validation."""
 
     def _probabilities(self) -> np.ndarray:
-        """Return what stands in the columns p0, p1, ... of a file (N, K)."""
+        """Return the columns p0, p1, ... of a file (N, K)."""
         return np.empty((len(self.ids), 0))
 
     def _metadata(self) -> dict[bytes, bytes] | None:
-        """Return what a file says beside its columns."""
+        """Return what a file has beside its columns, as metadata."""
         return None
 
     @classmethod

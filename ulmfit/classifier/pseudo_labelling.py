@@ -1,4 +1,4 @@
-"""Predicts a pool of texts and adds those to train that classifiers are sure of."""
+"""Predicts a pool of texts, and adds those with a high probability to train."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ulmfit.pipeline.stage import Work
 
 CHOSEN, REPORT, GOLD = "pseudo-labels.parquet", "pseudo-labels.json", "pseudo-labels-gold.json"
 PREFIX = "pseudo/"
-"""Stands before the pool's ids in train."""
+"""Prefix of the pool's ids in train."""
 POOL_PREFIX = "pool/"
-"""Stands before the pool's ids among the unlabelled texts."""
+"""Prefix of the pool's ids among the unlabelled texts."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def choose(probabilities: numpy.ndarray, threshold: float, per_label: int | None
 def read_pool(source: Path, dataset: Path) -> Pool:
     """Read the ids and texts of a table, without those that a split of the data set has, and repeated ones.
 
-    A text of validation or test that came into train with a predicted label would make them look too good.
+    A text of validation or test in train, with a predicted label, would make the scores look too good.
     """
     table = pandas.read_parquet(source, columns=["id", "text"])
     left_out = {}
@@ -158,7 +158,7 @@ def _unlabelled(folder: Path, pool: Pool, chosen: pandas.DataFrame) -> dict[str,
 
 
 def _compare(source: Path, chosen: pandas.DataFrame, work: Work) -> None:
-    """Write how many labels are right, when all has been decided without them."""
+    """Write how many predicted labels are right; nothing else uses the pool's own labels."""
     gold = pandas.read_parquet(source, columns=["id", "label"]).set_index("id")["label"]
     right = chosen["label"].to_numpy() == gold[chosen["id"]].to_numpy()
     by_label = {

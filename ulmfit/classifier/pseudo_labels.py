@@ -17,17 +17,17 @@ class PseudoLabelled(DerivedDataset):
     """`dataset` and, in train, the texts of a pool that classifiers are sure of (Lee 2013, pseudo-labels).
 
     The classifiers were trained on `dataset`; their probabilities are averaged. Labels that the pool may have
-    are not read for this; validation and test stay as they are, texts that are not taken are unlabelled ones,
-    which the language model is fine-tuned on as well. Files beside the tables:
-    `pseudo-labels.parquet` (id in the pool, label, confidence), `pseudo-labels.json` (counts), and where the
-    pool has labels, as information, `pseudo-labels-gold.json`: how many of the predicted ones are right.
+    are not used for this; validation and test stay as they are, texts that are not taken are unlabelled ones,
+    which the language model is fine-tuned on as well. Files beside the tables: `pseudo-labels.parquet` (id in
+    the pool, label, confidence), `pseudo-labels.json` (counts), and where the pool has labels, as
+    information, `pseudo-labels-gold.json`: how many of the predicted ones are right.
     """
 
     stage_name: ClassVar[str] = "pseudo-labelled"
     stage_version: ClassVar[int] = 2
 
     classifiers: tuple[TrainClassifier, ...] = Field(
-        min_length=1, description="what predicts, such as both directions and several seeds"
+        min_length=1, description="classifiers that predict, such as both directions and several seeds"
     )
     pool: DatasetStage | None = Field(
         None,
@@ -40,8 +40,7 @@ class PseudoLabelled(DerivedDataset):
     per_label: int | None = Field(
         None,
         ge=1,
-        description="texts of each predicted label that are taken at most, the surest first, so that no "
-        "label takes over; None: all",
+        description="most texts taken per predicted label, those of the highest probability first; None: all",
     )
 
     @model_validator(mode="after")
@@ -53,7 +52,7 @@ class PseudoLabelled(DerivedDataset):
     @model_validator(mode="after")
     def _classifiers_know_no_more_than_the_data_set(self) -> Self:
         for number, classifier in enumerate(self.classifiers, 1):
-            # In a second round they were trained on the pseudo-labels of the first.
+            # In a second round the classifiers were trained on the pseudo-labels of the first.
             learned = classifier.dataset
             while learned != self.dataset and isinstance(learned, PseudoLabelled):
                 learned = learned.dataset

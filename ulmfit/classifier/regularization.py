@@ -16,7 +16,7 @@ class OutputSums:
 
     AR is alpha x the mean square of the last layer's outputs, TAR beta x the mean square of the difference
     between two tokens that follow each other, over the border of two chunks too. There is no dropout between
-    these outputs and the pooling, so that both look at the same ones, as in fastai.
+    these outputs and the pooling: as in fastai, AR and TAR see the same outputs.
 
     Means are over units and true tokens of the batch (TAR: pairs of tokens), as far as they have gradients: a
     long document weighs more than a short one, and padding weighs nothing. fastai divides by all places of
@@ -35,8 +35,8 @@ class OutputSums:
     def add(self, outputs: Tensor, counts: Sequence[int], inside: Tensor) -> None:
         """Count a chunk's outputs (T, R, E) in, of which the first counts[r] of document r are true tokens.
 
-        `counts` fall; `inside` (R,) are the same on the outputs' device, so that nothing waits for it. The
-        documents are the first R of the chunk before. Outputs without gradients change nothing.
+        `counts` never rise; `inside` (R,) has the same numbers on the outputs' device, so that nothing waits
+        for it. The documents are the first R of the chunk before. Outputs without gradients change nothing.
         """
         if not outputs.requires_grad:
             return

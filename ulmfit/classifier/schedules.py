@@ -14,7 +14,7 @@ GROUPS = 5
 """Layer groups of a classifier with three recurrent layers: embedding, layers, head."""
 
 RANGE = 2.6**4
-"""How much smaller than the highest rate MultiFiT's lowest one is, but for that of `1cycle`."""
+"""MultiFiT's highest rate divided by its lowest, except in `1cycle`."""
 
 NAMES = ("1cycle", "2cycle", "layered", "gradual")
 FORM = "NAME:EPOCHS, such as layered:8; gradual:EPOCHS:GROUPS for a model that has not 5 layer groups"
@@ -76,7 +76,7 @@ def multifit_2cycle(epochs: int) -> tuple[Phase, ...]:
 def multifit_layered(epochs: int) -> tuple[Phase, ...]:
     """Return `layered` of MultiFiT's code: head, last two groups, last three, an epoch each; then all.
 
-    As there, the last phase has 4 epochs less than the number says, so that there is one less in all.
+    As there, the last phase has `epochs` - 4 epochs, so that all phases together have `epochs` - 1.
     """
     _check("layered", epochs, 6)
     return (
@@ -98,9 +98,9 @@ def ulmfit_gradual(epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:
 def all_at_once(phases: Sequence[Phase], learning_rate: float | None = None) -> tuple[Phase, ...]:
     """Return one phase of as many epochs in all: every layer from the first step, all at one rate, the last.
 
-    Freezing and lower rates keep what an encoder has learnt. One with random weights has learnt nothing:
-    behind them it does not get far, and says little about what pretraining is worth. A rate that suits a
-    pretrained encoder may be too high for it: `learning_rate` takes its place.
+    Freezing and lower rates keep what an encoder has learnt. An encoder with random weights has learnt
+    nothing: with frozen layers and lower rates it hardly trains, and would say little about the value of
+    pretraining. The rate of a pretrained encoder may be too high for it: `learning_rate` replaces it.
     """
     rate = learning_rate or phases[-1].learning_rate
     epochs = sum(phase.epochs for phase in phases)
@@ -109,9 +109,9 @@ def all_at_once(phases: Sequence[Phase], learning_rate: float | None = None) -> 
 
 
 def classifier_schedule(name: str, epochs: int, groups: int = GROUPS) -> tuple[Phase, ...]:
-    """Return the phases of a schedule by its name; `groups` matters to `gradual` alone.
+    """Return the phases of a schedule by its name; Only `gradual` depends on `groups`.
 
-    Raises ValueError for a name that there is not, and for fewer epochs than the schedule takes.
+    Raises ValueError for an unknown name, and for fewer epochs than the schedule has.
     """
     if name == "gradual":
         return ulmfit_gradual(epochs, groups)

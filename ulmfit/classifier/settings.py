@@ -33,8 +33,8 @@ class ClassifierSettings(TrainingSettings):
     gradient_window: int = Field(
         0,
         ge=0,
-        description="tokens at a document's end, in whole chunks, that gradients flow through, from chunk to "
-        "chunk as well; 0: every chunk has gradients, which stay inside of it",
+        description="tokens at the end of a document, in whole chunks, through which gradients flow, also "
+        "from chunk to chunk; 0: gradients in every chunk, but not from chunk to chunk",
     )
     ar: float = Field(
         0.0,
@@ -70,10 +70,8 @@ class ClassifierSettings(TrainingSettings):
         description="by what select=best and early stopping compare epochs on validation: loss, lower is "
         "better, or a metric of the task, higher is better; binary_f1 is that of the positive label",
     )
-    evaluation_batch: int = Field(
-        256, ge=1, description="documents predicted at once; changes nothing but rounding"
-    )
-    batch_size: int = Field(64, ge=2, description="documents a step; batch norm needs two")
+    evaluation_batch: int = Field(256, ge=1, description="documents predicted at once; changes only rounding")
+    batch_size: int = Field(64, ge=2, description="documents per step; batch norm needs two")
 
     least_steps: int = Field(
         0,

@@ -66,7 +66,7 @@ class TrainClassifier(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         model = self.language_model
         start = (
             "from scratch" if model is None else "" if isinstance(model, FineTune) else "without fine-tuning"
@@ -81,7 +81,7 @@ class TrainClassifier(Stage):
         )
 
     def processes(self) -> Processes:
-        """Return the processes that the settings ask for; one trains a classifier, whatever they say."""
+        """Return the processes that the settings ask for; a classifier is always trained by one."""
         return self.settings.processes(together=False)
 
     def resolved(self) -> Self:

@@ -40,7 +40,7 @@ class TaskKind(Protocol):
         """Outputs of the model for a text."""
 
     def targets(self, column: Sequence[Any]) -> numpy.ndarray:
-        """Return what the loss compares with, (N,) or (N, K), of a label column."""
+        """Return the targets of the loss, (N,) or (N, K), from a label column."""
 
     def loss(self, train_targets: numpy.ndarray, settings: ClassifierSettings) -> Loss:
         """Return the loss of outputs (B, `outputs`) and targets; its weights come from `train_targets`."""
@@ -49,13 +49,13 @@ class TaskKind(Protocol):
         """Map the model's outputs (B, `outputs`) to probabilities, or to numbers in the labels' units."""
 
     def tune(self, column: Sequence[Any], values: numpy.ndarray) -> None:
-        """Choose what is chosen on validation, from its label column and the activated outputs."""
+        """Tune on validation (thresholds, if any), from its label column and the activated outputs."""
 
     def predictions(self, ids: Sequence[str], column: Sequence[Any], values: numpy.ndarray) -> Predictions:
         """Return the predictions of the texts `ids` from their activated outputs (N, `outputs`)."""
 
     def description(self) -> dict[str, Any]:
-        """Return what `model.json` says beside the labels, so that others can predict."""
+        """Return what `model.json` has beside the labels, as far as prediction needs it."""
 
 
 def task_kind(description: Mapping[str, Any], train_column: Sequence[Any]) -> TaskKind:
@@ -64,14 +64,14 @@ def task_kind(description: Mapping[str, Any], train_column: Sequence[Any]) -> Ta
 
 
 class SingleLabel:
-    """One of K labels a text."""
+    """One of K labels per text."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
         self.outputs = len(self.labels)
 
     def targets(self, column: Sequence[str]) -> numpy.ndarray:
-        """Return the labels' places (N,)."""
+        """Return the indices of the labels (N,)."""
         numbers = {label: number for number, label in enumerate(self.labels)}
         return numpy.array([numbers[label] for label in column], dtype=numpy.int64)
 
@@ -88,7 +88,7 @@ class SingleLabel:
         return outputs.softmax(1)
 
     def tune(self, column: Sequence[str], values: numpy.ndarray) -> None:
-        """Choose nothing: the most probable label is predicted."""
+        """Tune nothing: the most probable label is predicted."""
 
     def predictions(
         self, ids: Sequence[str], column: Sequence[str], values: numpy.ndarray
@@ -97,12 +97,12 @@ class SingleLabel:
         return SingleLabelPredictions.from_probabilities(ids, list(column), values, self.labels)
 
     def description(self) -> dict[str, Any]:
-        """Return nothing: `model.json` described this task before there were others."""
+        """Return nothing: in `model.json` this task is the default."""
         return {}
 
 
 class MultiLabel:
-    """Any number of K labels a text; thresholds are .5 until they are tuned."""
+    """Any number of the K labels per text; thresholds are .5 until they are tuned."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
@@ -141,7 +141,7 @@ class MultiLabel:
 
 
 class Regression:
-    """A number a text; the model is trained on (number - mean) / sd with those of the training texts.
+    """One number per text; the model is trained on (number - mean) / sd with those of the training texts.
 
     `sd` is the population's standard deviation, above 0.
     """
@@ -190,4 +190,4 @@ TASK_KINDS: dict[Task, Callable[[Sequence[str], Sequence[Any]], TaskKind]] = {
     "multi_label": lambda labels, train_column: MultiLabel(labels),
     "regression": lambda labels, train_column: Regression.of(train_column),
 }
-"""What makes a kind of task from the names of the labels and the label column of the training texts."""
+"""Makes a kind of task from the names of the labels and the label column of the training texts."""

@@ -12,6 +12,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from ulmfit.corpus.words import listed
+
 _LETTERS_OF_MOSES = "-`"
 """Signs that Moses leaves in words."""
 
@@ -26,20 +28,11 @@ def count_runs(text: str) -> int:
 @lru_cache(maxsize=1)
 def _run_pattern() -> re.Pattern[str]:
     """Return a pattern for a run, a row of full stops, or a sign; signs past U+FFFF count as letters."""
-    signs = _signs()
+    signs = listed(_is_sign, 0xFFFF)
     run = rf"[^\s{signs}]+"
     return re.compile(rf"{run}(?:(?:\.|(?<=\d),(?=\d)){run})*|\.+|[{signs}]")
 
 
-def _signs() -> str:
-    """Return punctuation and symbols of the basic plane as ranges for a pattern."""
-    ranges: list[list[int]] = []
-    for code in range(0x10000):
-        character = chr(code)
-        if unicodedata.category(character)[0] not in "PS" or character in _LETTERS_OF_MOSES:
-            continue
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
+def _is_sign(character: str) -> bool:
+    """Return whether a character is punctuation or a symbol that stands alone."""
+    return unicodedata.category(character)[0] in "PS" and character not in _LETTERS_OF_MOSES

@@ -97,7 +97,7 @@ def listed(belongs: Callable[[str], object], last: int) -> str:
                 runs[-1][1] = code
             else:
                 runs.append([code, code])
-    return "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)
+    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(end))}" for first, end in runs)
 
 
 @lru_cache(maxsize=1)

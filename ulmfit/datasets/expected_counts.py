@@ -1,4 +1,4 @@
-"""Data scripts hold what they read against the published counts of rows and labels."""
+"""Data scripts compare what they read with the published counts of rows and labels."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Counts = int | Mapping[str, int]
 def check_counts(tables: Mapping[str, pd.DataFrame], expected: Mapping[str, Counts], counts: str) -> None:
     """Raise InputError with all differences between `tables` and the published counts.
 
-    `counts` is the script's option of that name: published checks, any takes whatever was read, such as a
-    part of the data set.
+    `counts` is the script's option of that name: "published" checks the counts; "any" accepts other ones,
+    such as those of a part of the data set.
     """
     if counts not in (PUBLISHED, ANY):
         raise InputError(f"counts has to be {PUBLISHED} or {ANY}, not {counts!r}")

@@ -1,7 +1,7 @@
 """A data set whose training labels are those of another classifier: nobody has to write labels by hand.
 
-MultiFiT (Eisenschlos et al. 2019, arXiv 1909.04761) trains without any labels of the target language in such
-a way: a multilingual classifier, trained on English, gives them, wrong ones among them.
+MultiFiT (Eisenschlos et al. 2019, arXiv 1909.04761) trains without labels of the target language in this way:
+a multilingual classifier, trained on English, gives the labels, and some of them are wrong.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ REPORT = "given-labels.json"
 
 
 class GivenLabels(DerivedDataset):
-    """The texts of `dataset` with a file's labels for train, and by choice for valid; test keeps its own.
+    """The texts of `dataset`; train, and valid if asked for, get the labels of a file; test keeps its own.
 
     The file is a table as `LabelledFiles` reads it, with a label for an id or for a text, and optionally its
-    probability.
-    Training texts without a label stay for the language model, as unlabelled ones; validation texts without
-    one are dropped; both with a warning. Writes the tables and `given-labels.json`: how many labels there are
-    and, as information that nothing depends on, the share that agrees with the data set's.
+    probability. Training texts without a label stay for the language model, as unlabelled ones; validation
+    texts without one are dropped. A warning tells of both. Writes the tables and `given-labels.json`: how
+    many labels there are, and the share that agrees with the data set's (for information: nothing uses it).
     """
 
     stage_name: ClassVar[str] = "given-labels"
@@ -39,7 +38,7 @@ class GivenLabels(DerivedDataset):
     labels: File = Field(description="the other classifier's labels: a table with a header")
     match: Literal["id", "text"] = Field(
         "id",
-        description="what tells the text that a label is for: its id, or the whole text (in NFC)",
+        description="how a label finds its text: by the id, or by the whole text (in NFC)",
     )
     validation: bool = Field(
         False, description="take the file's labels for the validation texts too; false: they keep their own"
@@ -112,7 +111,7 @@ class GivenLabels(DerivedDataset):
     def _labelled(
         self, split: str, table: DataFrame, given: Given, known: Sequence[str], work: Work
     ) -> tuple[DataFrame, dict]:
-        """Return the rows of a split that the file labels, with these labels, and the report on them."""
+        """Return the rows of a split that have a label in the file, with that label, and a report on them."""
         confident = given.confident(self.minimum_confidence)
         keys = [_name(value) for value in table[self.match]]
         kept = [key in confident for key in keys]

@@ -38,10 +38,10 @@ class LabelSums:
 
     @property
     def held(self) -> np.ndarray:
-        """Which labels (S, K) count: those that the sample has, and those that the whole split lacks too.
+        """Which labels (S, K) count in means over labels: those in the sample, and those in no sample at all.
 
-        A rare label that a resample happens to lack has no recall there. Counted as 0 it would pull the
-        interval of a row without an error far below 100. A label that the whole split lacks counts as 0.
+        A resample may lack a rare label, whose recall is then undefined. As 0 it would pull the interval of a
+        perfect row far below 100, so it is left out. A label that the whole split lacks counts as 0.
         """
         return (self.gold > 0) | (self.whole == 0)
 
@@ -122,23 +122,24 @@ class Metric:
     formula: Callable[[Any], np.ndarray]
     """Maps the task's sums to scores (S,): `LabelSums`, `MultiLabelSums` or `NumberSums`."""
     plain: bool = False
-    """Shown as it is; false: in percent."""
+    """True: shown as it is; false: in percent."""
     bounds: tuple[float, float] = (0.0, 1.0)
     """The lowest and the highest possible value."""
     ranks: bool = True
     """Whether data sets can be ranked, and epochs chosen, by it: more is better and 1 is best."""
     column: bool = False
-    """Whether it has a column in tables of other main metrics, too; the others stand in the record."""
+    """Whether it also has a column where another metric is the main one; if not, only the record has it."""
     beside: tuple[str, ...] = ()
     """Metrics that have a column beside it where it is the main one."""
     same_as: str = ""
     """A metric of the same value, which has no column beside it; empty: none."""
     of_positive_label: bool = False
-    """Whether it is about the positive label alone, without which it does not exist."""
+    """Whether it needs a positive label, which it is about."""
     sorts: bool = False
     """Whether it has to sort each sample; permutation tests then draw fewer."""
     scale_free: bool = False
-    """Whether it does not depend on the predictions' scale; permutation tests bring runs to a common one."""
+    """Whether it does not depend on the predictions' scale; permutation tests then bring runs to one
+    scale."""
 
 
 def _kappa(sums: LabelSums) -> np.ndarray:
@@ -185,7 +186,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("macro_f1", "macro F1", "single_label", lambda s: s.macro(s.f1), column=True),
     Metric("micro_f1", "micro F1", "single_label", _micro_f1, same_as="accuracy"),
     Metric("macro_precision", "macro precision", "single_label", lambda s: s.macro(s.precision), ranks=False),
-    # Balanced accuracy where every label occurs in gold; that one leaves the others out.
+    # Equal to balanced accuracy where every label occurs in gold; balanced accuracy leaves the others out.
     Metric("macro_recall", "macro recall", "single_label", lambda s: s.macro(s.recall), ranks=False),
     Metric(
         "weighted_f1", "weighted F1", "single_label", lambda s: (s.f1 * s.gold).sum(axis=-1) / s.documents
@@ -300,7 +301,7 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return the variance, and 0 for what is only rounding."""
+    """Return the variance; 0 where it is no more than rounding error."""
     import numpy as np
 
     variance = mean_square - mean**2

@@ -1,7 +1,7 @@
-"""A data set with wrong labels in its training split: how much noise does a classifier bear?
+"""A data set with wrong labels in its training split: how much noise can a classifier stand?
 
-Flaws of earlier code (MultiFiT's) that this avoids: one of the wrong labels could never be drawn, two labels
-were an error, and validation got noise as well.
+MultiFiT's code had flaws that this avoids: one of the wrong labels was never drawn, data sets of two labels
+raised an error, and validation got noise as well.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ROW_SALT, LABEL_SALT = "ulmfit noisy rows", "ulmfit noisy labels"
 class NoisyLabels(DerivedDataset):
     """The training texts with a share of wrong labels, an exact number; validation and test stay clean.
 
-    Every wrong label is as likely as any other. A higher share of the same seed changes the same labels to
-    the same wrong ones, and more. There are no unlabelled texts.
+    Every wrong label is as likely as any other. With the same seed, a higher share changes the same labels in
+    the same way, and more labels besides. There are no unlabelled texts.
     """
 
     stage_name: ClassVar[str] = "noisy-labels"
@@ -32,7 +32,7 @@ class NoisyLabels(DerivedDataset):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return (*self.dataset.details, f"{100 * self.share:g} % wrong labels", f"seed {self.seed}")
 
     def build(self, work: Work) -> None:

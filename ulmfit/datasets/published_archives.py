@@ -10,7 +10,7 @@ from pathlib import Path
 from ulmfit.pipeline.errors import InputError
 
 LARGEST_MEMBER = 4_000_000_000
-"""Bytes of one member; the largest of the published sets have a tenth."""
+"""Most bytes of one member; the largest member of a published set has a tenth of that."""
 
 
 def tar_members(path: Path, prefix: str = "") -> Iterator[tuple[str, bytes]]:

@@ -1,21 +1,20 @@
-"""Reading the files of users: what is wrong with one is said in a line that names the place."""
+"""Reads the files of users; an error is one line that names file and place."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulmfit.datasets.table_files import column_places, table_rows
+from ulmfit.datasets.table_files import column_places, parquet_errors, table_rows
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
-from ulmfit.pipeline.streams import unpacked
+from ulmfit.pipeline.streams import opened
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
@@ -40,13 +39,13 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file; only line feeds end a line, and an empty last line is none."""
+    """Return the lines of a UTF-8 file; only line feeds end a line; an empty last line is left out."""
     lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def read_label_first(path: Path) -> pd.DataFrame:
-    """Read lines of a label's number, a space, and the text; InputError names a line without a number."""
+    """Read lines of a label's number, a space and the text; InputError names a line without a number."""
     rows = [line.partition(" ") for line in read_lines(path)]
     for number, (label, _, _) in enumerate(rows, 1):
         if not label.isdecimal():
@@ -64,9 +63,9 @@ def read_table(
     """Read a CSV, TSV (no quoting), JSON, JSON Lines or Parquet file, compressed or not.
 
     `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
-    those in `lists` may hold lists of strings. Of several columns of a kind each has a number behind its name
-    (text 1, text 2). `header` names the columns of a CSV or TSV file without a
-    header. Raises InputError naming the file and the place.
+    those in `lists` may hold lists of strings. Where several columns make up one, their names end in a number
+    (text 1, text 2). `header` names the columns of a CSV or TSV file without a header. Raises InputError
+    naming the file and the place.
     """
     check_table_name(path.name)
     if table_suffix(path.name) == ".parquet":
@@ -75,7 +74,7 @@ def read_table(
         return pd.DataFrame({name: table.iloc[:, place] for name, place in places.items()})
     values: dict[str, list[Any]] = {name: [] for name in columns}
     found = {name for name in columns if name not in optional}
-    with _opened(path) as stream:
+    with opened(path) as stream:
         for number, row in enumerate(table_rows(stream, str(path), columns, optional, header), start=1):
             found |= row.keys()
             for name, cells in values.items():
@@ -100,7 +99,7 @@ def join_tables(names: Sequence[str], tables: Sequence[pd.DataFrame]) -> pd.Data
 
 
 def check_table_name(name: str) -> None:
-    """Raise InputError for a file whose name is that of no table."""
+    """Raise InputError where a file's name is not the name of a table."""
     suffix = table_suffix(name)
     if not suffix:
         raise InputError(
@@ -119,26 +118,17 @@ def check_table(
     if path.is_dir():
         raise InputError(f"{path} is a folder: expected a file; name several files as a list")
     if table_suffix(path.name) == ".parquet":
-        with _parquet_errors(path):
+        with parquet_errors(path):
             names = pq.read_schema(path).names
         column_places(str(path), columns, optional, names)
         return
-    with _opened(path) as stream:
+    with opened(path) as stream:
         next(table_rows(stream, str(path), columns, optional, header), None)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with path.open("rb") as file:
-            yield unpacked(file, path.name)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
 def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.DataFrame:
-    """Read the columns as they are: neither the folder's name nor what pandas has noted adds to them."""
-    with _parquet_errors(path):
+    """Read the columns of the file only: none from the folder's name, none from the notes of pandas."""
+    with parquet_errors(path):
         table = pq.read_table(path, partitioning=None).replace_schema_metadata()
         table.validate(full=True)
         table = table.rename_columns(_composed(table.column_names))
@@ -154,12 +144,3 @@ def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.
 
 def _composed(names: Iterable[str]) -> list[str]:
     return [unicodedata.normalize("NFC", name) for name in names]
-
-
-@contextmanager
-def _parquet_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error

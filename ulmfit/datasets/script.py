@@ -95,9 +95,9 @@ def main(
     """Be the command line of a data script: write the tables of its data set into a folder.
 
     `assets` maps the names of the files that `convert` reads to keys of the `assets.toml` beside the script,
-    or to local files, which somebody has to put there.
-    `task` says what its labels are, as in `DatasetStage`; the labels of a multi-label cell stand between `|`.
-    Exits with status 2 and one line when the input is wrong.
+    or to local files, which have to be there already. `task` says what its labels are, as in `DatasetStage`;
+    the labels of a multi-label cell stand between `|`. Exits with status 2 and one line when the input is
+    wrong.
     """
     script = Path(inspect.getfile(convert))
     parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(convert)))

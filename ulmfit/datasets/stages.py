@@ -36,8 +36,8 @@ class DatasetStage(Stage):
     licence: str = Field("", description="licence of the data; empty: what its files say")
     task: Task = Field(
         "single_label",
-        description="single_label: one label a text; multi_label: any number of labels a text, or none; "
-        "regression: a number a text",
+        description="single_label: one label per text; multi_label: any number of labels, or none; "
+        "regression: one number per text",
     )
     label_separator: str = Field(
         "|",
@@ -63,7 +63,10 @@ class DatasetStage(Stage):
     )
 
     def changed(self, **values: Any) -> Self:
-        """Return a copy with `values` replaced; another task brings its default metric for the old one's."""
+        """Return a copy with `values` replaced.
+
+        With another task the metric becomes the default of that task.
+        """
         fitting = _fitting_metrics(values.get("task", self.task))
         if fitting and self.metric == METRICS_OF_TASK[self.task][0]:
             values = {"metric": fitting[0], **values}

@@ -1,7 +1,7 @@
 """A data set with a part of its training texts: what learning curves over the number of labels are made of.
 
-Subsets of one seed are nested: a larger one holds every text of a smaller one. Each holds the labels in the
-proportions of the whole training set, as far as whole texts can, and every label at least once.
+Subsets of one seed are nested: a larger one holds every text of a smaller one. Each has the labels in the
+proportions of the whole training set, up to rounding, and every label at least once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DerivedDataset(DatasetStage):
 
     @property
     def with_same_test(self) -> DatasetStage:
-        """The data set behind all changes, none of which is one of the test split."""
+        """The data set that all these changes began with; none of them changes the test split."""
         return self.dataset.with_same_test
 
     @model_validator(mode="after")
@@ -74,7 +74,7 @@ class TrainingSubset(DerivedDataset):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         rest = ("the rest unlabelled",) if self.keep_rest else ()
         return (*self.dataset.details, f"{self.size} texts", f"seed {self.seed}", *rest)
 
@@ -123,9 +123,10 @@ def choose(ids: Sequence[str], labels: Sequence[str], size: int, seed: int) -> l
 def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
     """Divide `size` texts among labels as their `counts` are, growing with `size` for every label.
 
-    Largest remainders alone do not grow so (the Alabama paradox), and subsets would not be nested. Here every
-    label gets one text, and each further text goes to a label that is below its share: to the one with the
-    most texts left for each that it would have (the quota method of Balinski and Young 1975).
+    With the method of largest remainders a label may lose a text when `size` grows (the Alabama paradox), and
+    subsets would not be nested. Here every label gets one text, and each further text goes to a label that is
+    below its share: to the one with the largest ratio of its count to the texts that it would then have (the
+    quota method of Balinski and Young 1975).
     """
     total = sum(counts.values())
     given = dict.fromkeys(counts, 1)
@@ -136,10 +137,10 @@ def apportion(counts: Mapping[str, int], size: int) -> dict[str, int]:
 
 
 def with_unlabelled(folder: Path, texts: DataFrame, prefix: str = "train/") -> dict[str, DataFrame]:
-    """Return the unlabelled texts of the data set in `folder`, and after them others, without labels.
+    """Return the unlabelled texts of the data set in `folder`, then the texts of `others`, without labels.
 
-    `prefix` stands before the ids of the others; those that are there already are not repeated. The result
-    is what `write_derived` takes: empty where there are none.
+    `prefix` stands before the ids of the others. Texts that are there already are not repeated. The result is
+    what `write_derived` takes: empty where there are none.
     """
     import pandas as pd
 
@@ -152,9 +153,9 @@ def with_unlabelled(folder: Path, texts: DataFrame, prefix: str = "train/") -> d
 
 
 def free_prefix(prefix: str, ids: Series, taken: Series) -> str:
-    """Return the prefix, several times where that is needed for ids that are none of `taken`.
+    """Return the prefix, repeated until no id is one of `taken`.
 
-    Another round's pool may have the ids of the first one's, when they are row numbers.
+    Ids that are row numbers may be the same in the pools of two rounds.
     """
     repeated = prefix
     while (repeated + ids).isin(taken).any():
@@ -172,8 +173,8 @@ def write_derived(
 ) -> None:
     """Write a data set with another `train` table; validation, test and the labels' names are copied.
 
-    `others` are tables of further splits that are other ones, such as valid, or unlabelled; `warnings` are
-    put behind those of the data set.
+    `others` are tables of other splits that are replaced, such as valid or unlabelled; `warnings` are put
+    behind those of the data set.
     """
     import shutil
 

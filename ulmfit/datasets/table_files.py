@@ -1,6 +1,6 @@
 """The one reader of tables in text: CSV, TSV (no quoting) and JSON, as labelled data and as a corpus.
 
-It is strict, so that no text is cut or lost unsaid: a row with more or fewer fields than the header is
+It is strict, so that no text is cut or lost silently: a row with more or fewer fields than the header is
 refused with its line, and so are NUL bytes, other encodings, and objects that lack a column.
 """
 
@@ -11,7 +11,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import IO, Any, Literal
 
 from ulmfit.pipeline.errors import InputError
@@ -91,7 +93,7 @@ def _separated(
         raise InputError(
             f"{name}: the columns seem to be separated by {other!r}; expected {separator!r}: {plain[:60]}"
         )
-    # A stray quote is an error in CSV, and a letter like any other in TSV.
+    # A stray quote is an error in CSV, and an ordinary character in TSV.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(chain([first], lines), strict=True, quoting=quoting, delimiter=separator)
     limit = csv.field_size_limit(LARGEST_LINE)
@@ -121,7 +123,7 @@ def _separated(
 
 
 def _objects(lines: Iterator[str], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield place and content of the objects: one a line, or a list of them, which is read as a whole."""
+    """Yield place and content of the objects: one per line, or one list, which is read as a whole."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -181,3 +183,15 @@ def _value(value: Any) -> Any:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 50 else f"{text[:50]}…"
+
+
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises for a bad Parquet file into an InputError, one line."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error

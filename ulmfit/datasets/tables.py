@@ -25,7 +25,7 @@ _VALIDATION_SALT = b"validation rows\0"
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.json` says beside what the tables tell."""
+    """What `dataset.json` says that cannot be read off the tables."""
 
     name: str
     language: str = ""
@@ -48,12 +48,12 @@ def check_splits(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of a data set, checked: columns id and text, which are strings, and label.
 
-    Texts and labels are in NFC, their line ends and spaces as `plain_white_space` writes them; labels that
-    become the same are told in a warning. A label is a string, a sorted list of strings (given as one, or
-    with `separator` between its labels) or a number, as the task has it. Texts without content are counted
-    in a warning; they are dropped, but for those of test, where every row is predicted. A missing valid is
-    made from train. Raises InputError for missing splits or columns, missing or impossible labels,
-    repeated ids, labels that train lacks, and fewer than two labels.
+    Texts and labels are in NFC, their line ends and spaces as `plain_white_space` writes them; a warning
+    names labels that become the same. A label is a string, a sorted list of strings (given as one, or with
+    `separator` between its labels) or a number, as the task has it. Texts without content are counted in a
+    warning. They are dropped, except in test, where every row is predicted. A missing valid is made from
+    train. Raises InputError for missing splits or columns, missing or impossible labels, repeated ids, labels
+    that train lacks, and fewer than two labels.
     """
     if unknown := sorted(set(splits) - set(SPLITS)):
         raise InputError(f"a data set has no split {unknown[0]!r}: expected {', '.join(SPLITS)}")
@@ -195,7 +195,7 @@ def write_tables(
         "language": description.language,
         "source": description.source,
         "licence": description.licence,
-        # Single-label data sets were described without a task before there were others.
+        # Without a task it means single_label: the first versions knew no other.
         **({} if has_one_label(description.task) else {"task": description.task}),
         "labels": labels,
         "metric": description.metric,
@@ -213,6 +213,6 @@ def _write_table(path: Path, table: pd.DataFrame, task: Task) -> None:
     if has_one_label(task) or "label" not in table.columns:
         table.to_parquet(path, index=False, compression="zstd")
         return
-    # The type is stated, because that of empty lists alone cannot be told.
+    # The type is given, because it cannot be inferred from empty lists.
     schema = pa.schema({"id": pa.string(), "text": pa.string(), "label": LABELS[task].type})
     pq.write_table(pa.Table.from_pandas(table, schema, preserve_index=False), path, compression="zstd")

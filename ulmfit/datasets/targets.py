@@ -24,7 +24,7 @@ from ulmfit.pipeline.white_space import plain_white_space
 LISTS = (list, tuple, set, frozenset, numpy.ndarray)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 QUANTILE_BINS = 10
-"""Groups of like numbers, of each of which the validation split gets its share."""
+"""Groups of similar numbers; the validation split gets its share of each."""
 
 
 def is_missing(value: Any) -> bool:
@@ -33,7 +33,7 @@ def is_missing(value: Any) -> bool:
 
 
 def label_name(value: Any) -> str:
-    """Return a label's name in NFC, which is "" where there is none; whole numbers are without a point."""
+    """Return a label's name in NFC; "" where there is none. Whole numbers have no decimal point."""
     return unicodedata.normalize("NFC", _spelling(value))
 
 
@@ -45,10 +45,10 @@ def _spelling(value: Any) -> str:
 
 
 def merged_spellings(values: Iterable[Any], separator: str) -> dict[str, int]:
-    """Return the labels that stand in several spellings, which differ in Unicode's composition alone.
+    """Return the labels that occur in several spellings, which differ only in Unicode composition.
 
-    `values` are cells of any split, and `separator` what parts the labels of a cell; "" parts none. The
-    result is the label in NFC -> the number of its spellings, sorted.
+    `values` are cells of any split, and `separator` stands between the labels of a cell; "": a cell is one
+    label. The result is the label in NFC -> the number of its spellings, sorted.
     """
     spellings: dict[str, set[str]] = {}
     for value in values:
@@ -72,7 +72,7 @@ def some(labels: Sequence[str]) -> str:
 
 
 class LabelKind(ABC):
-    """What differs between the kinds of task in a label column."""
+    """What a label column holds in one kind of task."""
 
     several: ClassVar[bool] = False
     """Whether a row may have several labels."""
@@ -95,7 +95,7 @@ class LabelKind(ABC):
         """
 
     def mend(self, chosen: pd.Series, labels: pd.Series, order: pd.Series, fraction: float) -> None:
-        """Change a split in place where the groups alone lose labels; `chosen` marks validation."""
+        """Change a split in place where splitting by groups loses labels; `chosen` marks validation."""
         return
 
     def names(self, labels: Iterable[Any]) -> list[str]:
@@ -183,18 +183,14 @@ class SeveralLabels(LabelKind):
         return sets.map(lambda names: "\0".join(group(names)))
 
     def mend(self, chosen: pd.Series, labels: pd.Series, order: pd.Series, fraction: float) -> None:
-        """Put every label into train, and into validation if `fraction` of its rows is a row.
-
-        Of the rows of a label those with the first place in `order` go to validation, those with the last go
-        back to train.
-        """
+        """Make sure that train has every label, and validation too where its share is a row or more."""
         rows = Counter(name for names in labels for name in names)
 
         def move(missing: set[str], to_valid: bool) -> None:
             for name in sorted(missing):
                 with_label = pd.Series([name in names for names in labels], index=labels.index, dtype=bool)
                 if (chosen[with_label] == to_valid).any():
-                    continue  # one that was moved for an earlier label has this one, too
+                    continue  # A row that was moved for an earlier label may have this one too.
                 places = order[with_label]
                 chosen[places.index[places == (places.min() if to_valid else places.max())]] = to_valid
 
@@ -212,7 +208,7 @@ class Number(LabelKind):
         """Return the number."""
         number = math.nan
         if isinstance(value, str):
-            # float() takes more than a number's usual form, such as 1_000 and nan.
+            # float() also takes forms such as 1_000 and nan.
             number = float(value) if _NUMBER.fullmatch(value := value.strip()) else math.nan
         elif not isinstance(value, (bool, numpy.bool_, *LISTS)) and not is_missing(value):
             try:

@@ -1,4 +1,7 @@
-"""The kinds of task: what the label of a text is. A leaf, which every other module may import."""
+"""The kinds of task: what the label of a text is.
+
+It imports no other data set module, so that every module may import it.
+"""
 
 from __future__ import annotations
 

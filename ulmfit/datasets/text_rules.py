@@ -19,7 +19,7 @@ TextRule = Replacement | Literal["one_space", "strip"]
 """A replacement; one_space: every run of white space is one space; strip: no white space at the ends."""
 
 FIELD_MARK = "xxfld"
-"""fastai's; it is a word of the text, and released vocabularies have a piece for it."""
+"""fastai's mark. It is a word of the text; released vocabularies have a piece for it."""
 
 
 def with_rules(text: str, rules: Sequence[TextRule]) -> str:

@@ -38,7 +38,7 @@ from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.stage import Work
 
 FEATURES: dict[str, dict[str, Any]] = {
-    # Scikit-learn's own words have two letters or more, and end at every vowel sign of Indic scripts.
+    # Scikit-learn's pattern needs two letters or more, and ends words at every vowel sign of Indic scripts.
     "word": {
         "analyzer": "word",
         "ngram_range": (1, 2),
@@ -46,7 +46,7 @@ FEATURES: dict[str, dict[str, Any]] = {
         "token_pattern": None,
         "min_df": 1,
     },
-    # Within words: as good as over word borders, with half the features. Those seen once only cost memory.
+    # Within words: as good as across word borders, with half the features. Rare features only cost memory.
     "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 2},
 }
 
@@ -82,7 +82,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choices:
-    """Features and model, and what is tuned; `c_grid` None is the model's own of `GRIDS`."""
+    """Features, model, and what is tuned; `c_grid` None: that of the model in `GRIDS`."""
 
     analyzer: Analyzer = "char"
     classifier: Learner = "logistic_regression"
@@ -90,7 +90,7 @@ class Choices:
     c_grid: Sequence[float] | None = None
 
     def settings(self) -> list[Setting]:
-        """Return the settings to try, the ones preferred among equals first: small C, equal weights."""
+        """Return the settings to try; of equal scores the first wins: small C, equal weights."""
         weights = {"tuned": (False, True), "balanced": (True,), "none": (False,)}[self.class_weights]
         grid = GRIDS[self.classifier] if self.c_grid is None else self.c_grid
         return [Setting(c, balanced) for c in sorted(grid) for balanced in weights]
@@ -180,7 +180,7 @@ class Fitter(ABC):
         return main_score_of(metric, self.predictions(model, "valid"), positive_label)
 
     def calibrate(self, model: Any) -> float | None:
-        """Fit the chosen model's sharpness; None for a model that needs none."""
+        """Fit the factor on the chosen model's decision values; None for a model that needs none."""
         return None
 
 
@@ -237,7 +237,7 @@ class SeveralLabelsFitter(Fitter):
         if not isinstance(model, OneVsRestClassifier):
             model = OneVsRestClassifier(model)
         with warnings.catch_warnings():
-            # A label of every text is warned of; it is always predicted.
+            # A label that every text has causes a warning of scikit-learn; it is always predicted.
             warnings.simplefilter("ignore")
             model.fit(self.features["train"], indicators(self.train.labels, self.labels).astype(np.int64))
         gold = indicators(self.splits["valid"].labels, self.labels)
@@ -262,7 +262,7 @@ class NumberFitter(Fitter):
     """Ridge regression or a linear SVR of the training texts' numbers, standardised by those."""
 
     def settings(self, choices: Choices) -> list[Setting]:
-        """Return the settings to try; there are no classes that could weigh more."""
+        """Return the settings to try; there are no classes to weigh."""
         return [setting for setting in choices.settings() if not setting.balanced]
 
     def fit(self, setting: Setting) -> Any:
@@ -356,7 +356,7 @@ def _decisions(model: Any, features: Any) -> np.ndarray:
 def fit_sharpness(decisions: np.ndarray, gold: Sequence[str], labels: Sequence[str]) -> float:
     """Return the factor on `decisions` (rows, labels) that makes `gold` most likely under their softmax.
 
-    Rows whose gold label is not among `labels` have no say. It lies between 1 / SHARPEST and SHARPEST.
+    Rows whose gold label is not among `labels` are left out. It lies between 1 / SHARPEST and SHARPEST.
     """
     known = [row for row, label in enumerate(gold) if label in labels]
     columns = [labels.index(gold[row]) for row in known]

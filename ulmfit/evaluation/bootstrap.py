@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 RESAMPLES = 2_000
 LEVEL = 0.95
 SEED = 20_180_521
-"""Of all draws; the same for every row and every run."""
+"""Seed of all draws; the same for every row and every run."""
 
 _CELLS = 4_000_000
-"""Weights held at a time: 16 MB."""
+"""Weights held in memory at a time: 16 MB."""
 
 
 def document_weights(documents: int, resamples: int, seed: int = SEED) -> Iterator[np.ndarray]:
@@ -40,7 +40,7 @@ def document_weights(documents: int, resamples: int, seed: int = SEED) -> Iterat
 
 
 def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: int = SEED) -> Scores:
-    """Return every metric of every resample, averaged over the runs (one a seed): shape (resamples, ...).
+    """Return every metric of every resample, averaged over the runs (one per seed): shape (resamples, ...).
 
     Seeds are held fixed: all runs are scored on the same drawn documents.
     """
@@ -59,7 +59,7 @@ def resampled_means(runs: Sequence[Outcomes], resamples: int = RESAMPLES, seed: 
 def percentile_interval(samples: np.ndarray) -> np.ndarray:
     """Return the bounds between which the middle 95 % of the samples lie: shape (2, ...).
 
-    Samples that cannot tell (NaN: they lack the label) are left out.
+    Samples that lack the label (NaN) are left out.
     """
     import numpy as np
 

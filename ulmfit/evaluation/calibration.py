@@ -1,4 +1,4 @@
-"""How far a classifier's probabilities can be believed, before and after temperature scaling."""
+"""How well a classifier's probabilities are calibrated, before and after temperature scaling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 0.01, 1000.0
 """Temperatures that are searched."""
 
 _FLOOR = 2.0**-126
-"""A probability of 0, which float32 rounds small ones to, counts as the smallest that it can hold."""
+"""A probability of 0 (small ones become 0 in float32) counts as the smallest float32."""
 
 
 class ReliabilityBin(RecordPart):
@@ -36,7 +36,7 @@ class ReliabilityBin(RecordPart):
 class CalibrationFigures(RecordPart):
     """How well probabilities fit what happened, on the test split."""
 
-    nll: float = Field(ge=0, description="mean negative log-likelihood of the gold label, nats a text")
+    nll: float = Field(ge=0, description="mean negative log-likelihood of the gold label, nats per text")
     brier: float = Field(ge=0, le=2, description="squared error of the probabilities, summed over labels")
     ece: float = Field(ge=0, le=1, description="expected calibration error over the bins, 0 to 1")
     bins: tuple[ReliabilityBin, ...] = Field(
@@ -52,8 +52,8 @@ class Calibration(RecordPart):
     )
     fitted: bool = Field(
         True,
-        description="False: validation has no best temperature, because nothing in it is wrong or because "
-        "the labels are predicted no better than by chance; left at 1",
+        description="False: there is no best temperature, because no validation text is predicted wrongly, "
+        "or because the predictions are no better than chance; it is 1 then",
     )
     validation_texts: int = Field(ge=1, description="texts that the temperature was fitted on")
     before: CalibrationFigures
@@ -70,7 +70,7 @@ class Calibration(RecordPart):
 def calibrate(valid: SingleLabelPredictions, test: SingleLabelPredictions) -> Calibration:
     """Fit a temperature on validation (Guo et al. 2017, section 4.2) and measure it on test.
 
-    What was predicted stays: dividing logits by a number leaves their order as it is.
+    Predicted labels stay the same: dividing logits by a number does not change their order.
     """
     temperature = fit_temperature(_log_probabilities(valid.probabilities), _codes(valid, valid.gold))
     log_p = _log_probabilities(test.probabilities)
@@ -88,8 +88,8 @@ def fit_temperature(log_p: np.ndarray, gold: np.ndarray) -> float | None:
     """Return the temperature with the lowest mean negative log-likelihood; None if that is at no finite one.
 
     `log_p` are logits or log-probabilities (texts, labels), `gold` indices of labels. The likelihood has one
-    peak in the temperature, so that a bounded search on its logarithm finds it; if it ends at a bound the
-    data do not say what the temperature is: nothing is wrong in them, or no more is right than by chance.
+    peak in the temperature, so that a bounded search on its logarithm finds it. If the search ends at a
+    bound, there is no best temperature: no text is wrong, or no more are right than by chance.
     """
     from scipy.optimize import minimize_scalar
 

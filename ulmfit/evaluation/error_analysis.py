@@ -1,6 +1,6 @@
-"""Where a classifier errs on the test split: its surest errors, and accuracy by length, new words and label.
+"""Errors of a classifier on the test split: the most confident ones; accuracy by length and label.
 
-What is made here holds texts. It is for whoever has the data: a page shows it, no record does.
+The results hold texts. They are for people who have the data: pages show them, records never do.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many texts, and what that says of the share in all such texts."""
+    """A count of texts out of a total, and an interval for the share in all such texts."""
 
     part: int
     whole: int
 
     @property
     def value(self) -> float | None:
-        """The share, 0 to 1; None of nothing."""
+        """The share, 0 to 1; None if there are no texts."""
         return self.part / self.whole if self.whole else None
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval; None of nothing."""
+        """Wilson's 95 % interval; None if there are no texts."""
         if not self.whole:
             return None
         from scipy.stats import binomtest
@@ -84,7 +84,7 @@ class Mistake:
     """Of the predicted label, 0 to 1."""
     gold_probability: float
     explanation: Explanation | None = None
-    """What its words did for the predicted label; None: not asked."""
+    """The weights of its words for the predicted label; None: not computed."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class ErrorAnalysis:
     by_length: tuple[Part, ...]
     """By tokens."""
     by_unseen: tuple[Part, ...]
-    """By the share of words that no training text has, 0 to 1; texts without words left out."""
+    """By the share of words that no training text has, 0 to 1; texts without words are left out."""
     by_fertility: tuple[Part, ...]
-    """By tokens a word; texts without words left out."""
+    """By tokens per word; texts without words are left out."""
     labels: tuple[LabelScore, ...]
 
     def explained(self, explanations: dict[str, Explanation]) -> ErrorAnalysis:
@@ -158,7 +158,7 @@ def analyse_errors(
 def parts_by(values: np.ndarray, right: np.ndarray, most: int = PARTS) -> tuple[Part, ...]:
     """Cut texts into at most `most` parts of about equal size by a measure (texts,).
 
-    Texts of one value stay together, so parts are fewer or uneven where values repeat; none is empty.
+    Texts of the same value stay together, so there may be fewer parts, of unequal size; none is empty.
     """
     import numpy as np
 

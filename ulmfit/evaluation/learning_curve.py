@@ -18,7 +18,7 @@ class CurvePoint(RecordPart):
     """One system at one place of the axis."""
 
     values: tuple[Figure, ...] = Field(
-        min_length=1, description="the metric on the test split, one value a run, 0 to 1"
+        min_length=1, description="the metric on the test split, one value per run, 0 to 1"
     )
 
     @property
@@ -36,7 +36,7 @@ class CurveLine(RecordPart):
     """One system, over all places of the axis."""
 
     name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
-    points: tuple[CurvePoint, ...] = Field(description="one a place, in the order of the curve's places")
+    points: tuple[CurvePoint, ...] = Field(description="one per place, in the order of the curve's places")
 
 
 class LearningCurve(RecordPart):
@@ -78,7 +78,7 @@ def curve_caption(curve: LearningCurve) -> str:
 
 
 def curve_cells(curve: LearningCurve) -> tuple[list[str], list[list[str]]]:
-    """Return header and lines of a curve's table: a line a system, a column a place, in percent."""
+    """Return header and lines of a curve's table: one line per system, one column per place, in percent."""
     header = [f"model, by {curve.axis}", *(place_name(curve, place) for place in curve.places)]
     return header, [[line.name, *map(_percent, line.points)] for line in curve.lines]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PERPLEXITIES = {"token_perplexity": "token perplexity", "word_perplexity": "word perplexity"}
 METRIC_TITLES = {metric.name: metric.title for metric in METRICS} | PERPLEXITIES
 PLAIN = frozenset(metric.name for metric in METRICS if metric.plain) | frozenset(PERPLEXITIES)
-"""What is no share: correlations, errors in the labels' units, perplexities."""
+"""Metrics that are no shares: correlations, errors in the labels' units, perplexities."""
 PLAIN_DECIMALS, PERCENT_DECIMALS = 4, 2
 BOUNDS = {metric.name: metric.bounds for metric in METRICS} | dict.fromkeys(PERPLEXITIES, (1.0, math.inf))
 """The lowest and the highest value of each metric."""
@@ -55,14 +55,14 @@ def points(difference: float, decimals: int = PERCENT_DECIMALS) -> str:
 
 
 def signed(number: float, decimals: int) -> str:
-    """Return a number with its sign; none for what is rounded to 0."""
+    """Return a number with its sign; no sign where it is rounded to 0."""
     rounded = round(number, decimals)
     sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
     return f"{sign}{abs(rounded):.{decimals}f}"
 
 
 def p_value(p: float) -> str:
-    """Return a p-value; what rounding would hide is `<0.001`."""
+    """Return a p-value; `<0.001` where rounding would give 0."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

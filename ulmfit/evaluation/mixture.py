@@ -1,6 +1,6 @@
-"""A model averaged with a model of another kind, whose errors may be others.
+"""A model averaged with a model of another kind, which may make other errors.
 
-Both are calibrated first, so that the one that is too sure of itself does not decide alone.
+Both are calibrated first, so that an overconfident one does not decide alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Splits = tuple[Predictions, Predictions]
 """Predictions of one model on validation and test."""
 
 PARTS = ((1, 1), (1, 3), (3, 1))
-"""How often model and other count in the average; of equal scores the first is taken, which is one half."""
+"""Weights of model and other in the average; of equal scores the first is taken, which is one half."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ class PublishedResult(RecordPart):
 def read_in(
     source: str, metric: str, values: Mapping[str, float], *, note: str = ""
 ) -> tuple[PublishedResult, ...]:
-    """Return what somebody has read in one source: system -> value of one metric."""
+    """Return results that were read in one source; the arguments map system -> value of one metric."""
     return tuple(
         PublishedResult(name=name, metric=metric, value=value, source=source, verified=True, note=note)
         for name, value in values.items()

@@ -91,7 +91,7 @@ class Record(RecordPart):
     command: str = Field("", description="the command that repeats the run; empty if unknown")
     repeat_notes: tuple[str, ...] = Field(
         (),
-        description="what neither command nor commit says of how to repeat the run; (): nothing",
+        description="what else is needed to repeat the run, beside command and commit; (): nothing",
     )
     dataset: DatasetSummary | None = Field(description="None for a run of language models only")
     rows: tuple[RowResult, ...]

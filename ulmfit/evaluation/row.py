@@ -1,4 +1,4 @@
-"""One row of the results table: its runs scored, resampled, calibrated, and held against another row."""
+"""One row of the results table: its runs scored, resampled, calibrated, and compared with another row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MetricValues(RecordPart):
     """One metric of one row of the table."""
 
     values: tuple[Figure, ...] = Field(
-        description="one value a seed, in the order of the row's seeds; 0 to 1, correlations -1 to 1"
+        description="one value per seed, in the order of the row's seeds; 0 to 1, correlations -1 to 1"
     )
     mean: Figure = Field(description="arithmetic mean of the values")
     sd: Figure | None = Field(description="sample standard deviation (n - 1); None for a single seed")
@@ -83,10 +83,10 @@ class RowResult(RecordPart):
     )
     confusion: tuple[Matrix, ...] = Field(
         (),
-        description="one matrix a run on the test split; rows are gold, columns predicted labels; "
+        description="one matrix per run on the test split; rows are gold, columns predicted labels; "
         "empty where texts have no single label",
     )
-    calibration: tuple[Calibration, ...] = Field((), description="one a run; empty if unknown")
+    calibration: tuple[Calibration, ...] = Field((), description="one per run; empty if unknown")
     notes: tuple[str, ...] = Field((), description="remarks shown below the table")
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class RowResult(RecordPart):
 
     @property
     def runs(self) -> int:
-        """The number of values of each metric: one a seed, or one for an average over the seeds."""
+        """The number of values of each metric: one per seed, or one for an average over the seeds."""
         return 1 if self.averages_seeds else len(self.seeds)
 
     @property
@@ -127,13 +127,13 @@ class ScoredRow:
     result: RowResult
     ids: list[str]
     outcomes: list[Outcomes]
-    """One a run."""
+    """One per run."""
     samples: Scores
     """Means over the runs, of every metric and bootstrap resample."""
 
 
 def row_result(name: str, runs: Runs, **options: Any) -> RowResult:
-    """Return the row of `scored_row`, which says what `options` there are."""
+    """Return the row of `scored_row`; `options` are described there."""
     return scored_row(name, runs, **options).result
 
 
@@ -238,7 +238,7 @@ def _checked_seeds(name: str, runs: Runs) -> tuple[int, ...]:
 
 
 def reference_row(rows: Sequence[RowResult]) -> RowResult | None:
-    """Return the row that the others are held against; None without rows.
+    """Return the row that the others are compared with; None without rows.
 
     It follows from kinds and seeds alone, never from results: the first ensemble with a run for each seed of
     the first model (both reading directions, no average over seeds), else the first model, else the first
@@ -258,7 +258,7 @@ def compare_rows(
     reference: str | None = None,
     permutations: int | None = None,
 ) -> tuple[Comparison, ...]:
-    """Hold every row against the reference row (its name; None: that of `reference_row`) in one metric.
+    """Compare every row with the reference row (its name; None: that of `reference_row`) in one metric.
 
     Raises InputError for two rows of one name, for rows on other documents, and when no row has the name.
     """

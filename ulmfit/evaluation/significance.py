@@ -1,7 +1,7 @@
 """Whether two rows of a table differ: paired tests over the test split's documents, and the seeds' noise.
 
-Both tests ask about documents: would these trained models differ on other documents of the same kind? What
-other seeds would have given is another question, which `seed_margin` answers.
+Both tests ask about documents: would these trained models differ on other documents of the same kind?
+`seed_margin` answers another question: would models of other seeds differ?
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PERMUTATIONS_ONE_BY_ONE = 1_000
 
 _CELLS = 4_000_000
 _TOLERANCE = 1e-12
-"""Differences this close are equal: sums in another order."""
+"""Differences this close are equal: their sums were rounded in another order."""
 
 
 class Comparison(RecordPart):
-    """One row held against the reference row, on the same documents, in the main metric."""
+    """One row compared with the reference row, on the same documents, in the main metric."""
 
     row: str = Field(description="name of the row")
     reference: str = Field(description="name of the row that it is compared with")
@@ -58,7 +58,7 @@ class Comparison(RecordPart):
 
     @property
     def within_seed_noise(self) -> bool | None:
-        """Whether other seeds could have turned the difference round; None: a single run cannot tell."""
+        """Whether other seeds could change the sign of the difference; None: a row has a single run."""
         return None if self.seed_margin is None else abs(self.difference) <= self.seed_margin
 
 
@@ -81,12 +81,12 @@ def permutation_p(
 ) -> float:
     """Return the two-sided p-value of approximate randomisation (Noreen 1989; Yeh 2000).
 
-    `first` and `second` are the runs of two rows, one a seed. Under the null hypothesis it does not matter
+    `first` and `second` are the runs of two rows, one per seed. Under the null hypothesis it does not matter
     which row an output came from: each permutation swaps, with probability 1/2, all runs' outputs on a
     document together (for correlations on a common scale), and the statistic is the difference of the
-    metric's means over the runs. Runs are paired in order; a row of fewer runs repeats them. p is
-    (r + 1) / (n + 1), where r of n permutations gave a difference at least as large. Where so few documents
-    differ that every permutation can be tried, it is exact, r / n.
+    metric's means over the runs. Runs are paired in order; a row of fewer runs repeats them. p is (r + 1) /
+    (n + 1), where r of n permutations gave a difference at least as large. Where so few documents differ that
+    every permutation can be tried, it is exact, r / n.
     """
     import numpy as np
 
@@ -146,8 +146,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seed_margin(first: Sequence[float], second: Sequence[float]) -> float:
     """Return half the width of Welch's 95 % interval of the difference between two rows' means over seeds.
 
-    `first` and `second` are one value a seed. A row of one value has no noise of its own: give only that of a
-    deterministic method.
+    `first` and `second` are one value per seed. A row of one value has no noise of its own: give only that of
+    a deterministic method.
     """
     from scipy.stats import t
 

@@ -33,8 +33,8 @@ class TfidfBaseline(Stage):
     )
     classifier: Learner = Field(
         "logistic_regression",
-        description="what is fitted to the features, in multi-label tasks once a label; ridge and linear_svr "
-        "are for regression",
+        description="what is fitted to the features, in multi-label tasks once per label; ridge and "
+        "linear_svr are for regression",
     )
     class_weights: Literal["tuned", "balanced", "none"] = Field(
         "tuned",
@@ -60,7 +60,7 @@ class TfidfBaseline(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return (f"{self.analyzer}, {self.classifier}", *self.dataset.details)
 
     def build(self, work: Work) -> None:

@@ -1,7 +1,8 @@
 """Fine-tunes a pretrained transformer on labelled texts and writes its predictions: a plain training loop.
 
 Random numbers are drawn anew from seed and epoch at the beginning of every epoch. So a run that was killed
-goes on from the end of its last whole epoch, and on a CPU ends with the bits of one that was never stopped.
+goes on from the end of its last whole epoch, and on a CPU it ends with the same bits as a run that was never
+stopped.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Training:
         """Train from the last checkpoint, or the beginning, to the end; leave the chosen weights in place."""
         self._restore()
         self.work.record_machine(machine(self.model))
-        size = f"{len(self.splits['train'].ids):,} texts, {self.steps:,} steps an epoch"
+        size = f"{len(self.splits['train'].ids):,} texts, {self.steps:,} steps per epoch"
         self.work.log(f"{size}, seed {self.seed}, on {self.device.type}")
         steps = self.steps * self.settings.epochs
         progress = self.work.progress(steps, "steps", done=self.steps * len(self.epochs))
@@ -263,7 +264,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Return the seed of an epoch's dropout: another one for every pair, and far from those of other runs."""
+    """Return the seed of an epoch's dropout: another one for every pair of seed and epoch."""
     return int.from_bytes(hashlib.sha256(f"transformer dropout {seed} {epoch}".encode()).digest()[:7])
 
 

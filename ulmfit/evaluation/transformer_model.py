@@ -45,7 +45,7 @@ class LoadedTransformer:
     """What was loaded: kind, parameters, the hash of every file, licence, weights that are new."""
 
     def encode(self, texts: Sequence[str], maximum: int) -> Encoded:
-        """Return the ids of each text, special pieces included, of which none is longer than `maximum`."""
+        """Return the ids of each text, special pieces included, cut to at most `maximum`."""
         options = {"verbose": False, "return_attention_mask": False, "return_token_type_ids": False}
         ids = self.tokenizer(list(texts), **options)["input_ids"]
         long = [index for index, one in enumerate(ids) if len(one) > maximum]
@@ -140,8 +140,8 @@ def download(model: HubModel) -> Path:
 def _transformers() -> Iterator[Any]:
     """Lend the library, quiet; InputError when it is not installed.
 
-    It would import torchvision along, which a torch without CUDA often cannot load, and which no text needs:
-    while the library looks around, torchvision is not to be found.
+    It would also import torchvision, which texts do not need and a torch without CUDA often cannot load:
+    during the import torchvision is hidden.
     """
     hidden = "torchvision" not in sys.modules
     if hidden:
@@ -260,7 +260,7 @@ def _check_length(folder: Path, model: Any, maximum_tokens: int) -> None:
     positions = getattr(model.config, "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     if isinstance(table, nn.Embedding) and table.padding_idx is not None:
-        # RoBERTa and its kin count positions from the one behind the padding's.
+        # RoBERTa and similar models count positions from the one after that of the padding.
         positions = table.num_embeddings - table.padding_idx - 1
     if positions is not None and maximum_tokens > positions:
         raise InputError(
@@ -288,6 +288,6 @@ def _licence(card: Path) -> str:
     try:
         licence = (metadata_load(card) or {}).get("license", "")
     except Exception:
-        # A card is for people; a malformed one is none.
+        # A card is for people; a malformed one counts as missing.
         return ""
     return licence if isinstance(licence, str) else ""

@@ -39,7 +39,7 @@ class TransformerSettings(Settings):
     epochs: int = Field(
         4, ge=1, description="passes over the training texts; 2 to 4, or 20 for a few thousand texts and less"
     )
-    batch_size: int = Field(16, ge=1, description="texts a step; 16 or 32")
+    batch_size: int = Field(16, ge=1, description="texts per step; 16 or 32")
     learning_rate: float = Field(2e-5, gt=0, description="peak; 2e-5 to 5e-5")
     warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises; 0: off")
     weight_decay: float = Field(0.01, ge=0, description="decoupled; 0: off")
@@ -63,7 +63,7 @@ class TransformerSettings(Settings):
 
 
 def origin_of(pretrained: File | HubModel) -> str:
-    """Return where weights are from, in a few words."""
+    """Return where the weights are from, as a short text."""
     if isinstance(pretrained, HubModel):
         return f"{pretrained.name} at {pretrained.revision[:12]}"
     return pretrained.label
@@ -92,7 +92,7 @@ class TransformerClassifier(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return (origin_of(self.pretrained), *self.dataset.details, f"seed {self.seed}")
 
     def build(self, work: Work) -> None:

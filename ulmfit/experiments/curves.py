@@ -18,7 +18,7 @@ from ulmfit.experiments.systems import tfidf_name
 from ulmfit.pipeline.stage import Stage
 
 Line = tuple[str, Callable[[Run], Stage]]
-"""The name of a line, and what makes the stage that predicts."""
+"""The name of a line, and the function that makes the stage that predicts."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CurveLine:
 
 @dataclass(frozen=True)
 class CurvePlan:
-    """A learning curve before anything is trained; the place None is the whole training split."""
+    """The stages of a learning curve; the place None is the whole training split."""
 
     axis: CurveAxis
     places: list[float | None]
@@ -43,7 +43,7 @@ class CurvePlan:
         return [stage for line in self.lines for point in line.points for stage in point]
 
     def datasets(self) -> list[DerivedDataset]:
-        """Return the changed data sets, which tell soon whether a place is possible at all."""
+        """Return the changed data sets: building them shows early whether a place is possible."""
         found = {id(stage): stage for run in self.stages() for stage in run.upstream()}
         return [stage for stage in found.values() if isinstance(stage, DerivedDataset)]
 

@@ -1,4 +1,4 @@
-"""Runs a recipe's stages and tells how they stand; what `ulmfit run`, `plan`, `status` and `clean` call."""
+"""Runs a recipe's stages and tells their state, for `ulmfit run`, `plan`, `status` and `clean`."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from ulmfit.pipeline.stage import FAILURE, LOG, Stage
 from ulmfit.training.precision import gpu_generations
 
 STAGE_LIST = "stages.json"
-"""In a recipe's folder: the stages that its latest run asked for, which `clean` leaves alone."""
+"""File in a recipe's folder: the stages of its latest run, which `clean` keeps."""
 
 
 @dataclass(frozen=True)
 class StageState:
-    """How one stage of a recipe stands."""
+    """The state of one stage of a recipe."""
 
     title: str
     key: str
@@ -42,7 +42,7 @@ class StageState:
     bytes: int
     last_line: str
     estimate: float | None = None
-    """Seconds that stages like it took; None: there are none."""
+    """Seconds that similar stages took; None: there are none."""
 
 
 def run(
@@ -104,7 +104,7 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
 def check_devices(wanted: list[Stage], runner: Runner) -> None:
     """Refuse a GPU that is not here before anything is built; say where a stage was finished without it.
 
-    A device is no part of what a stage is: what is finished stays so, whatever it was computed on.
+    The device is not part of a stage's key: what is finished stays finished, whatever it was computed on.
     """
     unchanged = []
     for stage in wanted:
@@ -125,7 +125,7 @@ def check_devices(wanted: list[Stage], runner: Runner) -> None:
 
 
 def check_files(wanted: list[Stage], runner: Runner) -> None:
-    """Refuse input files of a wrong kind, before hours are spent on what comes before them."""
+    """Refuse input files of a wrong kind now, not after hours of earlier stages."""
     for stage in wanted:
         if not runner.is_done(stage):
             stage.check_files()
@@ -153,7 +153,7 @@ def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
 def states(
     recipe: Recipe, runs: Path, mirror: Path | None = None, *, checked: bool = False
 ) -> list[StageState]:
-    """Return how every stage of a recipe stands, upstream first; builds nothing.
+    """Return the state of every stage of a recipe, upstream first; builds nothing.
 
     `checked` refuses input files that a run would refuse at its start.
     """
@@ -192,7 +192,7 @@ def _state(runner: Runner, stage: Stage, estimate: float | None) -> StageState:
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of a folder, without files that vanish meanwhile, as those of a running stage do."""
+    """Return the bytes of a folder. Files that vanish meanwhile (of a running stage) are left out."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
@@ -209,10 +209,10 @@ def _last_line(path: Path) -> str:
 
 
 def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
-    """Return stage folders unchanged for some days, with their bytes, that nothing under `runs` is made from.
+    """Return stage folders that nothing under `runs` needs, unchanged for some days, and their bytes.
 
-    Left alone is what the latest run of a recipe asked for, what its record was made from, and what is no
-    folder here but a symbolic link to one elsewhere.
+    Kept are the stages of a recipe's latest run, those that its record was made from, and symbolic links to
+    folders elsewhere.
     """
     named = {pair for path in _found(runs, STAGE_LIST) for pair in listed_stages(path)}
     named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
@@ -227,7 +227,7 @@ def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
 
 
 def linked(runs: Path) -> list[Path]:
-    """Return what stands in place of a stage folder and leads elsewhere: `clean` leaves it alone."""
+    """Return links in the place of stage folders: `clean` keeps them."""
     found = sorted((runs / "stages").glob("*/*"))
     return [path for path in found if path.is_dir() and not is_own_folder(path)]
 

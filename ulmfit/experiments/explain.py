@@ -1,4 +1,4 @@
-"""From finished stages to an analysis of the main row's errors, with what the words of some texts did."""
+"""From finished stages to an analysis of the main row's errors, some of them explained word by word."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAR = 20
 MOST_ERRORS = 20
 MOST_EXPLAINED = 6
 TOKENS_READ = 400_000
-"""Tokens that all classifiers together read at most for the explanations of a report: seconds to minutes."""
+"""Most tokens that all classifiers together read for the explanations of a report: seconds to minutes."""
 
 
 def gather_errors(
@@ -31,8 +31,8 @@ def gather_errors(
 ) -> ErrorAnalysis | None:
     """Analyse the test split's errors of ULMFiT, all directions and seeds averaged.
 
-    Of the `most` confident errors the first `explained` are, as far as their lengths allow. None without a
-    data set, and where a text has not exactly one label.
+    Of the `most` confident errors the first ones are explained, as far as their lengths allow. None without a
+    data set, and where texts do not have exactly one label.
     """
     from ulmfit.classifier.predictions import average, read_predictions
     from ulmfit.evaluation.error_analysis import analyse_errors
@@ -70,7 +70,7 @@ def gather_errors(
 def explain_mistakes(
     classifiers: list[LoadedClassifier], mistakes: tuple[Mistake, ...], most: int
 ) -> dict[str, Explanation]:
-    """Explain the first of some mistakes, by id; those whose length would cost too much are passed over."""
+    """Explain the first of some mistakes, by id; texts that would cost too much are skipped."""
     from ulmfit.classifier.occlusion import cost
 
     first = classifiers[0]
@@ -86,7 +86,7 @@ def explain_mistakes(
 
 
 def explain_text(classifiers: list[LoadedClassifier], text: str) -> Explanation:
-    """Weigh the words of a text for the label that classifiers of one tokenizer give it together."""
+    """Weigh the words of a text for the label that classifiers with one tokenizer predict together."""
     from ulmfit.classifier.occlusion import explain, mean_of
 
     first = classifiers[0]
@@ -100,7 +100,7 @@ def explain_text(classifiers: list[LoadedClassifier], text: str) -> Explanation:
 
 
 def explain_document(recipe: Recipe, runner: Runner, document: str) -> list[str]:
-    """Return lines for a terminal: what each word of a text of the test split did for the predicted label.
+    """Return lines for a terminal: the weight of each word of a test text for the predicted label.
 
     Raises InputError when the recipe has no classifiers, when one is not finished, and for an unknown id.
     """

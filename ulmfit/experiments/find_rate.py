@@ -100,7 +100,7 @@ def _learner(stage: Pretrain | FineTune, work: Work) -> ResumableLearner:
     from ulmfit.tokens.arrays import TokenArray
     from ulmfit.tokens.loading import load_tokenizer
 
-    # A graph holds the rate that it was made with.
+    # A CUDA graph keeps the rate that it was made with.
     settings = stage.settings.changed(cuda_graphs=False)
     seed = stage.settings.seed if isinstance(stage, Pretrain) else stage.seed
     torch.manual_seed(seed)

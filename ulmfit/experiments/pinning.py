@@ -17,7 +17,7 @@ Pinnable = TypeVar("Pinnable", bound=Settings)
 
 
 def with_pins(recipe: Pinnable, folder: Path) -> Pinnable:
-    """Return a recipe with what `pins.toml` of `folder` notes; what it does not note stays as it is."""
+    """Return a recipe with the dates and hashes of `pins.toml` in `folder` filled in."""
     if not unpinned(recipe):
         return recipe
     pins = Pins(folder)
@@ -31,7 +31,7 @@ def with_pins(recipe: Pinnable, folder: Path) -> Pinnable:
 
 
 def unpinned(recipe: Settings) -> list[str]:
-    """Return what a recipe does not fix yet: dumps of no date, files of no hash."""
+    """Return what a recipe does not pin yet: dumps without a date, files without a hash."""
     dumps = [dump for dump in all_settings(recipe, Wikipedia) if dump.date == NEWEST]
     files = [file for file in all_settings(recipe, File) if is_unpinned(file)]
     found = [*(f"the newest dump of {dump.language}" for dump in dumps), *(file.name for file in files)]

@@ -51,14 +51,14 @@ class Experiment:
     def all(self) -> list[Stage]:
         """Return the final stages in the order in which they are built; their upstreams are implied."""
         return [
-            # First, so that a file or a size that is no use ends the run before hours of training.
+            # First, so that an unusable file or size ends the run before hours of training.
             *(dataset for curve in self.curves for dataset in curve.datasets()),
             *([self.data_checks] if self.data_checks else []),
             *([self.recipe.dataset] if self.recipe.dataset else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,
-            # Before the own models, so that one that cannot be loaded ends the run before hours of training.
+            # Before our own models, so that one that cannot be loaded ends the run before hours of training.
             *(
                 stage
                 for system in self.systems

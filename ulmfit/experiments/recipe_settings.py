@@ -20,7 +20,7 @@ from ulmfit.language_model.stages import Direction, ImportedModel
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.record_part import MOST_SEEDS
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
-from ulmfit.tokens.marks import OTHER_CODES
+from ulmfit.tokens.casing import OTHER_CODES
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]

@@ -12,7 +12,6 @@ from ulmfit.corpus.card import read_corpus_card, read_samples
 from ulmfit.corpus.checks.summary import read_data_checks
 from ulmfit.corpus.data_checks import CleanedDataset
 from ulmfit.corpus.filters import read_leaks
-from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
@@ -35,13 +34,13 @@ from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
     from ulmfit.evaluation.record import Record, StageTime
-    from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
+    from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
     from ulmfit.report.section import History
 
 RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
 FINGERPRINT = "made-from.json"
 STEP_TITLES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
-"""What a page calls a training where that is not the name of the stage."""
+"""What a page calls a training, where it is not the name of the stage."""
 
 
 def write_results(
@@ -164,7 +163,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
 
 
 def _data_labels(dataset: DatasetStage | None) -> list[str]:
-    """Return what has to be said of a data set and of those that it was made from, the last change first."""
+    """Return the record labels of a data set and of those that it was made from, the last change first."""
     labels = []
     while dataset is not None:
         labels += [dataset.record_label] if dataset.record_label else []
@@ -193,7 +192,7 @@ def _threads(stages: list[Stage], runner: Runner) -> list[int]:
 
 
 def _repeat_notes(recipe: RecipeSettings, stages: tuple[StageTime, ...], threads: list[int]) -> Iterator[str]:
-    """Yield what somebody has to know who repeats the run, and what neither command nor commit says."""
+    """Yield what one has to know to repeat the run, beside command and commit."""
     commit = provenance.commit()
     if recipe.file is None:
         yield "the recipe was made by a program and has no file of its own: the command does not find it"
@@ -259,7 +258,7 @@ def _hardware(stages: list[Stage], runner: Runner) -> dict[str, Any]:
     machines = [manifest.get("hardware", {}) for manifest in manifests]
     for manifest in manifests:
         trained = manifest.get("machine", {})
-        # What a resumed training ran on before counts as well.
+        # The machines before a resume count as well.
         machines += [*trained.get("earlier", ()), trained]
     scalars = (
         {name: value for name, value in machine.items() if not isinstance(value, (list, dict))}
@@ -290,10 +289,17 @@ def _data_checks(experiment: Experiment, runner: Runner):
 
 def _language_models(experiment: Experiment, runner: Runner) -> list[LanguageModelResult]:
     """Return the figures of every language model that was trained here, split by split."""
+    from ulmfit.language_model.figures import read_results
+
     return [
         result
         for stage in experiment.language_models()
-        for result in _language_model(language_model_name(stage, experiment.tokenizer), stage, runner)
+        for result in read_results(
+            language_model_name(stage, experiment.tokenizer),
+            stage,
+            runner.verified(stage),
+            _manifest(stage, runner),
+        )
     ]
 
 
@@ -304,51 +310,6 @@ def language_model_name(stage: Pretrain | FineTune, usual: TokenizerStage) -> st
     if isinstance(stage, FineTune):
         return ", ".join(("fine-tuned", *pieces, f"seed {stage.seed}"))
     return ", ".join(("pretrained", *pieces))
-
-
-def _language_model(name: str, stage: Pretrain | FineTune, runner: Runner) -> list[LanguageModelResult]:
-    from ulmfit.language_model.figures import LanguageModelResult
-
-    metrics = read_json(runner.verified(stage) / "metrics.json")
-    measures = _manifest(stage, runner)["measures"]
-    trained = _trained_model(stage, metrics, runner)
-    return [
-        LanguageModelResult(
-            name=name,
-            direction=stage.direction,
-            split=split,
-            **metrics[split],
-            parameters=metrics["parameters"],
-            training_tokens=metrics["training_tokens"] * metrics["epochs"],
-            seconds=measures["training_seconds"],
-            tokens_per_second=measures["tokens_per_second"],
-            rare_words_replaced=isinstance(stage.tokens.documents, RareWordsReplaced),
-            trained=trained,
-        )
-        for split in ("valid", "test")
-        if split in metrics
-    ]
-
-
-def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: Runner) -> TrainedModel:
-    from ulmfit.language_model.figures import TrainedModel
-
-    description = read_json(runner.verified(stage) / "model.json")
-    architecture = description["architecture"]
-    manifest = _manifest(stage, runner)
-    machine = manifest.get("machine", {})
-    return TrainedModel(
-        kind=architecture.get("kind", "lstm"),
-        layers=architecture["layers"],
-        hidden_size=architecture["hidden_size"],
-        embedding_size=architecture["embedding_size"],
-        vocabulary_size=description["vocabulary_size"],
-        precision={"float32": "fp32", "bfloat16": "bf16"}.get(machine.get("dtype", "")),
-        engine=machine.get("engine"),
-        skipped_steps=int(manifest["measures"].get("skipped_updates", 0)),
-        matched_vocabulary=metrics.get("vocabulary", {}).get("matched_share"),
-        matched_tokens=metrics.get("vocabulary", {}).get("matched_token_share"),
-    )
 
 
 def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:

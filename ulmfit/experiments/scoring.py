@@ -48,7 +48,7 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
 def _runs(
     system: System, read: Read, score: Score
 ) -> tuple[dict[int, tuple[Predictions, Predictions]], list[str]]:
-    """Return the predictions of every seed on validation and test, and what has to be said of them."""
+    """Return the predictions of every seed on validation and test, and notes on them."""
     from ulmfit.evaluation.mixture import mixture
 
     runs = {seed: read(stages) for seed, stages in system.runs.items()}
@@ -91,7 +91,7 @@ def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]
 
 
 def _score(experiment: Experiment, runner: Runner) -> Score:
-    """Return what scores predictions by the data set's metric."""
+    """Return a function that scores predictions by the data set's metric."""
     from ulmfit.classifier.metrics import main_score_of
 
     dataset = experiment.recipe.dataset
@@ -101,7 +101,7 @@ def _score(experiment: Experiment, runner: Runner) -> Score:
 
 
 def _predictions(experiment: Experiment, runner: Runner) -> Read:
-    """Return what reads the predictions of stages on validation and test, averaged."""
+    """Return a function that reads and averages the predictions of stages on validation and test."""
     from ulmfit.classifier.predictions import average_splits, read_predictions
     from ulmfit.datasets.task import task_of
 

@@ -22,12 +22,12 @@ from ulmfit.pipeline.stage import Stage
 from ulmfit.tokens.stages import EncodeTokens, GivenTokenizer, TokenizerStage, TrainTokenizer
 
 Start = Pretrain | ImportedModel | BundledModel
-"""What fine-tuning begins with."""
+"""The language model that fine-tuning begins with."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one model of a row or of a curve is trained on."""
+    """The data that one model of a row or of a curve is trained on."""
 
     seed: int
     dataset: DatasetStage
@@ -35,14 +35,14 @@ class Run:
     texts: DatasetStage
     """The data set whose texts the language model is fine-tuned on, without labels."""
     least_steps: int = 0
-    """Steps that the classifier is trained for at least, where that is more than the preset's."""
+    """Least steps of the classifier's training; used where it is more than the preset's."""
 
 
 class StageFactory:
     """The stages of one recipe; equal stages of two recipes have one key and are shared.
 
-    `corpus` is sampled and filtered; `leaks` is the stage whose folder says what leaked, None if nothing was
-    looked for.
+    `corpus` is sampled and filtered; `leaks` is the stage that reports leaks; None if they were not looked
+    for.
     """
 
     def __init__(self, recipe: RecipeSettings) -> None:
@@ -100,7 +100,7 @@ class StageFactory:
         return self._classifier(run, None)
 
     def with_words(self) -> StageFactory:
-        """Return the same with words for pieces, pretraining too; words cannot be sampled."""
+        """Return the same with words in place of pieces, in pretraining too; words cannot be sampled."""
         recipe, settings = self.recipe, self.settings
         vocabulary = settings.vocabulary.changed(
             kind="words", size=settings.words, exact=False, character_coverage=None
@@ -119,7 +119,7 @@ class StageFactory:
         if run.least_steps > settings.least_steps:
             settings = settings.changed(least_steps=run.least_steps)
         if model is None:
-            # Gradients of random weights explode now and then: they are clipped as pretraining's are.
+            # Gradients of random weights sometimes explode: they are clipped as in pretraining.
             settings = settings.changed(
                 phases=all_at_once(settings.phases, self.settings.from_scratch_rate),
                 gradient_clip=settings.gradient_clip or self.settings.pretrain.gradient_clip,
@@ -143,9 +143,9 @@ class StageFactory:
         return self.trained_tokenizer(vocabulary.size)
 
     def _pretrained(self, direction: Direction) -> Start:
-        """Return the model that fine-tuning begins with; a released one is held to the preset's size.
+        """Return the model that fine-tuning begins with.
 
-        The one from scratch has that size as well.
+        A released one has to have the preset's size, which is that of the model from scratch too.
         """
         recipe, settings = self.recipe, self.settings.pretrain
         if recipe.language_model is not None:
@@ -171,7 +171,7 @@ class StageFactory:
         )
 
     def _texts_of_the_task(self) -> dict[str, Any]:
-        """Return the fields of a tokenizer that learns from the task's texts too; none where it does not."""
+        """Return the fields of a tokenizer that also learns from the task's texts; none where it does not."""
         dataset, share = self.recipe.dataset, self.settings.vocabulary.task_share
         if not share:
             return {}
@@ -184,10 +184,10 @@ class StageFactory:
 
 
 def _corpus_and_leaks(recipe: RecipeSettings) -> tuple[CorpusStage, Stage | None]:
-    """Return the corpus, sampled and filtered, and the stage whose folder says what leaked."""
+    """Return the corpus, sampled and filtered, and the stage that reports leaks."""
     settings = recipe.settings
     if recipe.language_model is not None and recipe.dataset is not None:
-        # The corpus behind the bundle is not here; the texts that fine-tuning reads take its place.
+        # The bundle's corpus is not available; the texts of fine-tuning take its place.
         return DatasetTexts(dataset=recipe.dataset, transductive=recipe.transductive), None
     corpus = recipe.corpus.changed(
         max_documents=_smaller(recipe.corpus.max_documents, settings.max_documents),

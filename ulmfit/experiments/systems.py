@@ -36,7 +36,7 @@ class System:
     notes: tuple[str, ...] = ()
     """Remarks for the reader of the table."""
     mixed_with: Mapping[str, Stage] = field(default_factory=dict)
-    """Models of another kind, by name: the best of them on validation is averaged in; {}: none."""
+    """Models of another kind, by name; the best of them on validation joins the average. {}: none."""
 
     def stages(self) -> list[Stage]:
         """Return the stages of all runs."""

@@ -1,7 +1,7 @@
-"""Whether a record can be repeated: runs what it names again, and compares every figure.
+"""Repeats a record: runs what it names again, and compares every figure.
 
-What makes a figure repeat is a configuration, seeds and inputs; these have to be the record's, or nothing is
-run. Versions, hardware and commit may differ, which is said. Each figure is then one of
+Figures depend on configuration, seeds and inputs: if these are not the record's, nothing is run. Versions,
+hardware and commit may differ; differences are printed. Each figure is then one of
 
 - same: every value is the same to the last bit;
 - inside: the mean is no further than twice the recorded standard deviation over the seeds from the recorded
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
 RUNS = Path("runs") / "verify"
 EQUAL = 1e-6
 LOSS_TOLERANCE = 0.02
-"""Nats a token, about 2 % of perplexity: what other threads, precisions and processors change."""
+"""Nats per token, about 2 % of perplexity: what other threads, precisions and processors change."""
 SPREADS = 2
-"""Recorded standard deviations that a mean over seeds may be away."""
+"""Largest distance of a mean over seeds, in recorded standard deviations."""
 WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 """Parts of a configuration that no figure depends on."""
 
 CHOSEN = ("train_sizes", "label_noise")
-"""What options of the command set beside preset, seeds and overrides."""
+"""Fields that options of the command set, beside preset, seeds and overrides."""
 
 MOST_OVERRIDES = 1_000
 """Of a record; reading one takes milliseconds."""
@@ -72,7 +72,7 @@ class Figure:
     now: float | None
     verdict: Verdict
     measure: str
-    """What it was held to, in words."""
+    """The allowed range, in words."""
 
 
 def verify(
@@ -138,7 +138,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
 
 
 def check_recorded(name: str, overrides: Any) -> None:
-    """Raise InputError where a record, which is data, would choose the code that is run.
+    """Raise InputError where a record would choose the code that is run: records are data.
 
     Its recipe has to be a name, not a file, and its overrides may not name another data script.
     """
@@ -172,7 +172,7 @@ def _names_in(value: Any) -> set[str]:
 
 def _advice(record: Record) -> str:
     commit = record.commit.removesuffix("+changes")
-    if not COMMIT.fullmatch(commit):  # it stands in a command to copy
+    if not COMMIT.fullmatch(commit):  # The commit becomes part of a command that users copy.
         return "the record names no commit to check out"
     changed = ", though it was made with changes that no commit holds" if record.commit != commit else ""
     return f"to repeat the record check out its commit: git checkout {commit}{changed}"
@@ -260,7 +260,7 @@ def known_inputs(recipe: Recipe, runner: Runner) -> dict[str, str]:
 def check_inputs(recorded: Mapping[str, str], now: Mapping[str, str], *, complete: bool = False) -> None:
     """Raise InputError when a file has another content than the record says, or the record does not know it.
 
-    Where `now` is `complete`, a file that the record alone has is an error as well. Files of one name are
+    Where `now` is `complete`, a file that only the record has is an error as well. Files of one name are
     numbered in the order of the stages, which may change: they are compared together.
     """
     before, after = _by_name(recorded), _by_name(now)
@@ -286,7 +286,7 @@ def _by_name(inputs: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def other_values(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a line for each value that both have and that differs; the load of a machine always does."""
+    """Return one line per value that both have and that differs, without the machine's load."""
     return [
         f"differs: {name} was {recorded[name]}, now {now[name]}"
         for name in recorded
@@ -317,7 +317,7 @@ def compare(recorded: Record, now: Record) -> list[Figure]:
 
 
 def _points(record: Record) -> Iterator[tuple[str, str, MetricValues]]:
-    """Yield every point of the learning curves, by what it is about, with its metric."""
+    """Yield every point of the learning curves: a description as key, and its metric."""
     from ulmfit.evaluation.record import MetricValues
 
     for curve in record.curves:
@@ -356,7 +356,7 @@ def _loss(recorded: LanguageModelResult, now: LanguageModelResult | None) -> Fig
     name = _model_name(recorded)
     if now is None:
         return Figure(name, recorded.loss, None, "outside", "missing")
-    measure = f"± {LOSS_TOLERANCE:g} nats a token"
+    measure = f"± {LOSS_TOLERANCE:g} nats per token"
     same_texts = (now.documents, now.tokens) == (recorded.documents, recorded.tokens)
     if not same_texts:
         return Figure(name, recorded.loss, now.loss, "outside", "other documents or tokens were scored")
@@ -367,7 +367,7 @@ def _loss(recorded: LanguageModelResult, now: LanguageModelResult | None) -> Fig
 
 
 def table(figures: Sequence[Figure]) -> list[str]:
-    """Return the figures as aligned lines: name, recorded, now, verdict, and what was allowed."""
+    """Return the figures as aligned lines: name, recorded, now, verdict, allowed range."""
     rows = [("", "recorded", "now", "verdict", "allowed")]
     for figure in figures:
         now = "-" if figure.now is None else f"{figure.now:.6f}"

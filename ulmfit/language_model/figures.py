@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ulmfit.language_model.stages import Direction
+from ulmfit.corpus.rare_words import RareWordsReplaced
+from ulmfit.language_model.stages import Direction, FineTune, Pretrain
+from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.manifest import Manifest
 from ulmfit.pipeline.record_part import RecordPart, Split
 from ulmfit.tokens.unknown import too_many_unknown, unknown_share
 from ulmfit.training.precision import Precision
@@ -108,6 +112,50 @@ class LanguageModelResult(Perplexities, ScoredSplit):
     def comparable(self) -> bool:
         """Whether the figures can be held against other tokenizers': not if many words were replaced."""
         return not self.has_many_unknown and not self.rare_words_replaced
+
+
+def read_results(
+    name: str, stage: Pretrain | FineTune, folder: Path, manifest: Manifest
+) -> list[LanguageModelResult]:
+    """Return the figures of a trained language model, one entry per split that it was scored on.
+
+    `folder` and `manifest` are those of the finished stage; `name` is what the reader of the record sees.
+    """
+    metrics = read_json(folder / "metrics.json")
+    measures = manifest["measures"]
+    trained = _trained_model(read_json(folder / "model.json"), metrics, manifest)
+    return [
+        LanguageModelResult(
+            name=name,
+            direction=stage.direction,
+            split=split,
+            **metrics[split],
+            parameters=metrics["parameters"],
+            training_tokens=metrics["training_tokens"] * metrics["epochs"],
+            seconds=measures["training_seconds"],
+            tokens_per_second=measures["tokens_per_second"],
+            rare_words_replaced=isinstance(stage.tokens.documents, RareWordsReplaced),
+            trained=trained,
+        )
+        for split in ("valid", "test")
+        if split in metrics
+    ]
+
+
+def _trained_model(description: dict[str, Any], metrics: dict[str, Any], manifest: Manifest) -> TrainedModel:
+    architecture, machine = description["architecture"], manifest.get("machine", {})
+    return TrainedModel(
+        kind=architecture.get("kind", "lstm"),
+        layers=architecture["layers"],
+        hidden_size=architecture["hidden_size"],
+        embedding_size=architecture["embedding_size"],
+        vocabulary_size=description["vocabulary_size"],
+        precision={"float32": "fp32", "bfloat16": "bf16"}.get(machine.get("dtype", "")),
+        engine=machine.get("engine"),
+        skipped_steps=int(manifest["measures"].get("skipped_updates", 0)),
+        matched_vocabulary=metrics.get("vocabulary", {}).get("matched_share"),
+        matched_tokens=metrics.get("vocabulary", {}).get("matched_token_share"),
+    )
 
 
 class PolEvalFigures(RecordPart):

@@ -13,7 +13,7 @@ FORMATS = {
     ".pkl": "a pickled list of strings, fastai's itos.pkl",
     ".json": "a JSON list of strings",
     ".model": "a SentencePiece model",
-    ".vocab": "SentencePiece's list: a piece, a tab and its score a line",
+    ".vocab": "SentencePiece's list: per line a piece, a tab and its score",
 }
 
 

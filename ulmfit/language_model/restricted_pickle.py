@@ -19,7 +19,7 @@ from ulmfit.pipeline.errors import InputError
 LARGEST_FILE = 64_000_000
 """Bytes; a vocabulary of a million words has 30 million."""
 MOST_STEPS = 2_500_000
-"""Instructions; a string takes two. Nothing grows by more than one entry a step."""
+"""Most instructions that are run; a string takes two. Each adds one entry at most."""
 LONGEST_STRING = 1_000
 """Characters."""
 MOST_CHARACTERS = 64_000_000

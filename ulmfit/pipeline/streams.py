@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, cast
 
 from ulmfit.pipeline.errors import InputError
@@ -52,6 +53,16 @@ def unpacked(file: IO[bytes], name: str, suffix: str | None = None) -> IO[bytes]
         return file
     counted = _Counted(file)
     return io.BufferedReader(_Bounded(_decoder(cast(IO[bytes], counted), suffix), counted, name), READ_BYTES)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Lend the content of a file, unpacked; raises InputError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            yield unpacked(file, path.name)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _decoder(file: IO[bytes], suffix: str) -> IO[bytes]:

@@ -17,7 +17,7 @@ class Bar:
 
 
 def bars_of_counts(counts: Mapping[str, int], total: int, most: int) -> list[Bar]:
-    """Return a bar a count with its share of `total`, the longest first; all beyond `most` is one bar."""
+    """Return one bar per count with its share of `total`, longest first; all beyond `most` are one bar."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if len(ordered) > most:
         rest = ordered[most - 1 :]
@@ -27,7 +27,10 @@ def bars_of_counts(counts: Mapping[str, int], total: int, most: int) -> list[Bar
 
 
 def share(part: float, whole: float, decimals: int = 1) -> str:
-    """Return a share in percent, a dash of nothing; what rounding would hide is `<0.1 %` or `>99.9 %`."""
+    """Return a share in percent, or a dash if `total` is 0.
+
+    Where rounding would give 0 or 100 it is `<0.1 %` or `>99.9 %`.
+    """
     if not whole:
         return "–"
     shown, step = f"{100 * part / whole:.{decimals}f}", 10**-decimals

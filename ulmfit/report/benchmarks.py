@@ -16,9 +16,9 @@ COMPARED = {"case", "ours", "stock", "ratio", "unit"}
 
 
 def benchmark_table(folder: Path, link: str) -> str:
-    """Return the records in a folder as Markdown: a line a case, with the highest other load of its runs.
+    """Return the records in a folder as Markdown: one line per case, with the highest other load of its runs.
 
-    `link` is the folder's address for a reader. Raises InputError for a file that is no record.
+    `link` is the address of the folder in the page. Raises InputError for a file that is no record.
     """
     lines = [
         _line(f"[{path.stem}]({link}/{path.name})", case)

@@ -36,14 +36,14 @@ CHARACTER = 7.5
 """About the width of a character of a tick's text."""
 
 MOST_LABELS = 10
-"""Below a column chart; with more columns, only some get a label."""
+"""Most labels below a column chart; with more columns, only some get one."""
 
 
 @dataclass(frozen=True)
 class Series:
     """One line of a chart; `style` is a CSS class of the page, points that are not finite break the line.
 
-    `whiskers` are intervals (low, high) of the points' y values, one a point or none at all.
+    `whiskers` are intervals (low, high) of the points' y values, one per point, or none at all.
     """
 
     name: str
@@ -76,10 +76,10 @@ def line_chart(
 ) -> Markup:
     """Draw lines over a common axis; `dividers` are x values that get a vertical rule.
 
-    The y axis begins no lower than `floor`: lines leave the plot below it. With `x_logarithmic` points at
-    zero and below have no place. `x_ticks` are the x values that get a label, such as the training sizes of
-    a learning curve; without any, round numbers do. `title` is read out by screen readers; the legend is the
-    page's business. A chart without finite points is an empty string.
+    The y axis begins no lower than `floor`: lines leave the plot below it. With `x_logarithmic`, points at
+    zero and below are not drawn. `x_ticks` are the x values that get a label, such as the training sizes of a
+    learning curve; without any, round numbers do. `title` is read out by screen readers; the page adds the
+    legend. A chart without finite points is an empty string.
     """
     points = [point for line in series for point in line.points if _is_finite(point)]
     if x_logarithmic:
@@ -212,7 +212,7 @@ def _draw_line(svg: Element, line: Series, x_axis: Axis, y_axis: Axis) -> None:
             pieces[-1].append(f"{x_axis.at(x):.1f} {y_axis.at(y):.1f}")
         elif pieces[-1]:
             pieces.append([])
-    # A lone point becomes a line of no length, whose round ends show as a dot.
+    # A single point becomes a line of no length, whose round ends show as a dot.
     path = "".join("M" + "L".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece)
     SubElement(svg, "path", {"class": f"line {line.style}", "d": path})
 

@@ -1,7 +1,7 @@
-"""Several records as one table: a line a model, a column a task, the best of each column marked.
+"""Several records as one table: one line per model, one column per task, the best of each column marked.
 
-A model of another preset is another model: its line names the preset, and what else sets a run apart. A
-baseline is one line however many presets it was run beside, as long as it gave the same numbers.
+The same row with another preset is another model: its line names the preset, and what else differs. A
+baseline with the same numbers under several presets is one line.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Task:
     """Its name for a reader."""
     test_texts: int
     measure: str = "accuracy"
-    """Its name in records, which says whether it is a share."""
+    """Its name in records."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def rank(value: float, values: Iterable[float]) -> float:
 
 
 def source_facts(source: Source) -> str:
-    """Return what a record is of, on one line: recipe, preset, commit."""
+    """Return the origin of a record on one line: recipe, preset, commit."""
     record = source.record
     commit, changes = record.commit.removesuffix("+changes"), record.commit.endswith("+changes")
     at = f"commit {commit[:12]}{' with changes' if changes else ''}" if commit else "commit unknown"

@@ -11,7 +11,7 @@ from ulmfit.report.record_tables import label_lines, record_blocks
 from ulmfit.report.table import Table
 
 GUIDE = "docs/numbers.md"
-"""What explains numbers and notes."""
+"""The page that explains numbers and notes."""
 
 
 def escape(text: str) -> str:
@@ -22,7 +22,7 @@ def escape(text: str) -> str:
 def markdown_table(record: Record, guide: str = "") -> str:
     """Return the tables of a record, each below its caption and above its notes.
 
-    `guide` is the address of GUIDE for a reader of the page; empty: no link.
+    `guide` is the address of GUIDE in the page; empty: no link.
     """
     blocks = []
     if record.labels:

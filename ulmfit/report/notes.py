@@ -1,6 +1,6 @@
 """The notes below the tables of a record: one line each, the most important first.
 
-What they mean in general is told in docs/numbers.md, so that a note has only what is particular to the run.
+docs/numbers.md explains what they mean; a note has only the figures of the run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def difference_notes(record: Record) -> list[str]:
 
 
 def gap_notes(record: Record) -> list[str]:
-    """Say in how many rows validation and test are more than LARGEST_GAP apart, above and below."""
+    """Count the rows in which validation and test are more than LARGEST_GAP apart, above and below."""
     if record.dataset is None:
         return []
     metric = record.dataset.metric
@@ -76,7 +76,7 @@ def gap_notes(record: Record) -> list[str]:
 
 
 def majority_notes(record: Record) -> list[str]:
-    """Name the rows that may be no better than a classifier that always predicts the most frequent label."""
+    """Name the rows that may be no better than always predicting the most frequent label."""
     from ulmfit.classifier.metrics import majority_score
 
     data = record.dataset
@@ -167,12 +167,12 @@ def _fate(leaks: LeakSummary) -> str:
 
 
 def dataset_notes(record: Record) -> list[str]:
-    """Return what was lost or changed when the data set was read, a line each."""
+    """Return what was lost or changed when the data set was read, one line per warning."""
     return [f"data set: {warning}" for warning in record.dataset.warnings] if record.dataset else []
 
 
 def data_check_notes(summary: DataCheckSummary | None) -> list[str]:
-    """Return one line on what the checks found, and one on what was left out; nothing if that is nothing."""
+    """Return one line on what the checks found, and one on what was left out, if anything."""
     if summary is None:
         return []
     dropped = [

@@ -30,7 +30,7 @@ class PlacedRow:
     seeds: list[float]
     """Empty for a single run."""
     title: str
-    """What the plot shows, read out."""
+    """Text of the plot for screen readers."""
 
 
 @dataclass(frozen=True)

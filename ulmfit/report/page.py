@@ -1,4 +1,4 @@
-"""What all HTML pages are made with: templates beside this module and the sections, all values escaped.
+"""Makes all HTML pages: templates beside this module and the sections, all values escaped.
 
 `table.html.j2` is the writer of tables for pages.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def page_environment() -> Environment:
-    """Return the templates; a name that a template uses and nobody gave is an error."""
+    """Return the templates; an undefined name in a template is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent

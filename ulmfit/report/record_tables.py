@@ -1,6 +1,6 @@
-"""The tables of a record, with their captions and notes; what writes them knows nothing of records.
+"""The tables of a record, with captions and notes; their writers know nothing of records.
 
-Rows stand in the order of the record and all look alike, also a model's row below a baseline's. What others
+Rows have the order of the record and look alike; a model below a baseline is not hidden. What others
 published stands in a table of its own.
 """
 
@@ -129,7 +129,7 @@ def _difference(row: RowResult, compared: dict[str, Comparison]) -> list[str]:
 
 
 def published_table(record: Record) -> Table:
-    """Return what others reported for the data set, which is not from this run."""
+    """Return the results that others reported for the data set, which are not of this run."""
     plain = {result.metric in PLAIN for result in record.published}
     unit = "percent" if plain == {False} else "value"
     header = ["published, not from this run", "metric", "source", "remarks", unit]
@@ -144,7 +144,7 @@ def curve_table(curve: LearningCurve) -> Table:
 
 
 def _published_line(result: PublishedResult, mark: str) -> list[str]:
-    """Return the cells; `mark` stands behind a share."""
+    """Return the cells; `mark` is put after a share."""
     remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
     metric = METRIC_TITLES[result.metric]
     value = shown_number(result.metric, result.value).removesuffix("0")
@@ -173,7 +173,7 @@ def _language_model_line(model: LanguageModelResult) -> list[str]:
 
 
 def caption(record: Record, *, with_differences: bool = True) -> str:
-    """Return what the numbers of the main table are; without differences if its columns do not have them."""
+    """Return the caption of the main table; without differences if it has no columns for them."""
     data = record.dataset
     if data is None:
         return "Language models only: no data set."
@@ -197,7 +197,7 @@ def _seeds_in_words(rows: Sequence[RowResult]) -> str:
 
 
 def label_lines(record: Record) -> list[str]:
-    """Return one line a label of the record, with its meaning where it is a known one."""
+    """Return one line per label of the record, with its meaning where it is a known one."""
     return [_explained(label) for label in record.labels]
 
 

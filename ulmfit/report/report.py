@@ -65,8 +65,8 @@ def render_html(
     """Return the page of `record`; the same input gives the same bytes.
 
     `histories` are drawn as learning curves and schedules. The rest are texts, which no record holds: a page
-    with them is for whoever has the data (see `Material`). Raises InputError when a history is malformed, or
-    when samples or pieces are not those of the record's corpora and tokenizers.
+    with them is for people who have the data (see `Material`). Raises InputError when a history is malformed,
+    or when samples or pieces are not those of the record's corpora and tokenizers.
     """
     environment = page_environment()
     material = Material(record, histories, samples, pieces, errors)

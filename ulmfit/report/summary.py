@@ -47,7 +47,7 @@ def _line(source: Source) -> str:
 
 
 def _cell(record: Record, beginning: str) -> str:
-    """Return the figure of the row that is best on validation, and what tells that row from its like."""
+    """Return the figure of the row that is best on validation, and that row's name within its kind."""
     assert record.dataset is not None
     metric = record.dataset.metric
     rows = [row for row in record.rows if row.name.startswith(beginning)]

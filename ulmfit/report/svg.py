@@ -22,14 +22,14 @@ class Axis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Return the place of `value`; outside of the axis it is outside of the plot."""
+        """Return the coordinate of `value`; values outside of the axis lie outside of the plot."""
         low, high = self.low, self.high
         if self.logarithmic:
             value, low, high = math.log10(value), math.log10(low), math.log10(high)
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def shows(self, value: float) -> bool:
-        """Return whether `value` has a place."""
+        """Return whether `value` can be drawn."""
         return math.isfinite(value) and (value > 0 or not self.logarithmic)
 
 
@@ -60,7 +60,7 @@ def short_number(value: float) -> str:
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """A range of no width gets some."""
+    """An axis of no width is made wider."""
     if low < high:
         return low, high
     room = abs(low) * 0.1 or 1.0

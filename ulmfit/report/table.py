@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MOST_NOTES = 5
-"""Lines below a table; of more notes the last line gives the number."""
+"""Most lines below a table; if there are more notes, the last line gives their number."""
 
 Style = Literal["", "best", "seed", "total", "group"]
 _PARTS = re.compile(r"(?P<mean>–|[+−]?[\d.,e+]+[†*]?)(?P<sd> ± \S+)?(?P<interval> \[.*\])?")
@@ -39,7 +39,7 @@ class Table:
     words: int = 1
     notes: Sequence[str] = ()
     spare: Sequence[int] = ()
-    """Columns that a narrow terminal leaves out, in this order; the page has them."""
+    """Columns that a narrow terminal leaves out, in this order; the page shows them."""
 
     @classmethod
     def of(cls, header: Sequence[str], lines: Iterable[Sequence[str]], *, words: int = 1) -> Table:
@@ -58,12 +58,12 @@ class Table:
 
     @property
     def other_notes(self) -> Sequence[str]:
-        """The notes beyond these, which only a page has."""
+        """The other notes, which only a page shows."""
         return self.notes[len(self.shown_notes) :]
 
     @property
     def rest(self) -> str:
-        """What is said of the other notes; "" if there are none."""
+        """The line that counts the other notes; "" if there are none."""
         count = len(self.other_notes)
         return f"{count} more notes: on the run's page (report.html), and in the record" if count else ""
 

@@ -1,7 +1,7 @@
-"""The tables of a record for a terminal: aligned columns, as wide as it is, no markup, no control characters.
+"""The tables of a record for a terminal: aligned columns, no markup, no control characters.
 
-What is too wide is made narrower in three steps: headers and words are wrapped, intervals stand below their
-values, and columns that the report has as well are left out.
+A table that is too wide is made narrower in three steps: headers and words are wrapped, intervals stand below
+their values, and columns that the report has as well are left out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ulmfit.report.record_tables import label_lines, record_blocks
 from ulmfit.report.table import Table, parts_of
 
 WIDTH, LEAST_WIDTH = 100, 60
-"""Characters a line where no terminal says how wide it is, and what is never gone below."""
+"""Characters per line where the terminal's width is unknown, and the smallest width."""
 NARROWEST = 12
-"""Characters that a column of words keeps."""
+"""Smallest width of a column of words."""
 BETWEEN = "  "
 
 
@@ -54,7 +54,7 @@ def _wrapped(text: str, width: int | None) -> str:
 
 
 def fitted(table: Table, width: int | None) -> str:
-    """Return a table of lines of at most `width`, as far as leaving out its spare columns makes it so."""
+    """Return a table with lines of at most `width`; spare columns are left out where that helps."""
     header, lines, spare = _flat(table.header), [_flat(line) for line in table.lines], table.spare
     whole = _laid_out(header, _aligned(lines), table.words)
     if width is None or _widest(whole) <= width:
@@ -97,7 +97,7 @@ def _narrowed(header: Sequence[str], rows: Sequence[Sequence[str]], words: int, 
 
 
 def _stacked(column: Sequence[str]) -> list[str]:
-    """Break cells before an interval or a word; the first lines are aligned by their decimal points."""
+    """Break cells before an interval or a word; first lines are aligned at the decimal points."""
     parts = [re.split(r"(?<=,) | (?=\[)", cell, maxsplit=1) for cell in column]
     first = _decimals_aligned([part[0] for part in parts])
     return ["\n".join([line, *part[1:]]) for line, part in zip(first, parts, strict=True)]

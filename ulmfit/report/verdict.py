@@ -1,4 +1,4 @@
-"""What came out, in two sentences: the best row, and whether other texts or seeds could turn it round."""
+"""The outcome in two sentences: the best row, and whether it could be another with other texts or seeds."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.row import seed_margin_of
 
 LEVEL = 0.05
-"""Largest corrected p at which a difference is taken for one of the models, not of the texts."""
+"""Largest corrected p at which a difference counts as one between the models, not by chance of the texts."""
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class DifferenceOverTexts:
-    """What the record knows of a difference over other test texts."""
+    """What the record says of a difference on other test texts."""
 
     interval: Interval
     """95 %; where `direct` is false it is too wide rather than too narrow."""
     p: float | None
     """Corrected for all comparisons of the record; None: the rows were not held against each other."""
     origin: str
-    """Where the interval is from, if it was not measured for this pair; empty if it was."""
+    """Origin of the interval, if it was not measured for this pair; empty if it was."""
 
     @property
     def is_sure(self) -> bool:
-        """Whether other texts would hardly turn the difference round."""
+        """Whether other texts would hardly change the sign of the difference."""
         return self.interval[0] > 0 and (self.p is None or self.p < LEVEL)
 
 
@@ -42,14 +42,14 @@ def best_row(record: Record) -> RowResult | None:
     """Return the row with the highest main metric, the first of equal ones; None if there are no rows."""
     if record.dataset is None or not record.rows:
         return None
-    metric = record.dataset.metric  # of all metrics that a data set can be ranked by, more is better
+    metric = record.dataset.metric  # A data set is ranked by metrics of which more is better.
     return max(record.rows, key=lambda row: row.metrics[metric].mean)
 
 
 def rival_row(record: Record) -> RowResult | None:
-    """Return what the best row is held against; None if there is no other row.
+    """Return the row that the best row is compared with; None if there is no other row.
 
-    It is the best baseline; where a baseline is best, the best row that is none; else the next row.
+    It is the best baseline; where a baseline is best, the best row that is no baseline; else the next row.
     """
     best = best_row(record)
     others = [row for row in record.rows if row is not best]
@@ -119,9 +119,9 @@ def _over_texts(record: Record, best: RowResult, rival: RowResult) -> str:
 def difference_over_texts(record: Record, best: RowResult, rival: RowResult) -> DifferenceOverTexts | None:
     """Return the interval of best minus rival over other test texts; None without intervals.
 
-    Where the two were not held against each other it follows from their differences from a third row, or
-    from their own intervals, whichever is narrower: ends are subtracted from each other, which gives at least
-    the width that the difference has, however the two are correlated.
+    Where the two were not compared directly, it follows from their differences from a third row, or from
+    their own intervals, whichever is narrower. The ends are subtracted: whatever the correlation, the result
+    is at least as wide as the true interval.
     """
     metric = record.dataset.metric if record.dataset else ""
     against = {(one.row, one.reference): one for one in record.comparisons if one.metric == metric}

@@ -19,7 +19,7 @@ from ulmfit.pipeline.files import atomic_path
 
 LARGEST_UINT16_VOCABULARY = 65_535
 COUNTED_AT_ONCE = 10_000_000
-"""Tokens of a mapped array that are counted at once, so that no array of all of them is made."""
+"""Tokens of a mapped array that are counted together; counting all at once would copy the array."""
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype:
@@ -44,7 +44,7 @@ class TokenArray:
         return array
 
     def _check(self, path: Path) -> None:
-        """The ends are looked at, not every offset: opening stays instant."""
+        """Only the first and last offset are checked, so that opening stays fast."""
         if self.tokens.dtype not in (np.uint16, np.uint32) or self.offsets.dtype != np.int64:
             raise InputError(f"{path} and the tokens beside it have types that no token array has")
         if not len(self.offsets) or self.offsets[0] != 0 or self.offsets[-1] != len(self.tokens):

@@ -1,7 +1,7 @@
 """Subword regularisation of a byte-pair model: BPE-dropout (Provilkov et al. 2020, arXiv 1910.13267).
 
 A word is merged as usual, except that each merge that becomes possible is left out with a probability. All
-words are merged at once, one merge each a round.
+words are merged together, in rounds: one merge per word and round.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from ulmfit.tokens.subword_pieces import Pieces, characters_of
 
 NEVER = np.iinfo(np.int64).max
-"""Rank of what is not merged."""
+"""Rank that stands for "no merge here"."""
 WORDS_TOGETHER = 50_000
 
 
@@ -24,7 +24,7 @@ class BPESampler:
         self._size = pieces.size
         characters = {ord(piece): index for piece, index in pieces.ids.items() if len(piece) == 1}
         codes = sorted(characters)
-        # The last code, which no character has, is found where nothing is.
+        # The last code belongs to no character: a failed search ends there.
         self._codes = np.array([*codes, -1], np.int64)
         self._code_ids = np.array([*(characters[code] for code in codes), 0], np.int64)
         by_score = sorted(pieces.ids.items(), key=lambda item: (-pieces.scores[item[1]], item[1]))

@@ -1,4 +1,4 @@
-"""The tokenizer card: what one chooses a vocabulary by, for one tokenizer or several side by side.
+"""The tokenizer card: figures for choosing a vocabulary, of one tokenizer or of several side by side.
 
 `TokenizerComparison` is what a record says of tokenizers: the numbers of their card, never pieces.
 """
@@ -41,7 +41,9 @@ class TokenCounts(RecordPart):
     words: int = Field(ge=0, description="words between white space, scripts without spaces left out")
     words_with_unknown: int = Field(ge=0, description="of these, those with an unknown token")
     bare_words: int = Field(ge=0, description="words that are more than punctuation")
-    whole_words: int = Field(ge=0, description="of these, those that are one piece, punctuation around aside")
+    whole_words: int = Field(
+        ge=0, description="of these, those that are one piece, apart from punctuation around them"
+    )
     lengths: Quantiles = Field(description="tokens of the texts")
 
 
@@ -89,8 +91,8 @@ class TokenizerCard(Stage):
     """Measures tokenizers on the same texts: `card.json` has numbers alone, `pieces.json` pieces.
 
     Measured are validation documents of a corpus, which no tokenizer is trained on, and the texts of a data
-    set: train and valid together, and test by itself, as a check that nothing depends on. Labels are never
-    read. Texts of the task that hold unknown tokens are a warning.
+    set: train and valid together, and test by itself, for information only. Labels are never read. Texts of
+    the task that hold unknown tokens are a warning.
     """
 
     stage_name: ClassVar[str] = "tokenizer-card"
@@ -102,7 +104,7 @@ class TokenizerCard(Stage):
     sample_bytes: int = Field(
         5_000_000,
         ge=1,
-        description="bytes of UTF-8 taken of either, whole texts, an unbiased sample by a hash of the id",
+        description="size of the sample of each, in bytes of UTF-8; whole texts, chosen by a hash of the id",
     )
     listed_pieces: int = Field(
         40, ge=0, description="longest, and rarest, pieces of each tokenizer to list; 0: none"

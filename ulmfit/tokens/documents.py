@@ -61,7 +61,7 @@ class TrainingSample:
 
 
 class WithTarget:
-    """A sample of a corpus, and behind it texts of a task, repeated until they make up their share."""
+    """A sample of a corpus, then texts of a task, which are repeated until they make up their share."""
 
     def __init__(self, corpus: TrainingSample, target: TrainingSample, share: float) -> None:
         self._corpus = corpus
@@ -70,7 +70,8 @@ class WithTarget:
         self.repeats = max(1, round(wanted / target.bytes)) if target.bytes else 1
         size = self.repeats * target.bytes
         self.share = size / max(corpus.bytes + size, 1)
-        """Share of the bytes that are the target's: as near to the one asked for as whole repeats come."""
+        """Share of the bytes that are the target's: whole repeats only, so near the share that was asked
+        for."""
 
     def texts(self) -> Iterator[str]:
         """Yield the texts of the corpus, then those of the task."""

@@ -62,7 +62,7 @@ def encode_documents(
         writers = {
             split: stack.enter_context(TokenArrayWriter(folder, split, tokenizer.size)) for split in SPLITS
         }
-        # Arrow's own allocator would keep about as much memory again for later.
+        # Arrow's own allocator would keep as much memory again for later use.
         stack.enter_context(_memory_pool(pa.system_memory_pool()))
         for documents, encoded in _encoded(path, tokenizer, workers or default_workers()):
             for split, rows in documents.rows.items():

@@ -1,10 +1,10 @@
-"""Somebody else's SentencePiece model, made into one of ours: its pieces and scores, our special tokens.
+"""A foreign SentencePiece model, made into one of ours: its pieces and scores, our special tokens.
 
-What came with a released language model cannot be used as it stands: its special tokens have other ids and
+The model of a released language model cannot be used as it is: its special tokens have other ids and
 spellings, its normaliser changes texts (NFKC), its dummy prefix depends on where a line begins, and its
 scores add up inexactly. Here its ordinary pieces keep text, order and (rounded) score and follow our special
-tokens and marks; texts are then written in our form. A word that both write alike is cut into the same
-pieces, up to ties of the rounding, and a language model's rows are matched by the text of the pieces.
+tokens and marks; texts are then written in our form. A word that both write in the same way is cut into the
+same pieces, except where rounding makes ties; a language model's rows are matched by the text of the pieces.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 MODEL_TYPE, UNIGRAM, BPE = 3, 1, 2
 BYTE_FALLBACK = 35
 SPECIAL_IDS, SPECIAL_PIECES = 40, 45
-"""Of xxunk, followed by bos, eos and pad."""
+"""Number of the field for xxunk; those for bos, eos and pad follow."""
 SPECIALS_IN_ORDER = ("xxunk", "xxbos", "xxeos", "xxpad")
 NAME, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES, ESCAPE_WHITESPACES = 1, 3, 4, 5
 VARINT, DELIMITED, FOUR_BYTES = 0, 2, 5
@@ -116,7 +116,10 @@ def _pieces(model: bytes) -> Iterator[Piece]:
 
 
 def _model_type(model: bytes) -> int:
-    """Return the algorithm; a model without a trainer's part, which stands behind the pieces, is cut off."""
+    """Return the algorithm.
+
+    The trainer's part comes after the pieces; IndexError where a cut-off file lacks it.
+    """
     trainers = [(begin, end) for number, begin, end in fields(model, 0, len(model)) if number == TRAINER]
     for inner, place, _ in fields(model, *trainers[0]):
         if inner == MODEL_TYPE:

@@ -1,4 +1,4 @@
-"""What some originals did to a text before they cut it into pieces; all of it is off by default.
+"""What other programs did to a text before they cut it into pieces; all of it is off by default.
 
 MultiFiT ran Moses first, so that commas and full stops are words of their own, and then mended HTML as
 fastai v1 did. The second step undoes the first one's escapes in part: `"` becomes `&'` and `&` becomes `&&`.
@@ -27,7 +27,7 @@ _MENDED = (
     (" @,@ ", ","),
     ("\\", " \\ "),
 )
-"""What fastai v1's `fix_html` replaced, in its order, but for <unk>: no text may name a special token."""
+"""What fastai v1's `fix_html` replaced, in its order, except <unk>: a text must not name a special token."""
 
 
 def mend_html(text: str) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import sentencepiece
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import atomic_path, write_json
 from ulmfit.tokens.bpe_sampling import BPESampler
 from ulmfit.tokens.marks import MARK_NAMES, REPLACEMENT, WORD_BOUNDARY, WREP
 from ulmfit.tokens.sentencepiece_model import exact_line_length, is_unigram
 from ulmfit.tokens.subword_pieces import Pieces
 from ulmfit.tokens.subword_sampling import TextSampler
-from ulmfit.tokens.text_form import Rules, TextForm, read_rules
-from ulmfit.tokens.tokenizer import FORMAT_VERSION, RULES_FILE, SPECIALS, Tokenizer
+from ulmfit.tokens.text_form import Rules, TextForm
+from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 from ulmfit.tokens.unigram_sampling import UnigramSampler
 
 MODEL_FILE = "spm.model"
@@ -35,7 +32,7 @@ class SentencePieceTokenizer(Tokenizer):
     byte fallback for every text.
     """
 
-    kind = "sentencepiece"
+    kind, file, hash_field = "sentencepiece", MODEL_FILE, "model_sha256"
 
     def __init__(self, model: bytes, rules: Rules) -> None:
         """Take a serialized SentencePiece model; raises InputError when it is none of ours."""
@@ -76,7 +73,7 @@ class SentencePieceTokenizer(Tokenizer):
         return ids, np.diff(np.append(np.flatnonzero(begins), len(ids)))
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
-        """Return one int32 array of ids a text, its words cut at random (subword regularisation).
+        """Return one int32 array of ids per text, its words cut at random (subword regularisation).
 
         Unigram: `alpha` is the exponent of the segmentations' probabilities, 0: all alike. BPE: `alpha` is
         the probability that a merge is left out, 0: the usual pieces. The same arguments give the same ids.
@@ -86,54 +83,23 @@ class SentencePieceTokenizer(Tokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids` in normal form; xxunk becomes U+FFFD, the other special tokens nothing.
 
-        So do bytes that are no UTF-8, which no text is encoded as.
+        Bytes that are no UTF-8 become U+FFFD too; `encode` never makes such bytes.
         """
         content = b"".join(map(self._contents.__getitem__, ids))
         return self.form.read(content.decode("utf-8", "replace"))
 
-    def save(self, folder: Path) -> None:
-        """Write `spm.model` and `tokenizer.json` into an existing folder."""
-        with atomic_path(folder / MODEL_FILE) as path:
-            path.write_bytes(self._model)
-        write_json(folder / RULES_FILE, self._description())
+    def content(self) -> bytes:
+        """Return the serialized SentencePiece model."""
+        return self._model
 
     @classmethod
-    def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
-        """Read what `save` wrote; raises InputError when it is missing, or altered."""
-        try:
-            model = (folder / MODEL_FILE).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{folder} is no tokenizer folder ({error.strerror or error}): expected {MODEL_FILE} in it"
-            ) from error
-        if rules.get("model_sha256") != hashlib.sha256(model).hexdigest():
-            raise InputError(
-                f"{folder / MODEL_FILE} is not the model that {RULES_FILE} names: copy the folder again"
-            )
-        form = read_rules(rules, folder / RULES_FILE)
-        try:
-            tokenizer = cls(model, form)
-        except InputError as error:
-            raise InputError(f"{folder / MODEL_FILE}: {error}") from error
-        if tokenizer._description() != rules:
-            raise InputError(
-                f"{folder / RULES_FILE} does not describe {MODEL_FILE} beside it: copy the folder again"
-            )
-        return tokenizer
+    def from_content(cls, content: bytes, rules: Rules) -> Self:
+        """Make the tokenizer from a serialized model; raises InputError when it is none of ours."""
+        return cls(content, rules)
 
-    def _description(self) -> dict[str, Any]:
-        return {
-            "version": FORMAT_VERSION,
-            "kind": self.kind,
-            **self.rules.description(),
-            "size": self.size,
-            "byte_fallback": self.byte_fallback,
-            "specials": SPECIALS,
-            "mark_characters": {name: f"U+{ord(mark):04X}" for mark, name in self._marks.items()},
-            "dotless_i": self.form.marker.dotless_i if self.form.marker else False,
-            "rules": self.rules.in_words(),
-            "model_sha256": hashlib.sha256(self._model).hexdigest(),
-        }
+    def own_description(self) -> dict[str, Any]:
+        """Return whether characters without a piece are written as bytes."""
+        return {"byte_fallback": self.byte_fallback}
 
     @cached_property
     def _sampler(self) -> TextSampler:

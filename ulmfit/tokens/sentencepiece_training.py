@@ -38,8 +38,8 @@ _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 class TrainingLines:
     """The texts as SentencePiece is trained on them, and an account of what became of them.
 
-    One line a paragraph; longer ones are split at the sentence end, or else the space, nearest the middle. To
-    be iterated over once.
+    One line per paragraph; longer ones are split at the end of a sentence nearest the middle, or else at a
+    space. Iterate over it once only.
     """
 
     def __init__(self, texts: Iterable[str], form: TextForm) -> None:

@@ -152,7 +152,7 @@ class TrainTokenizer(TokenizerStage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return (self.model_type, str(self.vocab_size))
 
     @model_validator(mode="after")
@@ -235,7 +235,7 @@ class EncodeTokens(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return (self.documents.stage_name, *self.documents.details, *self.tokenizer.details)
 
     def build(self, work: Work) -> None:

@@ -1,4 +1,4 @@
-"""How a tokenizer cuts texts: tokens a word, words kept whole, unknown tokens, and the use of its pieces."""
+"""How a tokenizer cuts texts: tokens per word, whole words, unknown tokens, and the use of its pieces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 CHECKED_ONLY = "test"
 """The sample that is no part of what a vocabulary may be chosen by."""
 NOTABLE_UNKNOWN = 0.001
-"""Unknown tokens a word of the task's texts from which the card warns."""
+"""From so many unknown tokens per word in the task's texts on, the card warns."""
 _TEXTS_OF = {"target": "train and valid texts of the task", "test": "test texts of the task"}
 _SALT = "ulmfit tokenizer card"
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")

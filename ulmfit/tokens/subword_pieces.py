@@ -1,7 +1,7 @@
 """What the samplers of words' pieces share: characters as arrays, the pieces, unknown characters.
 
 SentencePiece has samplers of its own, but since version 0.2.3 they mix the seed with entropy of the process:
-a run could not be repeated, nor go on where it was killed.
+a run could not be repeated, and could not go on where it was killed.
 """
 
 from __future__ import annotations

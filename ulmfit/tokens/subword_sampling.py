@@ -14,7 +14,7 @@ from ulmfit.tokens.text_form import TextForm
 from ulmfit.tokens.tokenizer import BOS_ID
 
 GROUP_CHARACTERS = 1_000_000
-"""Of texts that are drawn together; other groups would be other draws."""
+"""Texts that are drawn together. Another number would give other pieces for the same seed."""
 
 
 class TextSampler:
@@ -27,7 +27,7 @@ class TextSampler:
         self._repetition_id = repetition_id
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
-        """Return one int32 array of ids a text, each beginning with xxbos."""
+        """Return one int32 array of ids per text, each beginning with xxbos."""
         generator = np.random.default_rng(seed)
         return [
             ids

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.settings import Settings
 from ulmfit.tokens import repeats
-from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, Marker, normalize
+from ulmfit.tokens.casing import Marker
+from ulmfit.tokens.marks import MARK_NAMES, REPEAT_MARK_NAMES, normalize
 from ulmfit.tokens.reading import mend_html, moses_tokenizer, moses_version
 
 GENERAL_RULES = (
@@ -65,7 +66,7 @@ class Rules(Settings):
         return {**steps, "moses_version": moses_version()} if self.moses else steps
 
     def description(self) -> dict[str, Any]:
-        """Return what `tokenizer.json` says; steps that are not taken are not named."""
+        """Return what `tokenizer.json` says; only the steps that are taken are named."""
         return {**{name: getattr(self, name) for name in FIRST_FIELDS}, **self.reading()}
 
 
@@ -80,7 +81,7 @@ class TextForm:
     def normal(self, text: str) -> str:
         """Return the normal form of a raw text: what `normalize` leaves of it after the steps of the rules.
 
-        `normalize` changes it no more; the steps themselves might, so they are taken once.
+        `normalize` does not change it again. The steps might, so they are taken only once.
         """
         if self._moses:
             text = "\n".join(map(self._moses, text.splitlines()))

@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ulmfit.tokens.text_form import TextForm
+from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import atomic_path, write_json
+from ulmfit.tokens.text_form import Rules, TextForm, read_rules
 from ulmfit.tokens.word_encoding import WordEncoder
 
 RULES_FILE = "tokenizer.json"
@@ -28,8 +30,15 @@ class Tokenizer(ABC):
 
     kind: ClassVar[str]
     """Names the implementation in `tokenizer.json`."""
+    file: ClassVar[str]
+    """Name of the file that holds the vocabulary."""
+    hash_field: ClassVar[str]
+    """Field of `tokenizer.json` with the SHA-256 of that file."""
+    own_rules: ClassVar[tuple[str, ...]] = ()
+    """Sentences of `tokenizer.json` on how this kind cuts words."""
     unk_id, pad_id, bos_id, eos_id = UNK_ID, PAD_ID, BOS_ID, EOS_ID
 
+    rules: Rules
     language: str
     """Language code, such as `de`."""
     form: TextForm
@@ -63,7 +72,7 @@ class Tokenizer(ABC):
         """
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return one int32 array of ids a text: xxbos, then the ids of each word of its normal form.
+        """Return one int32 array of ids per text: xxbos, then the ids of each word of its normal form.
 
         This is the encoding in training and at prediction: a text's ids depend on the text alone.
         """
@@ -80,11 +89,63 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids` in normal form; xxunk becomes U+FFFD, the other special tokens nothing."""
 
-    @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the tokenizer into an existing folder; `load_tokenizer` reads it."""
+        """Write the vocabulary and `tokenizer.json` into an existing folder; `load_tokenizer` reads it."""
+        with atomic_path(folder / self.file) as path:
+            path.write_bytes(self.content())
+        write_json(folder / RULES_FILE, self.description())
+
+    @classmethod
+    def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
+        """Read what `save` wrote, given the content of `tokenizer.json`; use `load_tokenizer`.
+
+        Raises InputError when a file is missing, or altered.
+        """
+        path = folder / cls.file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{folder} is no tokenizer folder ({error.strerror or error}): expected {cls.file} in it"
+            ) from error
+        if rules.get(cls.hash_field) != hashlib.sha256(content).hexdigest():
+            raise InputError(f"{path} is not the file that {RULES_FILE} names: copy the folder again")
+        form = read_rules(rules, folder / RULES_FILE)
+        try:
+            tokenizer = cls.from_content(content, form)
+        except (InputError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: {error}") from error
+        if tokenizer.description() != rules:
+            raise InputError(
+                f"{folder / RULES_FILE} does not describe {cls.file} beside it: copy the folder again"
+            )
+        return tokenizer
+
+    def description(self) -> dict[str, Any]:
+        """Return the content of `tokenizer.json`."""
+        marks = self.rules.mark_names()
+        return {
+            "version": FORMAT_VERSION,
+            "kind": self.kind,
+            **self.rules.description(),
+            "size": self.size,
+            **self.own_description(),
+            "specials": SPECIALS,
+            "mark_characters": {name: f"U+{ord(mark):04X}" for mark, name in marks.items()},
+            "dotless_i": self.form.marker.dotless_i if self.form.marker else False,
+            "rules": [*self.rules.in_words(), *self.own_rules],
+            self.hash_field: hashlib.sha256(self.content()).hexdigest(),
+        }
+
+    def own_description(self) -> dict[str, Any]:
+        """Return the fields of `tokenizer.json` that only this kind has."""
+        return {}
+
+    @abstractmethod
+    def content(self) -> bytes:
+        """Return the bytes of the file that holds the vocabulary."""
 
     @classmethod
     @abstractmethod
-    def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
-        """Read what `save` wrote, given the content of `tokenizer.json`; use `load_tokenizer`."""
+    def from_content(cls, content: bytes, rules: Rules) -> Self:
+        """Make the tokenizer from what `content` gave; raises InputError or UnicodeDecodeError."""

@@ -1,8 +1,8 @@
 """Subword regularisation of a unigram model (Kudo 2018, arXiv 1804.10959).
 
 All segmentations of a word are paths in a lattice, whose nodes are the places between its characters and
-whose edges are pieces. A path's probability is proportional to the product of its pieces' probabilities, to
-the power of alpha. Paths are drawn from the end, an edge into each node at a time (forward filtering,
+whose edges are pieces. The probability of a path is proportional to (the product of its pieces'
+probabilities) ** alpha. Paths are drawn from the end of the word, one edge at a time (forward filtering,
 backward sampling). Everything is done for many words at once.
 """
 
@@ -18,12 +18,15 @@ from ulmfit.tokens.sentencepiece_model import UNKNOWN_PENALTY
 from ulmfit.tokens.subword_pieces import Pieces, characters_of
 
 CODE_BITS = 21
-"""A code point has as many."""
+"""Number of Unicode code points."""
 
 
 @dataclass(frozen=True)
 class Lattices:
-    """The lattices of some words; nodes are numbered through, edges ordered by the node they end in."""
+    """The lattices of some words.
+
+    Nodes have numbers from 0 over all words; edges are sorted by their end node.
+    """
 
     first: np.ndarray
     """First node of each word."""
@@ -83,7 +86,7 @@ class UnigramSampler:
             ids[node] = index
         keys = np.fromiter(children, np.int64, len(children))
         order = np.argsort(keys)
-        # The last key, which nothing equals, is found where nothing is.
+        # The last key equals no other: a failed search ends there.
         self._keys = np.append(keys[order], np.iinfo(np.int64).max)
         self._children = np.append(np.fromiter(children.values(), np.int64, len(children))[order], 0)
         self._ids = np.array(ids)
@@ -110,7 +113,7 @@ class UnigramSampler:
     def _edges(self, codes: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where pieces begin and end among the characters, and their ids.
 
-        `limits` are the ends of the characters' words. A character without a piece is one all the same.
+        `limits` are the ends of the characters' words. A character without a piece counts as a piece.
         """
         begin = place = np.arange(len(codes))
         nodes = np.zeros(len(codes), np.int64)

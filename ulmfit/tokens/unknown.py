@@ -1,9 +1,9 @@
-"""From how many unknown tokens on perplexities cannot be held against those of other vocabularies."""
+"""How many unknown tokens are too many to compare perplexities with those of other vocabularies."""
 
 from __future__ import annotations
 
 LARGEST_UNKNOWN_SHARE = 0.001
-"""Unknown tokens per word of the raw text that perplexity bears; more make it look too good."""
+"""Most unknown tokens per word of the raw text for a fair perplexity; more make it look too good."""
 
 
 def unknown_share(unknown_tokens: int, words: int) -> float:

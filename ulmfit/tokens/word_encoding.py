@@ -2,7 +2,7 @@
 
 Texts are cut at the usual white space into chunks, the distinct chunks of a batch are found by hashing, and
 only those that are not remembered go through the tokenizer. The ids of all chunks are then gathered. All of
-it works on whole arrays: what costs time in Python is a new distinct word, not a word of the text.
+it works on whole arrays: Python code runs once per new distinct word, not once per word of the text.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EncodedTexts:
 
 @dataclass(frozen=True)
 class Chunks:
-    """Distinct chunks and what is known of each; every field has one entry a chunk."""
+    """Distinct chunks and what is known of each; every field has one entry per chunk."""
 
     text: pa.BinaryArray
     """UTF-8, with the separator behind the chunk if there was one."""
@@ -110,7 +110,7 @@ class WordEncoder:
         self._known = self._new_chunks(arrow_strings([]).cast(pa.binary()))
 
     def encode_list(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return one int32 array of ids a text."""
+        """Return one int32 array of ids per text."""
         encoded: list[np.ndarray] = []
         for batch in _batches(texts):
             result = self.encode(batch)
@@ -122,7 +122,7 @@ class WordEncoder:
         form = self._tokenizer.form
         if not form.rules.reading():
             return self._encode_plain(texts)
-        # Where words end depends on their neighbours, so these steps are taken before texts are cut.
+        # These steps move the ends of words, so they come before texts are cut.
         raw = texts.to_pylist()
         encoded = self._encode_plain(arrow_strings([form.normal(text) for text in raw]))
         return replace(encoded, words=np.array([len(text.split()) for text in raw], np.int64))
@@ -155,7 +155,7 @@ class WordEncoder:
         return encoded, table, codes, ends
 
     def _look_up(self, chunks: pa.BinaryArray) -> tuple[Chunks, np.ndarray]:
-        """Return distinct chunks, among them all of `chunks`, and the index of each of `chunks` in them."""
+        """Return a table of distinct chunks, and the row of each of `chunks` in it."""
         if not len(chunks):
             return self._known, np.zeros(0, np.int32)
         # One table for both, so that remembered chunks keep their numbers and new ones follow.
@@ -168,7 +168,7 @@ class WordEncoder:
         return table, codes
 
     def _new_chunks(self, chunks: pa.BinaryArray) -> Chunks:
-        """Encode chunks that are not known yet, a block at a time: strings take more memory than ids."""
+        """Encode chunks that are not known yet, block by block: strings take more memory than ids."""
         parts = [self._encode_chunks(chunks[first : first + BLOCK]) for first in range(0, len(chunks), BLOCK)]
         parts = parts or [self._encode_chunks(chunks)]
         return Chunks(

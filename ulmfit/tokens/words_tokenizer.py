@@ -3,29 +3,26 @@
 The baseline that papers compare subwords with. A word is a run of letters, marks and numbers of any script;
 the vowel signs of Indic scripts are marks, and the joiners U+200C and U+200D count as such. Every other
 character is a word of its own, with the marks behind it. So is an apostrophe: `l'eau` is `l`, `'` and `eau`,
-because languages that elide would have their nouns several times otherwise, and how a word is cut should not
-depend on the language; where the apostrophe is a letter (U+02BC), it stays in its word. Scripts without
-spaces between words have runs of letters that hardly ever come back: they want subwords.
+because otherwise the nouns of languages with elision would be in the vocabulary several times, and how a word
+is cut should not depend on the language; where the apostrophe is a letter (U+02BC), it stays in its word. In
+scripts without spaces between words most runs of letters occur only once: use subwords for them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from ulmfit.corpus.words import is_mark, listed
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import write_json, write_text
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPLACEMENT, UP, WORD_BOUNDARY, WREP
-from ulmfit.tokens.text_form import Rules, TextForm, read_rules
-from ulmfit.tokens.tokenizer import FORMAT_VERSION, RULES_FILE, SPECIALS, Tokenizer
+from ulmfit.tokens.text_form import Rules, TextForm
+from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 
 WORDS_FILE = "words.txt"
 WORDS_RULE = (
@@ -34,7 +31,7 @@ WORDS_RULE = (
 )
 JOINERS = (0x200C, 0x200D)
 WORDS_PER_LINE = 128
-"""Words that are cut together, which is faster."""
+"""Words that are cut together, for speed."""
 
 
 class WordsTokenizer(Tokenizer):
@@ -43,7 +40,8 @@ class WordsTokenizer(Tokenizer):
     `decode(encode([x])[0]) == form.normal(x)` for every text whose words all are in the vocabulary.
     """
 
-    kind = "words"
+    kind, file, hash_field = "words", WORDS_FILE, "words_sha256"
+    own_rules = (WORDS_RULE,)
 
     def __init__(self, vocabulary: Sequence[str], rules: Rules) -> None:
         """Take all pieces in the order of their ids, `reserved_pieces(rules)` first.
@@ -89,50 +87,14 @@ class WordsTokenizer(Tokenizer):
         """Return the text of `ids` in normal form; xxunk is a word U+FFFD, other special tokens nothing."""
         return self.form.read("".join(map(self._contents.__getitem__, ids)))
 
-    def save(self, folder: Path) -> None:
-        """Write `words.txt`, one piece a line, and `tokenizer.json` into an existing folder."""
-        write_text(folder / WORDS_FILE, self._lines())
-        write_json(folder / RULES_FILE, self._description())
+    def content(self) -> bytes:
+        """Return `words.txt`, one piece per line; no piece has a line end, which normalised texts lack."""
+        return "".join(f"{piece}\n" for piece in self._vocabulary).encode()
 
     @classmethod
-    def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
-        """Read what `save` wrote; raises InputError when it is missing, or altered."""
-        path = folder / WORDS_FILE
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{folder} is no tokenizer folder ({error.strerror or error}): expected {WORDS_FILE} in it"
-            ) from error
-        if rules.get("words_sha256") != hashlib.sha256(content).hexdigest():
-            raise InputError(f"{path} is not the file that {RULES_FILE} names: copy the folder again")
-        form = read_rules(rules, folder / RULES_FILE)
-        try:
-            tokenizer = cls(content.decode().removesuffix("\n").split("\n"), form)
-        except (InputError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: {error}") from error
-        if tokenizer._description() != rules:
-            raise InputError(
-                f"{folder / RULES_FILE} does not describe {WORDS_FILE} beside it: copy the folder again"
-            )
-        return tokenizer
-
-    def _lines(self) -> str:
-        """No piece has a line end in it: normalised texts have spaces for all white space."""
-        return "".join(f"{piece}\n" for piece in self._vocabulary)
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "version": FORMAT_VERSION,
-            "kind": self.kind,
-            **self.rules.description(),
-            "size": self.size,
-            "specials": SPECIALS,
-            "mark_characters": {name: f"U+{ord(mark):04X}" for mark, name in self.rules.mark_names().items()},
-            "dotless_i": self.form.marker.dotless_i if self.form.marker else False,
-            "rules": [*self.rules.in_words(), WORDS_RULE],
-            "words_sha256": hashlib.sha256(self._lines().encode()).hexdigest(),
-        }
+    def from_content(cls, content: bytes, rules: Rules) -> Self:
+        """Make the tokenizer from the bytes of `words.txt`; raises InputError or UnicodeDecodeError."""
+        return cls(content.decode().removesuffix("\n").split("\n"), rules)
 
 
 def reserved_pieces(rules: Rules) -> list[str]:
@@ -160,20 +122,9 @@ def cut_words(words: Sequence[str], form: TextForm) -> tuple[list[str], np.ndarr
 @lru_cache(maxsize=1)
 def _piece_pattern() -> re.Pattern[str]:
     """Return a pattern for a mark, the number behind xxrep, or a word with the space before it."""
-    extending = _extending_characters()
+    # As ranges: one by one, the characters past U+FFFF make `re` slow.
+    extending = listed(lambda one: ord(one) in JOINERS or is_mark(one), sys.maxunicode)
     marks = f"[{MAJ}{UP}{REP}{WREP}]"
     number = f"(?<={REP})[1-9][0-9]{{0,2}}"
     run = rf"(?:[^\W_]+|[{extending}]+)+"
     return re.compile(f"{marks}|{number}| ?(?:{run}|[^ ][{extending}]*)")
-
-
-def _extending_characters() -> str:
-    """Return marks and joiners as ranges for a pattern; one by one, those past U+FFFF make `re` slow."""
-    runs: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        if code in JOINERS or unicodedata.category(chr(code)).startswith("M"):
-            if runs and runs[-1][1] == code - 1:
-                runs[-1][1] = code
-            else:
-                runs.append([code, code])
-    return "".join(f"{chr(first)}-{chr(end)}" for first, end in runs)

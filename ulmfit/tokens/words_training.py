@@ -15,12 +15,13 @@ from ulmfit.tokens.text_form import Rules, TextForm
 from ulmfit.tokens.words_tokenizer import WordsTokenizer, cut_words, reserved_pieces
 
 COUNTED_TOGETHER = 100_000
-"""Distinct words between spaces that are collected before they are cut: so each is cut a few times only."""
+"""Distinct words between spaces are collected up to this number before they are cut, so each is cut
+rarely."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the texts a tokenizer of words was trained on it knows; marks are not counted."""
+    """How much of its training texts a tokenizer of words knows; marks are not counted."""
 
     distinct: int
     """Different words in the texts."""

@@ -62,7 +62,6 @@ pronouns. A sentence and a name begin with a capital letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
@@ -83,12 +82,6 @@ Kind = Literal["noun", "verb", "adjective", "name", "particle"]
 def is_front(stem: str) -> bool:
     """Whether the last vowel with a colour is a front one; a stem that has none counts as front."""
     return next((vowel in FRONT for vowel in reversed(stem.lower()) if vowel in BACK + FRONT), True)
-
-
-def is_harmonic(form: str) -> bool:
-    """Whether a form has no back vowel beside a front one."""
-    letters = set(form.lower())
-    return not (letters & set(BACK) and letters & set(FRONT))
 
 
 def attach(stem: str, shape: str) -> str:
@@ -249,16 +242,3 @@ def word(root: Root, *labels: str) -> Word:
     if made.state in _UNFINISHED:
         raise ValueError(f"{made.gloss} is a verb without a tense")
     return made
-
-
-def paradigm(root: Root, *labels: str) -> Iterator[Word]:
-    """Yield every inflected form of a root, or of the stem that derivational labels make of it."""
-    yield from _inflected(Word(root, tuple(_BY_LABEL[label] for label in labels)))
-
-
-def _inflected(stem: Word) -> Iterator[Word]:
-    if stem.state not in _UNFINISHED:
-        yield stem
-    for suffix in SUFFIXES:
-        if stem.state in suffix.after and not suffix.derives:
-            yield from _inflected(Word(stem.root, (*stem.suffixes, suffix)))

@@ -10,11 +10,12 @@ from ulmfit.training.weights import load_weights, own_tensors
 
 
 class WeightAverage:
-    """average = decay x average + (1 - decay) x weights after every update, divided by its sum of factors.
+    """A moving average of the weights.
 
-    That division (Adam's bias correction) makes it a mean of the weights since the first update. All
+    After every update: average = decay x average + (1 - decay) x weights. It is divided by the sum of all
+    factors. That division (Adam's bias correction) makes it a mean of the weights since the first update. All
     tensors of floating point are averaged, the statistics of batch norm as well. Updates that were left out
-    do not count, which is decided on the device.
+    do not count; that is decided on the device, without waiting for it.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -36,7 +37,10 @@ class WeightAverage:
         self._factors.lerp_(torch.ones_like(self._factors), share)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the average of every tensor, and as they are those that have none; before an update all."""
+        """Return the average of every tensor.
+
+        Tensors without an average, and all before the first update, are returned as they are.
+        """
         own = own_tensors(self.model)
         if not float(self._factors):
             return own
@@ -54,7 +58,7 @@ class WeightAverage:
 
 
 class ValidateAverage(Callback):
-    """Puts the average in the weights' place for the time of a validation: before everybody who looks."""
+    """Replaces the weights by their average during a validation, before any other callback looks at them."""
 
     order = -20
 
@@ -66,7 +70,7 @@ class ValidateAverage(Callback):
         self.restore()
 
     def restore(self) -> None:
-        """Put the weights back, after a validation or after one that was interrupted."""
+        """Put the weights back, also after a validation that was interrupted."""
         if self.kept:
             load_weights(self.average.model, self.kept, "the weights")
         self.kept = {}
@@ -79,7 +83,7 @@ class ValidateAverage(Callback):
 
 
 class RestoreWeights(Callback):
-    """Puts the weights back after a validation of their average: after everybody who looks."""
+    """Puts the weights back after a validation of their average, as the last callback."""
 
     order = 90
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +13,14 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import atomic_folder, read_json, remove_temporaries, sha256_of, write_json
+from ulmfit.pipeline.files import (
+    atomic_folder,
+    flush,
+    read_json,
+    remove_temporaries,
+    sha256_of,
+    write_json,
+)
 from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2
@@ -23,14 +29,14 @@ TENSORS, STATE = "tensors.safetensors", "state.json"
 
 
 class Checkpoint(NamedTuple):
-    """A moment of a training run."""
+    """The state of a training run after a step."""
 
     tensors: Mapping[str, Tensor]
     state: dict[str, Any]
 
 
 class CheckpointStore:
-    """The checkpoints of one training run, in a folder of its own; one process writes there."""
+    """The checkpoints of one training run, in a folder of their own; one process writes there."""
 
     def __init__(self, folder: Path, log: Callable[[str], None]) -> None:
         self.folder = folder
@@ -47,10 +53,10 @@ class CheckpointStore:
             write_tensors(tensors, folder / TENSORS)
             hashes = {"tensors_sha256": sha256_of(folder / TENSORS), "state_sha256": _hash(state)}
             write_json(folder / STATE, {**hashes, "state": state})
-            _flush_folder(folder)
-        _flush_folder(self.folder)
+            flush(folder)
+        flush(self.folder)
         earlier = [path for path in self._all() if path <= self._path(step)]
-        # Checkpoints of later steps are damaged ones, which were skipped when training went on before them.
+        # Checkpoints of later steps are damaged: training skipped them and went on from an earlier one.
         for old in set(self._all()) - set(earlier[-KEPT:]):
             shutil.rmtree(old)
 
@@ -74,7 +80,7 @@ class CheckpointStore:
 
 
 class BackgroundWriter:
-    """Does one job at a time in a thread; what goes wrong there is raised in the thread that asks."""
+    """Does one job at a time in a thread; an error there is raised in the thread that waits or checks."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -83,14 +89,14 @@ class BackgroundWriter:
     def start(self, job: Callable[[], None]) -> None:
         """Begin `job` once the former one is finished."""
         self.finish()
-        # A daemon: a second signal ends the process without waiting for a write.
+        # A daemon thread, so that a second signal ends the process without waiting for a write.
         self._thread = threading.Thread(target=self._run, args=(job,), name="checkpoint", daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
         """Wait for the job."""
         while self._thread is not None:
-            # A signal may reach another thread, which does not interrupt an endless wait in this one.
+            # With a time limit: a signal that reaches another thread does not interrupt a wait without end.
             self._thread.join(WAIT_SECONDS)
             if not self._thread.is_alive():
                 self._thread = None
@@ -129,12 +135,3 @@ def _read(folder: Path) -> Checkpoint | None:
 
 def _hash(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -37,14 +37,15 @@ from ulmfit.training.stopping import StopRequest
 from ulmfit.training.weights import load_weights, own_tensors
 
 AGREED_EVERY_STEPS = 10
-"""Several processes ask each other this often whether to save: every question waits for the slowest."""
+"""Steps between two times that several processes ask each other whether to save; each waits for the
+slowest."""
 
 WORTH_SAVING_SECONDS = 10.0
-"""At the end of training a checkpoint is written unless the last one is younger than this."""
+"""Seconds. At the end of training a checkpoint is written unless the last one is younger than this."""
 
 
 OWN_PARTS = "parts"
-"""Among a rank's own tensors: the JSON content of its parts' states, as bytes."""
+"""Name among a rank's own tensors: the JSON content of its parts' states, as bytes."""
 
 
 @runtime_checkable
@@ -74,13 +75,13 @@ class Checkpointer(Callback):
 
     A checkpoint is due every so many `steps` and `minutes`, and when SIGTERM or SIGINT asks the process to
     stop: the running step is finished, its checkpoint written, and the signal handed to the earlier handler.
-    The state is copied between two steps and written in a thread. After an epoch's last step it is copied
-    always: whoever stops training between there and the next epoch's first step gets that copy written, so
-    that at most the validation has to be repeated.
+    The state is copied between two steps and written in a thread. After the last step of an epoch it is
+    always copied. If training is stopped before the next epoch begins, that copy is written, and only the
+    validation has to be repeated.
 
-    `parts` are what else has state (HasState, HasTensors, or both), each of a class of its own. Of several
-    processes rank 0 writes; hidden states, random states and gradients that wait are every rank's own.
-    Used as a context around all of training: when it is left, all is written.
+    `parts` are further objects with state (HasState, HasTensors, or both), at most one of each class. Of
+    several processes rank 0 writes; hidden states, random states and gradients that wait are every rank's
+    own. Use it as a context manager around all of training: at the end of the context everything is written.
     """
 
     order = 95
@@ -116,7 +117,10 @@ class Checkpointer(Callback):
         return self._seconds_before + time.monotonic() - self._started
 
     def machines(self) -> list[dict[str, Any]]:
-        """Return what this training ran on until now, in turn; with one entry it is equal to the bit."""
+        """Return the machines that this training ran on until now, in order.
+
+        With one entry, a repeated run is equal to the bit.
+        """
         before, now = self._machines_before, machine(self.learn.inner, self.distribution.world)
         return before if before and before[-1] == now else [*before, now]
 
@@ -172,7 +176,7 @@ class Checkpointer(Callback):
             raise SystemExit(128 + self.stop.number)
         self.stop.deferred = not is_last
         if is_last and self.stop.number is not None and self.distribution.world == 1:
-            # It came while the state was copied, which is written when training is left.
+            # The signal came while the state was copied; the copy is written when training ends.
             raise SystemExit(128 + self.stop.number)
 
     def _wishes(self, is_last: bool) -> tuple[bool, bool]:
@@ -214,7 +218,7 @@ class Checkpointer(Callback):
             "seconds": self.seconds(),
             "machines": self.machines(),
         }
-        # Training goes on changing lists in it while it is written.
+        # A copy, because training goes on changing its lists while it is written.
         self._state = copy.deepcopy(state)
         self._is_unwritten = True
         if self.distribution.rank != 0:
@@ -268,7 +272,7 @@ class Checkpointer(Callback):
                 one.restore(parts[name])
             if isinstance(one, HasTensors):
                 one.restore_tensors(part(f"part.{name}", tensors))
-        # At last, because restoring may draw numbers.
+        # Random states come last, because restoring the rest may draw numbers.
         if states := part("random", own):
             restore_random_states(states, devices_of(inner))
 
@@ -313,10 +317,12 @@ def newest_checkpoint(store: CheckpointStore, distribution: Distribution) -> Che
 
 
 def _own(tensors: Mapping[str, Tensor], ranks: int, distribution: Distribution) -> Tensors:
-    """Return what this rank has of its own of what `ranks` ranks had; another number shares the streams anew.
+    """Return this rank's part of the tensors that `ranks` ranks had.
 
-    Hidden states are (1, B/R, units). Ranks that are new have no random states yet, and gradients that wait
-    are lost with the ranks that had them.
+    Where their number has changed, streams are shared anew.
+
+    Hidden states are (1, B/R, units). New ranks have no random states yet. Gradients that wait for an update
+    are lost with their rank.
     """
     rank, world = distribution.rank, distribution.world
     own = part(f"rank{rank}", tensors)

@@ -1,8 +1,8 @@
-"""Training in several processes, one a GPU (or a share of the CPU's cores), each of which is a rank.
+"""Training in several processes (ranks), one per GPU, or each with a share of the CPU's cores.
 
 torchrun's environment variables say whether this process is one of several. Every rank has the same weights
-and trains streams of its own; DistributedDataParallel makes gradients their mean over the ranks. What ranks
-tell each other beside that (flags, sums, states for a checkpoint) goes through gloo, from host memory.
+and its own streams; DistributedDataParallel replaces gradients by their mean over the ranks. Everything else
+that ranks exchange (flags, sums, states for a checkpoint) goes through gloo, from host memory.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Distribution:
         """Raise InputError when the ranks cannot share a batch evenly."""
 
     def separate_random_numbers(self) -> None:
-        """Draw other numbers in every rank from here on: the seed that was set last, plus the rank.
+        """Let every rank draw other random numbers from here on.
 
-        For one process nothing changes.
+        The seed that was set last is raised by the rank: for one process nothing changes.
         """
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return what is called in training; made anew whenever other parameters are trainable."""
+        """Return the module that training calls; call it again whenever other parameters are trainable."""
         return model
 
     def any(self, flag: bool) -> bool:
@@ -116,7 +116,7 @@ class ProcessGroup(Distribution):
         The weights become those of rank 0 everywhere.
         """
         devices = [self.device.index] if self.device.type == "cuda" else None
-        # Gradients need no memory beside that of the buckets, in which they are sent.
+        # Gradients lie in the buckets that are sent, and need no other memory.
         return nn.parallel.DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
 
     def any(self, flag: bool) -> bool:
@@ -186,7 +186,7 @@ def current_distribution(settings: TrainingSettings) -> Distribution:
 
 
 def choose_device(setting: str) -> torch.device:
-    """Return the device that a setting means to a single process."""
+    """Return the device that a setting means for a single process."""
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -200,7 +200,7 @@ def choose_device(setting: str) -> torch.device:
             raise InputError(
                 f"device {setting!r}: there are {torch.cuda.device_count()} GPUs, counted from 0"
             )
-        # Kernels and graphs are launched on the current device, wherever their tensors lie.
+        # Kernels and graphs are launched on the current device, even if their tensors are on another.
         torch.cuda.set_device(device)
     return device
 

@@ -1,4 +1,4 @@
-"""Updates of the weights that neither wait for the device nor let an infinite gradient through."""
+"""Updates of the weights that do not wait for the device and leave out infinite gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ulmfit.pipeline.errors import StageFailed
 
 CHECK_EVERY_UPDATES = 10
-"""The flags of updates are read from the device this often: every read waits for it."""
+"""Updates between two reads of their flags from the device: every read waits for it."""
 
 ADVICE = "lower the learning rate, set gradient_clip, or set precision=fp32"
 
@@ -34,7 +34,7 @@ class Guard:
         self.bad_steps: list[int] = []
         """Steps (batches of the run, from 1) whose update was left out."""
         self.in_a_row = self.longest = 0
-        """Updates left out one after the other: until now, and at most."""
+        """Updates left out in a row: up to now, and the largest number so far."""
         self.norm: Tensor | None = None
         """Norm of the last update's gradient before clipping."""
         self.bad: Tensor | None = None

@@ -17,7 +17,7 @@ from ulmfit.training.weights import own_tensors
 
 HISTORY_POINTS = 1000
 LOSS_EVERY_STEPS = 10
-"""Losses are read from the device this often: every read waits for it."""
+"""Steps between two reads of the losses from the device: every read waits for it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class ValidationMetric:
 
 
 class CollectPredictions(Callback):
-    """Keeps the predictions of a validation. A callback of its own: in training nothing asks for any."""
+    """Keeps the predictions of a validation.
+
+    A separate callback, so that training computes no predictions.
+    """
 
     order, run_train = 79, False
 
@@ -47,7 +50,7 @@ class CollectPredictions(Callback):
 
 
 class History(Callback):
-    """Writes down what happened: loss and learning rates over the steps, validation over the epochs.
+    """Records loss and learning rates over the steps, and validation over the epochs.
 
     `total_steps` are the batches expected of all phases, `total_epochs` their epochs; a step is a batch.
     `count(target)` tells how many predictions a batch holds, which weighs its loss in an epoch's mean.
@@ -69,7 +72,7 @@ class History(Callback):
     ) -> None:
         self.metric = metric
         self.collected = None if metric is None else CollectPredictions()
-        """To be added to the learner as well."""
+        """Callbacks to add to the learner beside this one."""
         self.total_epochs = total_epochs
         self.thinning = max(1, total_steps // HISTORY_POINTS)
         self.count, self.progress, self.distribution = count, progress, distribution
@@ -77,7 +80,7 @@ class History(Callback):
         self.steps: list[dict[str, Any]] = []
         self.epochs: list[dict[str, Any]] = []
         self.notes: dict[str, Any] = {}
-        """Where training was not what the settings say, when it has ended."""
+        """How training differed from its settings; complete when it has ended."""
         self.train_sum = self.train_count = 0.0
         self._unread: list[tuple[dict[str, Any] | None, Tensor]] = []
         self._valid: list[tuple[Tensor, int]] = []
@@ -159,7 +162,7 @@ class History(Callback):
             self.epochs[-1][self.metric.name] = self.metric.of(self.collected.take())
 
     def compared(self) -> float:
-        """Return by what the last epoch is compared, lower is better: validation loss or minus the metric."""
+        """Return the validation loss or minus the metric of the last epoch: lower is better."""
         value = self.epochs[-1]["valid_loss" if self.metric is None else self.metric.name]
         if value is None or math.isnan(value):
             return math.inf
@@ -186,7 +189,7 @@ class History(Callback):
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the best epoch, of several equal ones the first (`History.compared`)."""
+    """Keeps the weights of the best epoch (`History.compared`); of equal ones, the first."""
 
     order = 85
 
@@ -222,7 +225,7 @@ class KeepBest(Callback):
 class EarlyStopping(Callback):
     """Ends a phase after `patience` epochs that were not better than the phase's best before.
 
-    The schedule is not finished then: `ended` tells how far it had come.
+    Its schedule is not finished then: `ended` has the epochs that were done.
     """
 
     order = 92

@@ -183,16 +183,16 @@ def train(
         load_weights(model, best.best, "the best epoch")
     elif learner.average is not None:
         load_weights(model, learner.average.weights(), "the average")
-    # The history refers to the learner: without this, moments and copies would stay in memory with it.
+    # The history refers to the learner; this frees the optimizer's moments and other copies.
     learner.remove_cbs(list(learner.cbs))
     learner.opt = learner.replayed = None
-    # What `wrap` returned holds the group of processes, whose threads must not outlive it (`leave_group`).
+    # The wrapper holds the group of processes, whose threads must end with it (`leave_group`).
     learner.model = learner.inner
     return history
 
 
 def _run_phase(learner: ResumableLearner, phase: Phase, start_epoch: int, distribution: Distribution) -> None:
-    """Run one phase with an optimizer of its own, so that frozen layers carry no old momentum."""
+    """Run one phase with a new optimizer, so that frozen layers have no old momentum."""
     for parameter in learner.inner.parameters():
         parameter.grad = None
     learner.create_opt()
@@ -237,7 +237,7 @@ def _measure(checkpointer: Checkpointer, history: History, memory: PeakMemory, w
 
 
 def _deviations(guard: Guard, stopping: EarlyStopping | None, work: Work) -> dict[str, Any]:
-    """Tell where training was not what the settings say: updates left out, phases ended early."""
+    """Warn where training differed from its settings: updates left out, phases ended early."""
     notes: dict[str, Any] = {}
     if guard.bad_steps:
         notes["skipped_steps"] = guard.bad_steps

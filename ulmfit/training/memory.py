@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 CLEAR_PEAK = "5"
-"""Written to /proc/self/clear_refs it makes Linux count the peak anew."""
+"""Written to /proc/self/clear_refs, this makes Linux start a new peak."""
 
 
 class PeakMemory:
-    """The peak from its making on: of the process (where Linux counts it), and of torch on a GPU."""
+    """The peak since it was made: of the process (where Linux counts it), and of torch on a GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -8,15 +8,16 @@ from collections.abc import Mapping, MutableMapping
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 SPINS_VARIABLE, POLICY_VARIABLE = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 SPINS = "1000"
-"""Some microseconds; GNU's OpenMP has 300,000 by default, and 100 where threads are more than cores."""
+"""Rounds that a thread waits before it sleeps, a few microseconds; GNU's default is 300,000, or 100 where
+there are more threads than cores."""
 
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let a thread that waits for others fall asleep soon, unless the user has said what it does.
+    """Let a thread that waits for others sleep soon, unless the user has set the variable.
 
-    By default it occupies its core for milliseconds. Where another program has a core, the thread that all
-    the others wait for may be the one that gets none: training then takes many times as long.
-    The variable is read when torch is imported.
+    By default it keeps its core busy for milliseconds. If another program uses a core, the thread that all
+    others wait for may get none, and training takes many times as long. The variable is read when torch is
+    imported.
     """
     if SPINS_VARIABLE not in environment and POLICY_VARIABLE not in environment:
         environment[SPINS_VARIABLE] = SPINS

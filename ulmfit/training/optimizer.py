@@ -27,7 +27,10 @@ class Adam(OptimWrapper):
 
     @property
     def hypers(self) -> list[dict[str, Any]]:
-        """The numbers of every group; not torch's switches, which loggers would take for numbers."""
+        """The hyper-parameters of every group.
+
+        Torch's switches are left out: loggers would take them for numbers.
+        """
         return [
             {
                 "lr": group["lr"],
@@ -40,7 +43,7 @@ class Adam(OptimWrapper):
         ]
 
     def set_hyper(self, k: str, v: Any) -> None:
-        """Set a number, or one a group; what schedules do in every step does without fastai's detours."""
+        """Set a number, or one per layer group. Schedules do this in every step; fastai's own way is slow."""
         groups = self.opt.param_groups
         if k not in ("lr", "mom") or not isinstance(v, float | numpy.ndarray):
             super().set_hyper(k, v)

@@ -1,4 +1,4 @@
-"""What to do when memory runs out in training: which batch size to try."""
+"""Says which batch size to try when memory runs out in training."""
 
 from __future__ import annotations
 

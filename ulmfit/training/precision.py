@@ -1,4 +1,7 @@
-"""What `precision = auto` means on this machine; found out without torch, because keys depend on it."""
+"""What `precision = auto` means on this machine.
+
+Stage keys depend on it, so it is found without importing torch.
+"""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ from ulmfit.training.snapshot import (
 from ulmfit.training.weights import load_weights, own_tensors
 
 SMOOTHING = 0.98
-"""Share of the average loss that a new loss leaves as it was (fastai's)."""
+"""Weight of the old average in the smoothed loss (fastai's)."""
 DIVERGED = 4.0
 """The test ends when the smoothed loss is above the lowest so far times this (fastai's)."""
 SKIPPED_AT_THE_END = 5
-"""Last losses that no suggestion looks at, and the first tenth: fastai's choice."""
+"""Suggestions leave out the first tenth of the losses and this many at the end: fastai's choice."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RateSearch:
 
     rates: list[float]
     losses: list[float]
-    """Smoothed training losses, one a rate."""
+    """Smoothed training losses, one per rate."""
     diverged: bool
     """Whether the loss diverged before the highest rate."""
     valley: float | None
@@ -60,8 +60,8 @@ def find_rate(
 ) -> RateSearch:
     """Train `steps` updates with rates from `lowest` to `highest`, then put everything back as it was.
 
-    Weights, hidden state, optimizer, random states and the learner's counters are those of before, whatever
-    happens. `group_rates`: the rate of each layer group, lowest first, as a factor of the searched one; one
+    Weights, hidden state, optimizer, random states and the learner's counters are restored, also after an
+    error. `group_rates`: the rate of each layer group, lowest first, as a factor of the searched one; one
     factor: that of all groups.
     """
     steps *= learn.accumulation

@@ -1,4 +1,4 @@
-"""What stands in for fastai's Recorder and ProgressCallback, which wait for the device in every batch."""
+"""Replaces fastai's Recorder and ProgressCallback, which wait for the device in every batch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ulmfit.pipeline.progress import Progress
 from ulmfit.pipeline.settings import Settings
 
 LOSS_EVERY_STEPS = 10
-"""The loss that is shown is read from the device this often."""
+"""Steps between two reads of the shown loss from the device."""
 
 
 class SmoothLoss(AvgSmoothLoss):
-    """fastai's smoothed training loss, kept where the loss is."""
+    """fastai's smoothed training loss, kept on the device of the loss."""
 
     def accumulate(self, learn) -> None:
-        """Count the loss of the learner's last batch in."""
+        """Add the loss of the learner's last batch."""
         loss = learn.loss.detach().mean()
         self.count += 1
         self.val: torch.Tensor = torch.lerp(loss, self.val.to(loss), self.beta)

@@ -15,8 +15,9 @@ ONE_CYCLE_DIVISION, ONE_CYCLE_FINAL_DIVISION = 25.0, 1e5
 def layer_rates(phase: Phase, groups: int) -> numpy.ndarray:
     """Return the peak rate of each layer group, lowest layer first: rate / 2.6^(distance from the top).
 
-    With `lowest_rate` the ratio of two neighbours is what leads there; one group alone has the highest rate.
-    With `group_rates` each group's rate is its factor times the rate; InputError for another number of them.
+    With `lowest_rate` the rates lie evenly in log space between it and the highest; a single group has the
+    highest. With `group_rates` each group's rate is its factor times the rate; InputError for another number
+    of them.
     """
     if phase.group_rates:
         phase.check_groups(groups)
@@ -60,7 +61,7 @@ def warmed_cosine(peak: numpy.ndarray, warm_up: float, floor: float) -> Callable
 
 
 def phase_schedules(phase: Phase, groups: int) -> dict[str, Callable[[float], object]]:
-    """Return fastai schedules for `lr` (one rate a group) and `mom`, as functions of the share of steps."""
+    """Return fastai schedules for `lr` (one rate per group) and `mom`: functions of the share of steps."""
     from fastai.callback.schedule import combined_cos
 
     peak = layer_rates(phase, groups)

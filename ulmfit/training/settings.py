@@ -72,7 +72,7 @@ class Phase(Settings):
 
 
 class TrainingSettings(Settings):
-    """How a model is trained; the data and the model are somebody else's."""
+    """How a model is trained; data and model have settings of their own."""
 
     phases: tuple[Phase, ...] = Field((Phase(),), min_length=1, description="run one after the other")
     batch_size: int = Field(64, ge=1, description="streams (language model) or documents (classifier) a step")

@@ -1,4 +1,4 @@
-"""What a training process carries from step to step, as named tensors."""
+"""The state of a training process between two steps, as named tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tensors = dict[str, Tensor]
 
 
 class HostCopies:
-    """Copies of tensors in host memory, which is used again for the next copies.
+    """Copies of tensors in host memory; the next copies use the same memory.
 
     Copies from a GPU go to pinned memory and are queued behind the work that was launched before: the caller
     goes on launching, and `wait` (in another thread) waits for them.
@@ -90,7 +90,7 @@ def pending_gradients(model: nn.Module) -> Tensors:
 
 
 def restore_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
-    """Give the parameters the gradients that `pending_gradients` returned; the others get none."""
+    """Set the gradients that `pending_gradients` returned; the other parameters get none."""
     for name, parameter in model.named_parameters():
         gradient = gradients.get(name)
         parameter.grad = None if gradient is None else gradient.to(parameter.device, copy=True)

@@ -15,12 +15,12 @@ SAME_REQUEST_SECONDS = 2.0
 
 
 class StopRequest:
-    """What a signal asked for while training runs; a second one ends the process without waiting.
+    """Handles SIGTERM and SIGINT while training runs; a second signal ends the process without waiting.
 
     While `deferred` is set (a step is running) the first signal is only noted, in `number`; otherwise it
-    raises SystemExit where the program is. `release` puts the handlers back that were there before, and
-    `deliver` hands them the signal, so that the command line, a notebook or a scheduler's library ends the
-    process as it always does. Outside of the main thread, which alone gets signals, nothing is installed.
+    raises SystemExit at once. `release` puts the handlers back that were there before, and `deliver` hands
+    them the signal, so that the command line, a notebook or a scheduler's library ends the process as it
+    always does. Only the main thread gets signals: in another one nothing is installed.
     """
 
     def __init__(self) -> None:

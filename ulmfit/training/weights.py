@@ -40,7 +40,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         if f"os error {errno.ENOSPC}" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path.name) from error
         raise
-    # safetensors lets nobody but the owner read it; the umask decides, as for every other file.
+    # safetensors makes files that only the owner can read; set what the umask allows, as for other files.
     path.chmod(mode)
 
 

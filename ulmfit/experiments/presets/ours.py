@@ -1,4 +1,4 @@
-"""The values that are ours: what no source of a published preset states, each once, with the reason."""
+"""The values that no source of a published preset states: ours, each once, with the reason."""
 
 from __future__ import annotations
 

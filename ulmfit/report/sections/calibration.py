@@ -18,9 +18,9 @@ from ulmfit.report.table import Table
 WIDTH, HEIGHT = 340, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 28, 42
 COUNTS = 34
-"""Height of the strip below the plot that shows how many texts each bin has."""
+"""Height of the strip below the plot that shows the number of texts per bin."""
 FLAT = 0.02
-"""Mean confidence above equal probabilities that still says next to nothing."""
+"""A mean confidence this little above equal probabilities says almost nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def describe_reliability(record: Record) -> list[Reliability]:
 
 
 def pooled(runs: Sequence[CalibrationFigures]) -> list[ReliabilityBin]:
-    """Put the bins of several runs together, each text counted in every run."""
+    """Sum the bins of several runs; each text counts once per run."""
     bins = []
     for members in zip(*(run.bins for run in runs), strict=True):
         filled = [part for part in members if part.count]
@@ -160,7 +160,7 @@ def _notes(row: RowResult, labels: int) -> list[str]:
             f"hardly better than chance{_of(flat, runs)}: scaled, the predicted label's mean probability is "
             f"less than {100 * FLAT:g} points above 1 / {labels}"
         )
-    # Where something in validation is wrong, its likelihood has no best temperature at the top end alone.
+    # With errors in validation, only the upper bound of the search can mean "no best temperature".
     accuracies = row.valid_metrics["accuracy"].values if "accuracy" in row.valid_metrics else ()
     unfitted = [accuracy for run, accuracy in zip(runs, accuracies, strict=False) if not run.fitted]
     if faultless := sum(accuracy == 1 for accuracy in unfitted):

@@ -1,4 +1,4 @@
-"""The page's section on confusion: matrices, and which labels are taken for which."""
+"""The page's section on confusion: matrices, and which labels are confused most often."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Confusion:
     """Gold label, cells, recall."""
     precisions: list[str]
     largest: Table
-    """Which labels are taken for which most often; empty if there are few labels."""
+    """The most frequent confusions; empty if there are few labels."""
 
 
 @dataclass(frozen=True)
 class Confusions:
-    """The section: the matrix of the best row that has one, those of the other rows, and what all show."""
+    """The section: the matrix of the best row that has one, those of the other rows, and notes on all."""
 
     labels: list[tuple[str, str]]
-    """Name, and what stands above its column."""
+    """Name, and the heading of its column."""
     has_numbers: bool
     main: Confusion
     others: list[Confusion]

@@ -1,4 +1,4 @@
-"""The page's section on a corpus: where its pages went, what its documents are, and some of them."""
+"""The page's section on a corpus: which pages were left out, figures of its documents, and some of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LANGUAGE_NAMES = {"und": "undecided", "zxx": "no language"}
 
 @dataclass(frozen=True)
 class Measured:
-    """What the documents of a corpus are."""
+    """Figures of the documents of a corpus."""
 
     sizes: Table
     chart: Markup
@@ -41,7 +41,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus; `measured` is None where nobody measured it."""
+    """One corpus; `measured` is None where it was not measured."""
 
     account: CorpusAccount
     kept: str
@@ -64,7 +64,7 @@ class CorpusSection:
 def describe_corpora(material: Material) -> CorpusSection | None:
     """Prepare the corpora of a record; None if there are none.
 
-    Raises InputError when there are samples of more corpora.
+    Raises InputError when there are samples of another number of corpora.
     """
     record, samples = material.record, material.samples
     if len(samples) > len(record.corpora):

@@ -1,4 +1,4 @@
-"""The page's section on errors: where they are, and the surest of them with the words that did it."""
+"""The page's section on errors: where they are, and the most confident ones, explained word by word."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 LONGEST_SHOWN = 1200
 """Characters of a text that are shown."""
 FAINT = 0.02
-"""Of weights below this share of the largest nothing is shown."""
+"""Weights below this share of the largest are not shown."""
 MOST_DECIMALS = 6
-"""Of the ends of a range."""
+"""Most decimals of the ends of a range."""
 NAMED = 4
-"""Words of either sign that are named below an explained text."""
+"""Words per sign that are named below an explained text."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ShadedWord:
 
 @dataclass(frozen=True)
 class ShadedText:
-    """A text whose words are shaded by what they did for the predicted label."""
+    """A text whose words are shaded by their weight for the predicted label."""
 
     label: str
     probability: str
@@ -139,7 +139,7 @@ def _breakdowns(analysis: ErrorAnalysis) -> list[Breakdown]:
             100,
             0,
         ),
-        ("By pieces", "tokens a word", analysis.by_fertility, 1, 2),
+        ("By pieces", "tokens per word", analysis.by_fertility, 1, 2),
     ]
     low, high = _scale([part.right for _, _, parts, _, _ in described for part in parts])
     header = ["from – to", "texts", "right, %", _scale_header(low, high)]
@@ -184,7 +184,7 @@ def _scale_header(low: float, high: float) -> Markup:
 def part_names(parts: Sequence[Part], factor: float, decimals: int) -> list[str]:
     """Return the ranges of neighbouring parts, times `factor`, as text.
 
-    They have as many decimals, at least `decimals`, as it takes for no end to look like the next beginning.
+    They have at least `decimals` decimals, and so many that no end looks like the next beginning.
     """
     ends = [[f"{factor * end:,.{decimals}f}" for end in (part.low, part.high)] for part in parts]
     if any(high == low for (_, high), (low, _) in pairwise(ends)) and decimals < MOST_DECIMALS:
@@ -202,7 +202,7 @@ def _scale(shares: Sequence[Share]) -> tuple[float, float]:
 
 
 def _share_cells(share: Share, low: float, high: float, title: str) -> list[str]:
-    """Return how many texts a share is of, its value, and the plot of its interval."""
+    """Return the cells of a share: the number of texts, the value, the plot of the interval."""
     interval = share.interval
     if share.value is None or interval is None:
         return ["0", "–", Markup("")]

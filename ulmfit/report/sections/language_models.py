@@ -1,4 +1,4 @@
-"""The page's section on language models: how each was trained, how well it predicts, seed by seed."""
+"""The page's section on language models: how each was trained, and how well it predicts, per seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEED = re.compile(r", seed (\d+)$")
 KINDS = {"lstm": "AWD-LSTM", "qrnn": "QRNN"}
 UNKNOWN = "–"
 LARGEST_PLAIN = 1e6
-"""Perplexities from here on are written with a power of ten."""
+"""Perplexities of this size and more are written with a power of ten."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def number(value: float | None) -> str:
 
 
 def _trained(models: Sequence[LanguageModelResult]) -> Table:
-    """One column per model: what differs between its seeds is a mean, or, for skipped steps, a sum."""
+    """One column per model: over its seeds values are averaged; skipped steps are summed."""
     lines: dict[str, Callable[[list[LanguageModelResult]], str]] = {
         "layers": lambda seeds: _layers(_terms(seeds[0])),
         "embedding": lambda seeds: _count(_terms(seeds[0]).embedding_size),
@@ -75,7 +75,7 @@ def _trained(models: Sequence[LanguageModelResult]) -> Table:
             _total(_terms(seed).skipped_steps for seed in seeds)
         ),
     }
-    groups = [_one_a_seed(group) for group in _grouped(models, with_split=False)]
+    groups = [_one_per_seed(group) for group in _grouped(models, with_split=False)]
     table = [[name, *(line(group) for group in groups)] for name, line in lines.items()]
     return Table.of(
         ["", *(f"{_title(group)}, {group[0].direction}" for group in groups)],
@@ -87,8 +87,8 @@ def _terms(model: LanguageModelResult) -> TrainedModel:
     return model.trained or TrainedModel()
 
 
-def _one_a_seed(group: list[LanguageModelResult]) -> list[LanguageModelResult]:
-    """Leave the other splits of each seed out."""
+def _one_per_seed(group: list[LanguageModelResult]) -> list[LanguageModelResult]:
+    """Return one result per seed, that of its last split."""
     return list({model.name: model for model in group}.values())
 
 

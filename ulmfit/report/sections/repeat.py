@@ -29,7 +29,7 @@ class Repeat:
 
 
 def describe_repeat(record: Record) -> Repeat:
-    """Prepare what somebody needs who repeats a run."""
+    """Prepare what is needed to repeat a run."""
     hardware = [
         [name.replace("_", " "), "unknown" if value is None else str(value)]
         for name, value in record.hardware.items()

@@ -20,14 +20,14 @@ from ulmfit.report.table import Row, Table
 
 @dataclass(frozen=True)
 class Compared:
-    """All rows that were compared with one reference."""
+    """The rows that were compared with one reference."""
 
     reference: str
     metric: str
     unit: str
     """What follows the metric's name; empty: nothing."""
     has_margins: bool
-    """Whether the noise of the seeds is known for some row."""
+    """Whether the seed noise of some row is known."""
     table: Table
 
 

@@ -22,7 +22,7 @@ SMOOTHING = 20
 """The smoothed loss is a mean over 1/20 of the curve."""
 
 CLIPPED = 50
-"""On a logarithmic axis, learning rates below 1/50 of the lowest peak leave the plot."""
+"""On a logarithmic axis, learning rates below 1/50 of the lowest peak are not drawn."""
 
 
 KEPT = "the epoch that is kept"
@@ -31,7 +31,7 @@ METRIC_STYLES = ("validation", "training", "third", "fourth", "fifth")
 """CSS classes of the lines of metrics; further metrics are not drawn."""
 
 OF_EVERY_EPOCH = frozenset({"phase", "epoch", "train_loss", "valid_loss"})
-"""What stands in an epoch of `history.json`; all other numbers are metrics on validation."""
+"""Fields of an epoch in `history.json` that are no metrics; all others are metrics on validation."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _kept(points: Sequence[Point], kept: int | None) -> list[Series]:
 
 
 def _metrics(epoch: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics on validation that were written down of an epoch; not a number: undefined."""
+    """Return the metrics on validation of an epoch; NaN: undefined."""
     return {
         name: _number(value)
         for name, value in epoch.items()
@@ -241,7 +241,7 @@ def _number(value: Any) -> float:
 
 
 def _equal_groups(columns: list[list[float]]) -> list[list[int]]:
-    """Put neighbouring groups together that have the same learning rate throughout."""
+    """Merge neighbouring groups that have the same learning rate throughout."""
     runs: list[list[int]] = []
     for group, column in enumerate(columns):
         if runs and str(columns[runs[-1][0]]) == str(column):
@@ -271,7 +271,7 @@ def _peaks(columns: list[list[float]]) -> list[float]:
 
 
 def _differ_much(columns: list[list[float]]) -> bool:
-    """Whether a linear axis would press the lowest group's line onto its bottom."""
+    """Whether the lowest group's line would lie on the bottom of a linear axis."""
     peaks = _peaks(columns)
     return bool(peaks) and max(peaks) > 6 * min(peaks)
 

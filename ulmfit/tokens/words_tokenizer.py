@@ -4,8 +4,9 @@ The baseline that papers compare subwords with. A word is a run of letters, mark
 the vowel signs of Indic scripts are marks, and the joiners U+200C and U+200D count as such. Every other
 character is a word of its own, with the marks behind it. So is an apostrophe: `l'eau` is `l`, `'` and `eau`,
 because languages that elide would have their nouns several times otherwise, and how a word is cut should not
-depend on the language; where the apostrophe is a letter (U+02BC), it stays in its word. Scripts without
-spaces between words have runs of letters that hardly ever come back: they want subwords.
+depend on the language; where the apostrophe is a letter (U+02BC), it stays in its word. In languages that
+set no spaces (`corpus.words.sets_no_spaces`), each character of their scripts with its marks is a word, as in
+`corpus.words`: whole runs hardly ever come back. In other languages such runs are rare, and stay whole.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ulmfit.corpus.words import WITHOUT_SPACES
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_json, write_text
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPLACEMENT, UP, WORD_BOUNDARY, WREP
@@ -32,6 +34,7 @@ WORDS_RULE = (
     "a word is a run of letters, marks, numbers and joiners, or one other character with the marks behind "
     "it; U+2581 before it is the space before it"
 )
+CHARACTERS_RULE = "a character of a script without spaces is a word of its own, with the marks behind it"
 JOINERS = (0x200C, 0x200D)
 WORDS_PER_LINE = 128
 """Words that are cut together, which is faster."""
@@ -45,14 +48,16 @@ class WordsTokenizer(Tokenizer):
 
     kind = "words"
 
-    def __init__(self, vocabulary: Sequence[str], rules: Rules) -> None:
+    def __init__(self, vocabulary: Sequence[str], rules: Rules, *, characters: bool = False) -> None:
         """Take all pieces in the order of their ids, `reserved_pieces(rules)` first.
 
+        `characters`: each character of a script without spaces is a word.
         Raises InputError when other ones are first, or when a piece comes twice.
         """
         self.rules = rules
         self.language = rules.language
         self.form = TextForm(rules)
+        self.characters = characters
         self.size = len(vocabulary)
         self._vocabulary = list(vocabulary)
         reserved = reserved_pieces(rules)
@@ -75,7 +80,7 @@ class WordsTokenizer(Tokenizer):
 
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of normalised words, and how many each has."""
-        pieces, lengths = cut_words(words, self.form)
+        pieces, lengths = cut_words(words, self.form, characters=self.characters)
         return np.array([self._ids.get(piece, self.unk_id) for piece in pieces], np.int32), lengths
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
@@ -107,8 +112,11 @@ class WordsTokenizer(Tokenizer):
         if rules.get("words_sha256") != hashlib.sha256(content).hexdigest():
             raise InputError(f"{path} is not the file that {RULES_FILE} names: copy the folder again")
         form = read_rules(rules, folder / RULES_FILE)
+        written = rules.get("rules")
+        characters = isinstance(written, list) and CHARACTERS_RULE in written
         try:
-            tokenizer = cls(content.decode().removesuffix("\n").split("\n"), form)
+            vocabulary = content.decode().removesuffix("\n").split("\n")
+            tokenizer = cls(vocabulary, form, characters=characters)
         except (InputError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: {error}") from error
         if tokenizer._description() != rules:
@@ -130,7 +138,7 @@ class WordsTokenizer(Tokenizer):
             "specials": SPECIALS,
             "mark_characters": {name: f"U+{ord(mark):04X}" for mark, name in self.rules.mark_names().items()},
             "dotless_i": self.form.marker.dotless_i if self.form.marker else False,
-            "rules": [*self.rules.in_words(), WORDS_RULE],
+            "rules": [*self.rules.in_words(), WORDS_RULE, *[CHARACTERS_RULE] * self.characters],
             "words_sha256": hashlib.sha256(self._lines().encode()).hexdigest(),
         }
 
@@ -140,15 +148,19 @@ def reserved_pieces(rules: Rules) -> list[str]:
     return [*SPECIALS, *rules.mark_names().values()]
 
 
-def cut_words(words: Sequence[str], form: TextForm) -> tuple[list[str], np.ndarray]:
+def cut_words(
+    words: Sequence[str], form: TextForm, *, characters: bool = False
+) -> tuple[list[str], np.ndarray]:
     """Return marks and words of what stands between spaces, and how many of them each has (int64).
 
-    The first of each has a space before it, or is a mark and the next one has it.
+    The first of each has a space before it, or is a mark and the next one has it. `characters`: those of
+    scripts without spaces are words of their own.
     """
+    pattern = _piece_pattern(characters)
     pieces: list[str] = []
     for first in range(0, len(words), WORDS_PER_LINE):
         line = form.write_words(f" {' '.join(words[first : first + WORDS_PER_LINE])}")
-        pieces += _piece_pattern().findall(line)
+        pieces += pattern.findall(line)
     begins = np.array([piece[0] == " " for piece in pieces], bool)
     marks = np.array([piece in MARK_NAMES for piece in pieces], bool)
     moved = marks[:-1] & begins[1:]
@@ -157,14 +169,15 @@ def cut_words(words: Sequence[str], form: TextForm) -> tuple[list[str], np.ndarr
     return pieces, np.diff(np.append(np.flatnonzero(begins), len(pieces)))
 
 
-@lru_cache(maxsize=1)
-def _piece_pattern() -> re.Pattern[str]:
+@lru_cache(maxsize=2)
+def _piece_pattern(characters: bool) -> re.Pattern[str]:
     """Return a pattern for a mark, the number behind xxrep, or a word with the space before it."""
     extending = _extending_characters()
     marks = f"[{MAJ}{UP}{REP}{WREP}]"
     number = f"(?<={REP})[1-9][0-9]{{0,2}}"
-    run = rf"(?:[^\W_]+|[{extending}]+)+"
-    return re.compile(f"{marks}|{number}| ?(?:{run}|[^ ][{extending}]*)")
+    alone, others = (f"[{WITHOUT_SPACES}][{extending}]*|", WITHOUT_SPACES) if characters else ("", "")
+    run = rf"(?:[^\W_{others}]+|[{extending}]+)+"
+    return re.compile(f"{marks}|{number}| ?(?:{alone}{run}|[^ ][{extending}]*)")
 
 
 def _extending_characters() -> str:

@@ -17,9 +17,11 @@ from cli_for_tests import ENVIRONMENT, RECIPE, start, ulmfit
 from filelock import FileLock
 
 from ulmfit.cli.options import Changes
+from ulmfit.evaluation.record import read_record
 from ulmfit.experiments.driver import remove, run, unused
 from ulmfit.experiments.recipe import load_recipe
 from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.report.verdict import best_row
 from ulmfit.training.precision import gpu_generations
 
 
@@ -241,7 +243,9 @@ def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> 
     assert status == 0, errors
     assert (tmp_path / "records" / "tiny.json").exists()
     assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
-    assert "ULMFiT, forward" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    best = best_row(read_record(tmp_path / "records" / "tiny.json"))
+    name = "**ULMFiT, forward**" if best is not None and best.name == "ULMFiT, forward" else "ULMFiT, forward"
+    assert f"| {name} |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from stages_for_tests import InventedCorpus
 
 from ulmfit.corpus.rare_words import MARK, RareWordsReplaced, frequent_words, with_marks
 from ulmfit.corpus.stages import CorpusStage
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_json
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Work
@@ -72,3 +74,10 @@ def test_words_are_what_stands_between_white_space() -> None:
     assert kept == {"a"}
     assert with_marks("a\u2003a, a\n", kept) == f"a\u2003{MARK} a\n"
     assert with_marks("", kept) == ""
+
+
+def test_texts_without_spaces_are_refused() -> None:
+    assert frequent_words(["ein 東京 ein"], 2) == {"ein"}
+    with pytest.raises(InputError, match="18 words but only 2 runs between white space") as error:
+        frequent_words(["昨天我在城里看见。", "他们今天早上说到。"], 2)
+    assert "\n" not in str(error.value)

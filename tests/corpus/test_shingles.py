@@ -11,9 +11,27 @@ from hypothesis import strategies as st
 
 from ulmfit.corpus.filtering import shingles
 from ulmfit.corpus.filtering.shingles import Units, units_of, windows, windows_of_lengths
-from ulmfit.corpus.words import UNSPACED
 
-LETTERS = "aBžßЖéÉ中のกิ여ﬁ½２7٣\u0301\u094dह\u00ad\u200d…, .-_\n"
+LETTERS = "aBžßЖéÉ中々ーのກกิ여ﬁ½２7٣\u0301\u094dह\u00ad\u200d…, .-_\n"
+WITHOUT_SPACES = (
+    *("THAI ", "LAO ", "TIBETAN ", "MYANMAR ", "KHMER ", "TAI LE ", "NEW TAI LUE ", "TAI THAM "),
+    *("BALINESE ", "JAVANESE ", "HIRAGANA ", "KATAKANA", "HENTAIGANA ", "VERTICAL KANA ", "BOPOMOFO "),
+    *(
+        "CJK UNIFIED IDEOGRAPH",
+        "CJK COMPATIBILITY IDEOGRAPH",
+        "IDEOGRAPHIC ITERATION",
+        "IDEOGRAPHIC CLOSING",
+        "IDEOGRAPHIC NUMBER",
+    ),
+)
+"""How Unicode's names of the characters of scripts without spaces begin."""
+
+
+def stands_alone(character: str) -> bool:
+    """Whether a character is a word of its own, by its name and category."""
+    category = unicodedata.category(character)
+    name = unicodedata.name(character, "")
+    return category[0] in "LN" and category != "Nd" and name.startswith(WITHOUT_SPACES)
 
 
 def words(units: Units) -> list[str]:
@@ -31,8 +49,7 @@ def reference(text: str) -> list[str]:
                 continue
             kind = {"L": "letter", "N": "letter", "M": "mark"}.get(category[0], "separator")
             kind = "letter" if folded == "_" else kind
-            if kind == "letter" and category != "Nd" and UNSPACED.match(folded):
-                kind = "alone"
+            kind = "alone" if stands_alone(folded) else kind
             if kind == "mark" and before == "separator":
                 continue
             if kind == "separator":
@@ -89,6 +106,16 @@ def test_every_character_folds_to_characters_that_stay() -> None:
     for code in np.flatnonzero(tables.kinds == shingles.EXPANDED):
         folded = shingles._folded(chr(code))
         assert (tables.kinds[[ord(character) for character in folded]] != shingles.EXPANDED).all(), hex(code)
+
+
+def test_unicode_names_the_characters_that_stand_alone() -> None:
+    tables = shingles._tables()
+    assigned = np.flatnonzero(tables.kinds[:0x40000] != shingles.EXPANDED)
+    folds, alone = tables.folds[assigned].tolist(), (tables.kinds[assigned] == shingles.ALONE).tolist()
+    wrong = [
+        hex(fold) for fold, is_alone in zip(folds, alone, strict=True) if stands_alone(chr(fold)) != is_alone
+    ]
+    assert not wrong
 
 
 @settings(max_examples=100, deadline=None)

@@ -165,7 +165,8 @@ def test_the_table_of_several_labels(several: Run) -> None:
         "p",
     ]
     assert several.cells("model") == [*header, "seeds"]
-    assert "test split, percent" in several.table and "Difference: row minus ULMFiT" in several.table
+    assert "test split, percent" in several.table
+    assert "Difference: row minus ULMFiT" in several.table and "percentage points" in several.table
     row = several.record.rows[0]
     metrics = ("micro_f1", "samples_f1", "subset_accuracy")
     assert several.cells(row.name)[2:5] == [f"{100 * row.metrics[name].mean:.2f}" for name in metrics]
@@ -205,6 +206,7 @@ def test_the_table_of_numbers_is_not_in_percent(numbers: Run) -> None:
     assert numbers.cells("model") == [*header, "validation", "difference", "p", "seeds"]
     assert "percent" not in numbers.table
     assert "correlations as they are, errors in the labels' units" in numbers.table
+    assert "Difference: row minus ULMFiT" in numbers.table and "percentage points" not in numbers.table
     row = numbers.record.rows[0]
     main, *others = numbers.cells(row.name)[1:5]
     assert main.startswith(f"{row.metrics['pearson'].mean:.4f} ± {row.metrics['pearson'].sd:.4f} ")

@@ -233,7 +233,7 @@ best                          GermEval average F  S                 unverified; 
 def test_differences_and_published_results_on_a_terminal(with_differences):
     text = text_table(with_differences)
     assert DIFFERENCES in text
-    assert "Difference: row minus ULMFiT, forward, with its 95 % interval" in text
+    assert "Difference: row minus ULMFiT, forward, in percentage points, with its 95 % interval" in text
     assert "p: corrected for 3 comparisons (Holm)" in text
     assert "\n† inside seed noise" in text
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts_for_tests import any_texts
 
+from ulmfit.corpus.words import count_words
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens import text_form
 from ulmfit.tokens.given_model import tokenizer_of_model
@@ -19,6 +21,7 @@ from ulmfit.tokens.reading import mend_html
 from ulmfit.tokens.sentencepiece_training import TrainingLines, train_tokenizer
 from ulmfit.tokens.text_form import Rules, TextForm
 from ulmfit.tokens.tokenizer import Tokenizer
+from ulmfit.tokens.word_encoding import WordEncoder
 from ulmfit.tokens.words_training import train_words_tokenizer
 
 PLAIN = Rules(language="de")
@@ -59,6 +62,12 @@ def test_each_line_is_tokenised_on_its_own() -> None:
     assert form.normal("etwa z. B.\nhier") == "etwa z. B. hier"
     assert form.normal("am Ende.\nklein") == "am Ende . klein"
     assert form.normal("am Ende. klein") == "am Ende. klein"
+
+
+def test_words_are_counted_before_the_steps() -> None:
+    texts = ["z.B. ein Haus", "昨天 in 東京", ""]
+    encoded = WordEncoder(trained(PLAIN.changed(nfkc=True, html=True))).encode(pa.array(texts))
+    assert encoded.words.tolist() == list(map(count_words, texts)) == [3, 5, 0]
 
 
 @pytest.mark.parametrize(

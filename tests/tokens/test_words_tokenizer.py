@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from stages_for_tests import InventedCorpus
 
+from ulmfit.corpus.words import words_of
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
 from ulmfit.tokens.arrays import TokenArray
@@ -45,8 +46,8 @@ def trained(texts: list[str], rules: Rules = PLAIN, **changes: int) -> WordsToke
     return train_words_tokenizer(texts, rules, **{"vocab_size": 60_000, "min_count": 1, **changes})[0]
 
 
-def shown(text: str, rules: Rules = PLAIN) -> str:
-    pieces, _ = cut_words(normalize(text).split(), TextForm(rules))
+def shown(text: str, rules: Rules = PLAIN, *, characters: bool = False) -> str:
+    pieces, _ = cut_words(normalize(text).split(), TextForm(rules), characters=characters)
     names = {**MARK_NAMES, **REPEAT_MARK_NAMES}
     return "|".join(names.get(piece, piece).replace(" ", "▁") for piece in pieces)
 
@@ -72,6 +73,48 @@ def shown(text: str, rules: Rules = PLAIN) -> str:
 )
 def test_what_a_word_is(text, pieces):
     assert shown(text) == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("日本語。", "▁日|本|語|。"),
+        ("in東京at", "▁in|東|京|at"),
+        ("กินข้าว ภาษา2", "▁กิ|น|ข้|า|ว|▁ภ|า|ษ|า|2"),
+        ("ភាសា 2003年、カード", "▁ភា|សា|▁2003|年|、|カ|ー|ド"),
+        ("Ein Haus, हिन्दी 한국어", "xxmaj|▁ein|xxmaj|▁haus|,|▁हिन्दी|▁한국어"),
+    ],
+)
+def test_without_spaces_each_character_is_a_word(text, pieces):
+    assert shown(text, characters=True) == pieces
+
+
+@settings(deadline=None)
+@given(text=st.text(alphabet="aé1日本กินข้าភาカード 、。한ह्"))
+def test_words_without_spaces_are_those_of_the_corpus(text):
+    text = normalize(text)
+    pieces, _ = cut_words(text.split(), TextForm(NO_MARKS), characters=True)
+    words = [words_of(piece) for piece in pieces]
+    assert max(map(len, words), default=0) <= 1
+    assert [word for found in words for word in found] == words_of(text)
+
+
+def test_the_language_says_whether_there_are_spaces(tmp_path):
+    texts = ["今日は、日本語。", "日本の今日"]
+    japanese = trained(texts, PLAIN.changed(language="ja-JP"))
+    assert {"▁今", "▁日", "日", "本", "語"} <= set(japanese.vocabulary)
+    assert "▁今日は" in trained(texts).vocabulary
+    japanese.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert list(loaded.encode(texts)[0]) == list(japanese.encode(texts)[0])
+    assert loaded.unk_id not in loaded.encode(["日本。"])[0]
+
+
+def test_only_words_without_spaces_have_other_keys():
+    def version(**changes: object) -> int:
+        return words_stage(**changes).version() - TrainTokenizer.stage_version
+
+    assert (version(), version(language="ja"), version(language="ja", model_type="unigram")) == (0, 1, 0)
 
 
 def test_numbers_of_repetitions_are_pieces():

@@ -12,6 +12,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from ulmfit.corpus.filters import FilteredCorpus
+from ulmfit.corpus.words import count_words
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Work
 
 MARK = "\u2620"
@@ -23,7 +25,8 @@ _WORD = re.compile(r"\S+")
 class RareWordsReplaced(FilteredCorpus):
     """A corpus whose rare words, by their count in its training split, are U+2620 in every split.
 
-    A word is the text between white space, with case and punctuation. Titles are not changed. A model of such
+    A word is the text between white space, with case and punctuation: PolEval's own definition, not that of
+    `corpus.words`; texts without spaces between words are refused. Titles are not changed. A model of such
     texts has less to predict: its perplexity and bits per character are not comparable with those of a model
     of the original texts. Memory: about 100 bytes per distinct word.
     """
@@ -58,10 +61,20 @@ def _training_texts(folder: Path) -> Iterator[str]:
 
 
 def frequent_words(texts: Iterable[str], min_count: int) -> frozenset[str]:
-    """Return the words between white space that stand `min_count` times or more in `texts`."""
+    """Return the words between white space that stand `min_count` times or more in `texts`.
+
+    Raises InputError for texts most of whose words have no spaces between them.
+    """
     counts: Counter[str] = Counter()
+    words = 0
     for text in texts:
         counts.update(text.split())
+        words += count_words(text)
+    if words > 2 * counts.total():
+        raise InputError(
+            f"rare-words-replaced: the training documents have {words:,} words but only {counts.total():,} "
+            "runs between white space: expected a language that sets spaces; leave this step out"
+        )
     return frozenset(word for word, count in counts.items() if count >= min_count)
 
 

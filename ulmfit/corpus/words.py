@@ -30,9 +30,18 @@ _BASIC = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
 )
 _BEYOND = "\U0001aff0-\U0001b16f\U00020000-\U0003ffff"  # more kana, more Han
-UNSPACED = re.compile(f"[{_BASIC}{_BEYOND}]+")
+WITHOUT_SPACES = _BASIC + _BEYOND
+"""The characters of scripts that are written without spaces, as ranges for a pattern."""
+UNSPACED = re.compile(f"[{WITHOUT_SPACES}]+")
 """Finds runs of characters of scripts that are written without spaces."""
 
+_UNSPACED_LANGUAGES = frozenset(
+    {
+        *("zh", "zho", "cmn", "yue", "wuu", "gan", "hak", "hsn", "lzh", "ja", "jpn"),
+        *("th", "tha", "lo", "lao", "bo", "bod", "dz", "dzo", "my", "mya", "km", "khm", "shn", "mnw"),
+        *("khb", "tdd", "nod"),
+    }
+)
 _ZERO_WIDTH_SPACE = "\u200b"
 _LAST_MARK = 0xE01EF
 """The last combining mark or format character of Unicode."""
@@ -66,6 +75,11 @@ def count_words(text: str) -> int:
 def has_unspaced(text: str) -> bool:
     """Return False if only white space separates the words of `text`; True if something else may."""
     return not text.isascii() and _MAYBE_UNSPACED.search(text) is not None
+
+
+def sets_no_spaces(language: str) -> bool:
+    """Return whether the language of a code such as `ja` or `zh-TW` is written without spaces."""
+    return re.split("[-_]", language.lower())[0] in _UNSPACED_LANGUAGES
 
 
 def words_of(text: str) -> list[str]:
@@ -113,7 +127,7 @@ def _format() -> re.Pattern[str]:
 
 @lru_cache(maxsize=1)
 def _words() -> re.Pattern[str]:
-    unspaced = f"[{_BASIC}{_BEYOND}]"
+    unspaced = f"[{WITHOUT_SPACES}]"
     character = rf"(?!{unspaced})\w"
     return re.compile(rf"(?:(?={unspaced})\w[{marks()}]*)|{character}(?:[{marks()}]|{character})*")
 
@@ -123,4 +137,4 @@ def _without_width() -> re.Pattern[str]:
     """Return a pattern for marks that follow a character of a script without spaces and belong to it."""
     own = listed(lambda one: UNSPACED.match(one) and is_mark(one), 0xFFFF)
     format_characters = listed(is_format, _LAST_MARK) + _ZERO_WIDTH_SPACE
-    return re.compile(f"(?<=[{_BASIC}{_BEYOND}])[{marks()}{format_characters}]+|[{own}]+")
+    return re.compile(f"(?<=[{WITHOUT_SPACES}])[{marks()}{format_characters}]+|[{own}]+")

@@ -4,7 +4,8 @@ The task: words seen fewer than three times in the training text are one unknown
 testing, and every sentence ends with a word of its own. Perplexity is exp(nats / (words + sentences)): what
 SRILM's `ngram -unk -ppl` gave the second team (50,218,535 words, 2,556,845 sentences, 146.7082), and what the
 winners computed from subwords (Czapla, Howard & Kardas 2018, arXiv 1810.10222). It flatters: rare words,
-the hardest ones, cost as little as a frequent word.
+the hardest ones, cost as little as a frequent word. A word is what stands between white space, as in the
+task's files; `RareWordsReplaced` refuses texts without spaces.
 """
 
 from __future__ import annotations

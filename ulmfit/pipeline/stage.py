@@ -58,6 +58,10 @@ class Stage(Settings):
     stage_version: ClassVar[int] = 1
     """Raised when the code changes what the same settings produce."""
 
+    def version(self) -> int:
+        """Return `stage_version`; a higher number where only these settings produce something else now."""
+        return self.stage_version
+
     def build(self, work: Work) -> None:
         """Write the stage's files into `work.folder`."""
         raise TypeError(f"{type(self).__name__} has no build()")
@@ -121,7 +125,7 @@ class Keys:
         if id(stage) not in self._known:
             content = {
                 "stage": stage.stage_name,
-                "version": stage.stage_version,
+                "version": stage.version(),
                 "settings": self._canonical(stage.resolved(), full=False, inside=True),
             }
             text = json.dumps(content, sort_keys=True, ensure_ascii=False)

@@ -185,7 +185,9 @@ def caption(record: Record, *, with_differences: bool = True) -> str:
         sentences.append("[ ]: 95 % bootstrap interval over the test documents.")
     if with_differences and (compared := list(compared_rows(record).values())):
         many = f"corrected for {len(compared)} comparisons (Holm)" if len(compared) > 1 else "one comparison"
-        sentences.append(f"Difference: row minus {compared[0].reference}, with its 95 % interval; p: {many}.")
+        points = "" if plain else "in percentage points, "
+        difference = f"Difference: row minus {compared[0].reference}, {points}with its 95 % interval"
+        sentences.append(f"{difference}; p: {many}.")
     return " ".join(sentences)
 
 

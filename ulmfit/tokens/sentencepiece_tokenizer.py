@@ -93,7 +93,7 @@ class SentencePieceTokenizer(Tokenizer):
         return self._model
 
     @classmethod
-    def from_content(cls, content: bytes, rules: Rules) -> Self:
+    def from_content(cls, content: bytes, rules: Rules, sentences: Sequence[str]) -> Self:
         """Make the tokenizer from a serialized model; raises InputError when it is none of ours."""
         return cls(content, rules)
 

@@ -145,6 +145,12 @@ class TrainTokenizer(TokenizerStage):
         """What tables call it."""
         return self.model_type
 
+    def version(self) -> int:
+        """Words of languages without spaces were whole runs before."""
+        from ulmfit.corpus.words import sets_no_spaces
+
+        return self.stage_version + (not self.has_subwords and sets_no_spaces(self.language))
+
     @property
     def has_subwords(self) -> bool:
         """Whether a word can be cut into other pieces, which subword sampling needs."""
@@ -232,6 +238,10 @@ class EncodeTokens(Stage):
     workers: Annotated[int, NOT_IN_KEY] = Field(
         0, ge=0, description="threads that encode; 0: as many as there are cores, but at most 2"
     )
+
+    def version(self) -> int:
+        """After the steps of reading, words in scripts without spaces were counted as whole runs before."""
+        return self.stage_version + (self.tokenizer.moses or self.tokenizer.html or self.tokenizer.nfkc)
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Tokenizer(ABC):
     """Name of the file that holds the vocabulary."""
     hash_field: ClassVar[str]
     """Field of `tokenizer.json` with the SHA-256 of that file."""
-    own_rules: ClassVar[tuple[str, ...]] = ()
+    own_rules: tuple[str, ...] = ()
     """Sentences of `tokenizer.json` on how this kind cuts words."""
     unk_id, pad_id, bos_id, eos_id = UNK_ID, PAD_ID, BOS_ID, EOS_ID
 
@@ -112,7 +112,8 @@ class Tokenizer(ABC):
             raise InputError(f"{path} is not the file that {RULES_FILE} names: copy the folder again")
         form = read_rules(rules, folder / RULES_FILE)
         try:
-            tokenizer = cls.from_content(content, form)
+            sentences = rules.get("rules")
+            tokenizer = cls.from_content(content, form, sentences if isinstance(sentences, list) else ())
         except (InputError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: {error}") from error
         if tokenizer.description() != rules:
@@ -147,5 +148,8 @@ class Tokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def from_content(cls, content: bytes, rules: Rules) -> Self:
-        """Make the tokenizer from what `content` gave; raises InputError or UnicodeDecodeError."""
+    def from_content(cls, content: bytes, rules: Rules, sentences: Sequence[str]) -> Self:
+        """Make the tokenizer from what `content` gave, and the `rules` of `tokenizer.json`.
+
+        Raises InputError or UnicodeDecodeError.
+        """

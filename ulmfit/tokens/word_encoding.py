@@ -125,7 +125,7 @@ class WordEncoder:
         # These steps move the ends of words, so they come before texts are cut.
         raw = texts.to_pylist()
         encoded = self._encode_plain(arrow_strings([form.normal(text) for text in raw]))
-        return replace(encoded, words=np.array([len(text.split()) for text in raw], np.int64))
+        return replace(encoded, words=np.array(list(map(count_words, raw)), np.int64))
 
     def _encode_plain(self, texts: pa.StringArray) -> EncodedTexts:
         """Return the ids of texts that have no steps before `normalize`."""

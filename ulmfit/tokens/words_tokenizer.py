@@ -5,7 +5,8 @@ the vowel signs of Indic scripts are marks, and the joiners U+200C and U+200D co
 character is a word of its own, with the marks behind it. So is an apostrophe: `l'eau` is `l`, `'` and `eau`,
 because otherwise the nouns of languages with elision would be in the vocabulary several times, and how a word
 is cut should not depend on the language; where the apostrophe is a letter (U+02BC), it stays in its word. In
-scripts without spaces between words most runs of letters occur only once: use subwords for them.
+languages without spaces (`corpus.words.sets_no_spaces`), each character of their scripts is a word with its
+marks, as in `corpus.words`: most whole runs occur only once. In other languages such runs stay whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from ulmfit.corpus.words import is_mark, listed
+from ulmfit.corpus.words import WITHOUT_SPACES, is_mark, listed
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPLACEMENT, UP, WORD_BOUNDARY, WREP
 from ulmfit.tokens.text_form import Rules, TextForm
@@ -29,6 +30,7 @@ WORDS_RULE = (
     "a word is a run of letters, marks, numbers and joiners, or one other character with the marks behind "
     "it; U+2581 before it is the space before it"
 )
+CHARACTERS_RULE = "a character of a script without spaces is a word of its own, with the marks behind it"
 JOINERS = (0x200C, 0x200D)
 WORDS_PER_LINE = 128
 """Words that are cut together, for speed."""
@@ -41,16 +43,18 @@ class WordsTokenizer(Tokenizer):
     """
 
     kind, file, hash_field = "words", WORDS_FILE, "words_sha256"
-    own_rules = (WORDS_RULE,)
 
-    def __init__(self, vocabulary: Sequence[str], rules: Rules) -> None:
+    def __init__(self, vocabulary: Sequence[str], rules: Rules, *, characters: bool = False) -> None:
         """Take all pieces in the order of their ids, `reserved_pieces(rules)` first.
 
+        `characters`: each character of a script without spaces is a word.
         Raises InputError when other ones are first, or when a piece comes twice.
         """
         self.rules = rules
         self.language = rules.language
         self.form = TextForm(rules)
+        self.characters = characters
+        self.own_rules = (WORDS_RULE, *[CHARACTERS_RULE] * characters)
         self.size = len(vocabulary)
         self._vocabulary = list(vocabulary)
         reserved = reserved_pieces(rules)
@@ -73,7 +77,7 @@ class WordsTokenizer(Tokenizer):
 
     def encode_words(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids of normalised words, and how many each has."""
-        pieces, lengths = cut_words(words, self.form)
+        pieces, lengths = cut_words(words, self.form, characters=self.characters)
         return np.array([self._ids.get(piece, self.unk_id) for piece in pieces], np.int32), lengths
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[np.ndarray]:
@@ -92,9 +96,10 @@ class WordsTokenizer(Tokenizer):
         return "".join(f"{piece}\n" for piece in self._vocabulary).encode()
 
     @classmethod
-    def from_content(cls, content: bytes, rules: Rules) -> Self:
+    def from_content(cls, content: bytes, rules: Rules, sentences: Sequence[str]) -> Self:
         """Make the tokenizer from the bytes of `words.txt`; raises InputError or UnicodeDecodeError."""
-        return cls(content.decode().removesuffix("\n").split("\n"), rules)
+        vocabulary = content.decode().removesuffix("\n").split("\n")
+        return cls(vocabulary, rules, characters=CHARACTERS_RULE in sentences)
 
 
 def reserved_pieces(rules: Rules) -> list[str]:
@@ -102,15 +107,19 @@ def reserved_pieces(rules: Rules) -> list[str]:
     return [*SPECIALS, *rules.mark_names().values()]
 
 
-def cut_words(words: Sequence[str], form: TextForm) -> tuple[list[str], np.ndarray]:
+def cut_words(
+    words: Sequence[str], form: TextForm, *, characters: bool = False
+) -> tuple[list[str], np.ndarray]:
     """Return marks and words of what stands between spaces, and how many of them each has (int64).
 
-    The first of each has a space before it, or is a mark and the next one has it.
+    The first of each has a space before it, or is a mark and the next one has it. `characters`: those of
+    scripts without spaces are words of their own.
     """
+    pattern = _piece_pattern(characters)
     pieces: list[str] = []
     for first in range(0, len(words), WORDS_PER_LINE):
         line = form.write_words(f" {' '.join(words[first : first + WORDS_PER_LINE])}")
-        pieces += _piece_pattern().findall(line)
+        pieces += pattern.findall(line)
     begins = np.array([piece[0] == " " for piece in pieces], bool)
     marks = np.array([piece in MARK_NAMES for piece in pieces], bool)
     moved = marks[:-1] & begins[1:]
@@ -119,12 +128,13 @@ def cut_words(words: Sequence[str], form: TextForm) -> tuple[list[str], np.ndarr
     return pieces, np.diff(np.append(np.flatnonzero(begins), len(pieces)))
 
 
-@lru_cache(maxsize=1)
-def _piece_pattern() -> re.Pattern[str]:
+@lru_cache(maxsize=2)
+def _piece_pattern(characters: bool) -> re.Pattern[str]:
     """Return a pattern for a mark, the number behind xxrep, or a word with the space before it."""
     # As ranges: one by one, the characters past U+FFFF make `re` slow.
     extending = listed(lambda one: ord(one) in JOINERS or is_mark(one), sys.maxunicode)
     marks = f"[{MAJ}{UP}{REP}{WREP}]"
     number = f"(?<={REP})[1-9][0-9]{{0,2}}"
-    run = rf"(?:[^\W_]+|[{extending}]+)+"
-    return re.compile(f"{marks}|{number}| ?(?:{run}|[^ ][{extending}]*)")
+    alone, others = (f"[{WITHOUT_SPACES}][{extending}]*|", WITHOUT_SPACES) if characters else ("", "")
+    run = rf"(?:[^\W_{others}]+|[{extending}]+)+"
+    return re.compile(f"{marks}|{number}| ?(?:{alone}{run}|[^ ][{extending}]*)")

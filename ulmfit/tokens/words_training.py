@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ulmfit.corpus.words import sets_no_spaces
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.repeats import collapse_words
@@ -61,7 +62,7 @@ def train_words_tokenizer(
     frequent.sort(key=lambda word: (-counts[word], word))
     kept = frequent[: vocab_size - len(reserved)]
     coverage = Coverage(len(counts), counts.total(), len(kept), sum(counts[word] for word in kept))
-    return WordsTokenizer([*reserved, *kept], rules), coverage
+    return WordsTokenizer([*reserved, *kept], rules, characters=sets_no_spaces(rules.language)), coverage
 
 
 def count_words(texts: Iterable[str], rules: Rules) -> Counter[str]:
@@ -85,6 +86,6 @@ def count_words(texts: Iterable[str], rules: Rules) -> Counter[str]:
 
 
 def _add_pieces(words: Counter[str], form: TextForm, counts: Counter[str]) -> None:
-    pieces, lengths = cut_words(list(words), form)
+    pieces, lengths = cut_words(list(words), form, characters=sets_no_spaces(form.rules.language))
     for piece, count in zip(pieces, np.repeat(list(words.values()), lengths).tolist(), strict=True):
         counts[piece.replace(" ", WORD_BOUNDARY)] += count

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy
+import torch
 
 from ulmfit.bundle.description import ClassifierDescription
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
@@ -26,6 +27,7 @@ from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
 
 if TYPE_CHECKING:
+    from ulmfit.bundle.writing import Weights
     from ulmfit.classifier.occlusion import Explanation
     from ulmfit.tokens.tokenizer import Tokenizer
 
@@ -135,6 +137,31 @@ class TextClassifier:
             raise InputError("the classifier's predictions are no numbers: its weights are damaged")
         return mean
 
+    def save(self, out: Path | str, *, weights: Weights = "fp32") -> None:
+        """Write a bundle into the folder `out`, which `load` and every command read; one there is replaced.
+
+        fp32 keeps all digits, fp16 takes half the space. Its card has no figures. Raises InputError for
+        anything else at `out`.
+        """
+        from ulmfit.bundle.card import card_in_short
+        from ulmfit.bundle.writing import save_bundle
+        from ulmfit.training.weights import own_tensors
+
+        description = self.description.changed(check=None)
+        tensors = [own_tensors(member.model) for member in self.members]
+        save_bundle(Path(out), description, self.tokenizer, tensors, card_in_short(description), weights)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy it as the files of its bundle, in fp32."""
+        from ulmfit.bundle.writing import load_packed, packed
+
+        encoder = self.members[0].model.encoder.module
+        options = {
+            **loading_options(encoder),
+            "batch": self.members[0].settings.evaluation_batch,
+        }
+        return load_packed, (type(self), packed(self.save), options)
+
     def encode(self, texts: Iterable[str]) -> list[numpy.ndarray]:
         """Return the ids of each text, after the data set's text rules; InputError for what is no text."""
         prepared = written(texts, self.description.text_rules)
@@ -171,6 +198,17 @@ class TextClassifier:
             for member in self.members
         ]
         return numpy.concatenate(each, axis=1)
+
+
+def loading_options(encoder: Encoder) -> dict[str, Any]:
+    """Return the options of `load` with which a model computes as this encoder does."""
+    compute = encoder.compute
+    return {
+        # Another machine may have no GPU, or more of them.
+        "device": "cpu" if encoder.encoder.weight.device.type == "cpu" else "auto",
+        "precision": "bf16" if compute.dtype == torch.bfloat16 else "fp32",
+        "engine": "plain" if compute.engine == "plain" else "auto",
+    }
 
 
 def written(texts: Iterable[str], rules: Sequence[TextRule] = ()) -> list[str]:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy
 import torch
 
-from ulmfit.bundle.classifier import written
+from ulmfit.bundle.classifier import loading_options, written
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import SentenceEncoder
 from ulmfit.language_model.bundle_format import BundleDescription, read_description
@@ -30,6 +30,7 @@ from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
 
 if TYPE_CHECKING:
+    from ulmfit.bundle.writing import Weights
     from ulmfit.tokens.tokenizer import Tokenizer
 
 
@@ -95,6 +96,31 @@ class LanguageModel:
     def directions(self) -> tuple[Direction, ...]:
         """The directions in which it reads."""
         return tuple(self.networks)
+
+    def save(self, out: Path | str, *, weights: Weights = "fp32") -> None:
+        """Write a bundle into the folder `out`, which `load` and every command read; one there is replaced.
+
+        fp32 keeps all digits, fp16 takes half the space. Raises InputError for anything else at `out`.
+        """
+        from ulmfit.bundle.card import card_in_short
+        from ulmfit.bundle.writing import save_bundle
+        from ulmfit.training.weights import own_tensors
+
+        tensors = [own_tensors(self.networks[member.direction]) for member in self.description.members]
+        card = card_in_short(self.description)
+        save_bundle(Path(out), self.description, self.tokenizer, tensors, card, weights)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as the files of its bundle, in fp32."""
+        from ulmfit.bundle.writing import load_packed, packed
+
+        encoder = next(iter(self.networks.values())).encoder
+        options = {**loading_options(encoder), "batch": self.batch}
+        return load_packed, (type(self), packed(self.save), options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return itself, which nothing changes: scikit-learn copies the parameters of every clone."""
+        return self
 
     def score(self, texts: Iterable[str], direction: Direction | None = None) -> list[Score]:
         """Return how well each text was foreseen, by the model of `direction`; None: the first one.

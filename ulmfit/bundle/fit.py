@@ -134,6 +134,8 @@ def _ids(prefix: str, texts: Sequence[str]) -> list[str]:
 
 def _check_labels(labels: pandas.Series, given: LabelledTexts, fraction: float) -> None:
     """Raise EstimatorError for labels that nothing can be learnt of."""
+    if not len(labels):
+        raise EstimatorError("there are no texts: expected some, with a label each")
     counts = labels.explode().value_counts()
     if given.task == "single_label" and len(counts) < 2:
         raise EstimatorError(

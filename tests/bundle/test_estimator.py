@@ -294,6 +294,7 @@ def test_a_folder_without_a_language_model_is_refused(single_label: Made, tmp_pa
         "check_no_attributes_set_in_init",
         "check_get_params_invariance",
         "check_set_params",
+        "check_do_not_raise_errors_in_init_or_set_params",
         "check_mixin_order",
     ],
 )

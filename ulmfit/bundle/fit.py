@@ -190,19 +190,15 @@ def _description(
     thresholds: Sequence[float] = ()
     if task == "multi_label":
         thresholds = model["thresholds"] if training.validation_fraction else [0.5] * len(model["labels"])
-    common = {name: getattr(described, name) for name in BundleDescription.model_fields}
     members = tuple(
         Member(file=f"{one.direction}-{one.seed}.safetensors", direction=one.direction, seed=one.seed)
         for one in stages
     )
-    changed = {
-        "kind": "classifier",
-        "name": f"{described.language}/{NAME}",
-        "members": members,
-        "precision": stages[0].resolved().settings.precision,
-    }
-    return ClassifierDescription(
-        **{**common, **changed},
+    return ClassifierDescription.of_language_model(
+        described,
+        name=f"{described.language}/{NAME}",
+        members=members,
+        precision=stages[0].resolved().settings.precision,
         task=task,
         labels=tuple(model["labels"]),
         thresholds=tuple(thresholds),

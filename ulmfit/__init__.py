@@ -29,6 +29,7 @@ PUBLIC = {
     "DataScript": "ulmfit.datasets.stages",
     "TextClassifier": "ulmfit.bundle.classifier",
     "LanguageModel": "ulmfit.bundle.language_model",
+    "ULMFiTClassifier": "ulmfit.bundle.estimator",
 }
 """Public names and the module that each comes from."""
 

@@ -126,6 +126,32 @@ def card_of_language_model(description: BundleDescription, recipe: Recipe, recor
     )
 
 
+def card_in_short(description: BundleDescription) -> str:
+    """Return the card of a bundle that Python code saved: there is no record, and nothing was measured."""
+    kind, name, method, use, labels, read = "language model", "LanguageModel", "score", "generation", "", ""
+    if isinstance(description, ClassifierDescription):
+        kind, name, method, use = "text classifier", "TextClassifier", "predict", "classification"
+        labels, read = ", ".join(map(escape, description.labels)), _what_is_read(description)
+    tags = ["ulmfit", kind.replace(" ", "-")]
+    metadata = {**_metadata(description), "pipeline_tag": f"text-{use}", "tags": tags}
+    return _card(
+        metadata,
+        description.name,
+        [
+            f"A {kind} in {escape(description.language)} (ULMFiT): {_models(description)}."
+            + (f" It predicts {labels}." if labels else ""),
+            "It was saved from Python, not made by a recipe: how good it is was not measured.",
+            "## How to use it",
+            f'```python\nfrom ulmfit import {name}\n\nmodel = {name}.load("FOLDER")\n'
+            f'model.{method}(["some text"])\n```',
+            "## Limits",
+            _listed([read, *LIMITS]),
+            *_licences(description),
+        ],
+        None,
+    )
+
+
 def _perplexity(value: float | None) -> str:
     return "beyond a float" if value is None else f"{value:.2f}"
 

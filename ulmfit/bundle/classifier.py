@@ -8,24 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy
+import torch
 
 from ulmfit.bundle.description import ClassifierDescription
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
+from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.text_rules import TextRule, composed, with_rules
 from ulmfit.language_model.bundle_format import Member, read_description
 from ulmfit.language_model.bundle_weights import least_weights, loaded, read_tokenizer
-from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.pipeline.errors import InputError
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
+from ulmfit.training.weights import load_weights, own_tensors
 
 if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+    from ulmfit.bundle.writing import Weights
     from ulmfit.classifier.occlusion import Explanation
     from ulmfit.tokens.tokenizer import Tokenizer
 
@@ -135,6 +141,89 @@ class TextClassifier:
             raise InputError("the classifier's predictions are no numbers: its weights are damaged")
         return mean
 
+    def save(self, out: Path | str, *, weights: Weights = "fp32") -> None:
+        """Write a bundle into the folder `out`, which `load` and every command read; one there is replaced.
+
+        fp32 keeps all digits, fp16 takes half the space. Its card has no figures. Raises InputError for
+        anything else at `out`.
+        """
+        from ulmfit.bundle.card import card_in_short
+        from ulmfit.bundle.writing import save_bundle
+
+        description = self.description.changed(check=None)
+        tensors = [own_tensors(member.model) for member in self.members]
+        save_bundle(Path(out), description, self.tokenizer, tensors, card_in_short(description), weights)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy it as the files of its bundle, in fp32."""
+        from ulmfit.bundle.writing import load_packed, packed
+
+        encoder = self.members[0].model.encoder.module
+        options = {
+            **loading_options(encoder),
+            "batch": self.members[0].settings.evaluation_batch,
+        }
+        return load_packed, (type(self), packed(self.save), options)
+
+    def text_block(self) -> Any:
+        """Return the block of texts of a fastai DataBlock: it makes the ids that `learner` trains on."""
+        from ulmfit.bundle.fastai_parts import text_block
+
+        return text_block(self.tokenizer, self._read_first)
+
+    def _read_first(self, text: str) -> numpy.ndarray:
+        """Return the ids of a text that the first model reads."""
+        return self.members[0].as_read(self.encode([text])[0])
+
+    def learner(
+        self, dls: Any, *, drop_mult: float = 0.5, alpha: float = 2.0, beta: float = 1.0, **options: Any
+    ) -> Learner:
+        """Return a stock fastai Learner that trains a copy of the first model further, in fp32.
+
+        `dls` are fastai's DataLoaders with the block of `text_block()` and one of categories, with
+        vocab=labels. `drop_mult` scales ULMFiT's dropouts; `alpha` and `beta` are AR and TAR; `options` are
+        those of `Learner`. Layer groups: embedding, layers, head. `from_learner` takes the result back.
+        """
+        from ulmfit.bundle import fastai_parts
+
+        if self.description.task == "regression":
+            raise InputError("learner: the classifier predicts numbers; expected one of labels")
+        member = self.members[0]
+        place = self.description.members[0]
+        labels = len(self.description.thresholds)
+        description = self.description.changed(
+            members=(place,),
+            row="",
+            temperature=None,
+            thresholds=(0.5,) * labels,
+            check=None,
+            precision="fp32",
+        )
+        settings = trained_settings(member.settings, drop_mult, alpha, beta)
+        network = new_network(description, settings)
+        load_weights(network, own_tensors(member.model), "the classifier")
+        network.encoder.module.compute = stock_compute(member.model.encoder.module, dls.device)
+        stock = fastai_parts.StockClassifier(network, (description, self.tokenizer))
+        return fastai_parts.classifier_learner(dls, stock, self.tokenizer, self.labels, **options)
+
+    @classmethod
+    def from_learner(cls, learn: Learner) -> Self:
+        """Return the classifier that a learner of `learner` or `LanguageModel.classifier_learner` trained.
+
+        It has one model, a copy of that of the learner. Raises InputError for another learner.
+        """
+        from ulmfit.bundle.fastai_parts import StockClassifier, trained_module
+
+        stock = trained_module(learn, StockClassifier)
+        description, tokenizer = stock.origin
+        settings = _settings(description)
+        network = new_network(description, settings)
+        load_weights(network, own_tensors(stock.network), "the learner")
+        trained = stock.network.encoder.module
+        network.encoder.module.compute = trained.compute
+        network.to(trained.encoder.weight.device)
+        return cls(description, [_member(network, description, description.members[0], tokenizer, settings)])
+
     def encode(self, texts: Iterable[str]) -> list[numpy.ndarray]:
         """Return the ids of each text, after the data set's text rules; InputError for what is no text."""
         prepared = written(texts, self.description.text_rules)
@@ -173,6 +262,17 @@ class TextClassifier:
         return numpy.concatenate(each, axis=1)
 
 
+def loading_options(encoder: Encoder) -> dict[str, Any]:
+    """Return the options of `load` with which a model computes as this encoder does."""
+    compute = encoder.compute
+    return {
+        # Another machine may have no GPU, or more of them.
+        "device": "cpu" if encoder.encoder.weight.device.type == "cpu" else "auto",
+        "precision": "bf16" if compute.dtype == torch.bfloat16 else "fp32",
+        "engine": "plain" if compute.engine == "plain" else "auto",
+    }
+
+
 def written(texts: Iterable[str], rules: Sequence[TextRule] = ()) -> list[str]:
     """Return texts as data sets hold them, after some rules; InputError for what is no string."""
     if isinstance(texts, str):
@@ -185,23 +285,40 @@ def written(texts: Iterable[str], rules: Sequence[TextRule] = ()) -> list[str]:
     return prepared
 
 
-def _load(
-    folder: Path, description: ClassifierDescription, member: Member, tokenizer: Tokenizer, batch: int
+def stock_compute(encoder: Encoder, device: torch.device | str) -> Compute:
+    """Return how a stock learner on `device` computes: in fp32, by this encoder's engine where it can run."""
+    engine = "plain" if encoder.compute.engine == "plain" else "auto"
+    return choose_compute("fp32", engine, device, lambda line: None)
+
+
+def trained_settings(
+    settings: ClassifierSettings, drop_mult: float, alpha: float, beta: float
+) -> ClassifierSettings:
+    """Return settings with fastai's dropouts of classifiers times `drop_mult`, and with AR and TAR."""
+    dropouts = ClassifierSettings.model_fields["dropouts"].default.changed(multiplier=drop_mult)
+    return settings.changed(dropouts=dropouts, ar=alpha, tar=beta)
+
+
+def new_network(description: ClassifierDescription, settings: ClassifierSettings) -> Network:
+    """Return the network that a description tells of, with random weights, on the CPU."""
+    encoder = Encoder(description.vocabulary_size, description.architecture, settings.dropouts)
+    return Network(encoder, max(len(description.labels), 1), settings)
+
+
+def _settings(description: ClassifierDescription) -> ClassifierSettings:
+    return named_settings(description.model_dump())
+
+
+def _member(
+    network: Network,
+    description: ClassifierDescription,
+    member: Member,
+    tokenizer: Tokenizer,
+    settings: ClassifierSettings,
 ) -> LoadedClassifier:
-    """Load one model in fp32, on the CPU, computing as `Compute` does by default."""
-    content = description.model_dump()
-    settings = named_settings(content).changed(evaluation_batch=batch)
-    task = task_of_model(content, description.labels)
-    size = description.vocabulary_size
-
-    def network() -> Network:
-        encoder = Encoder(size, description.architecture, settings.dropouts)
-        return Network(encoder, task.outputs, settings)
-
-    head = settings.head_units * (3 * description.architecture.embedding_size + task.outputs)
-    model = loaded(network, folder / member.file, least_weights(description) + head)
+    task = task_of_model(description.model_dump(), description.labels)
     return LoadedClassifier(
-        model.eval(),
+        network.eval(),
         tokenizer,
         list(description.labels),
         member.direction,
@@ -209,3 +326,16 @@ def _load(
         task,
         description.backward_order,
     )
+
+
+def _load(
+    folder: Path, description: ClassifierDescription, member: Member, tokenizer: Tokenizer, batch: int
+) -> LoadedClassifier:
+    """Load one model in fp32, on the CPU, computing as `Compute` does by default."""
+    settings = _settings(description).changed(evaluation_batch=batch)
+    outputs = max(len(description.labels), 1)
+    head = settings.head_units * (3 * description.architecture.embedding_size + outputs)
+    model = loaded(
+        lambda: new_network(description, settings), folder / member.file, least_weights(description) + head
+    )
+    return _member(model, description, member, tokenizer, settings)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.task import Task
 from ulmfit.datasets.text_rules import TextRule
-from ulmfit.language_model.bundle_format import BundleDescription
+from ulmfit.language_model.bundle_format import BundleDescription, Member
+from ulmfit.language_model.settings import Direction
 from ulmfit.pipeline.settings import Settings
 
 
@@ -54,6 +57,12 @@ class ClassifierDescription(BundleDescription):
     field_marks: bool = Field(False, description="whether each column begins with xxfld and its number")
     check: PredictionCheck | None = Field(None, description="None: not compared with the run")
 
+    @classmethod
+    def of_language_model(cls, model: BundleDescription, **fields: Any) -> Self:
+        """Describe a classifier that began with a language model, whose tokenizer and size it has."""
+        common = {name: getattr(model, name) for name in BundleDescription.model_fields}
+        return cls(**{**common, "kind": "classifier", "row": "", **fields})
+
     @model_validator(mode="after")
     def _tells_one_task(self) -> Self:
         many = self.task == "multi_label"
@@ -67,3 +76,26 @@ class ClassifierDescription(BundleDescription):
         if self.metric not in ranking_metrics(self.task):
             raise ValueError(f"metric {self.metric} does not fit task {self.task}")
         return self
+
+
+def new_classifier(
+    model: BundleDescription, direction: Direction, labels: Sequence[str], several: bool
+) -> ClassifierDescription:
+    """Describe a classifier on one language model with the default settings; `several`: labels per text."""
+    settings = ClassifierSettings()
+    task: Task = "multi_label" if several else "single_label"
+    return ClassifierDescription.of_language_model(
+        model,
+        name=f"{model.language}/texts",
+        members=(Member(file=f"{direction}-0.safetensors", direction=direction),),
+        precision="fp32",
+        task=task,
+        labels=tuple(labels),
+        thresholds=(0.5,) * len(labels) if several else (),
+        bptt=settings.bptt,
+        maximum_tokens=settings.maximum_tokens,
+        reads=settings.reads,
+        head_units=settings.head_units,
+        dataset="texts",
+        metric=ranking_metrics(task)[0],
+    )

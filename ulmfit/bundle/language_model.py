@@ -8,28 +8,41 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy
 import torch
 
-from ulmfit.bundle.classifier import written
+from ulmfit.bundle.classifier import (
+    loading_options,
+    new_network,
+    stock_compute,
+    trained_settings,
+    written,
+)
+from ulmfit.bundle.description import new_classifier
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import SentenceEncoder
+from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.bundle_format import BundleDescription, read_description
 from ulmfit.language_model.bundle_weights import load_bundled_language_model, read_tokenizer
 from ulmfit.language_model.compute import choose_compute
 from ulmfit.language_model.evaluate import CHUNK, document_losses
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.model import LanguageModel as Network
-from ulmfit.language_model.stages import Direction
+from ulmfit.language_model.settings import Direction, Dropouts
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.arrays import TokenArray
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
+from ulmfit.training.weights import load_weights, own_tensors
 
 if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+    from ulmfit.bundle.writing import Weights
     from ulmfit.tokens.tokenizer import Tokenizer
 
 
@@ -95,6 +108,123 @@ class LanguageModel:
     def directions(self) -> tuple[Direction, ...]:
         """The directions in which it reads."""
         return tuple(self.networks)
+
+    def save(self, out: Path | str, *, weights: Weights = "fp32") -> None:
+        """Write a bundle into the folder `out`, which `load` and every command read; one there is replaced.
+
+        fp32 keeps all digits, fp16 takes half the space. Raises InputError for anything else at `out`.
+        """
+        from ulmfit.bundle.card import card_in_short
+        from ulmfit.bundle.writing import save_bundle
+
+        tensors = [own_tensors(self.networks[member.direction]) for member in self.description.members]
+        card = card_in_short(self.description)
+        save_bundle(Path(out), self.description, self.tokenizer, tensors, card, weights)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as the files of its bundle, in fp32."""
+        from ulmfit.bundle.writing import load_packed, packed
+
+        encoder = next(iter(self.networks.values())).encoder
+        options = {**loading_options(encoder), "batch": self.batch}
+        return load_packed, (type(self), packed(self.save), options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return itself, which nothing changes: scikit-learn copies the parameters of every clone."""
+        return self
+
+    def text_block(
+        self, *, language_model: bool = True, direction: Direction | None = None, seq_len: int = 72
+    ) -> Any:
+        """Return the block of texts of a fastai DataBlock: it makes the ids that learners here train on.
+
+        With `language_model` batches are streams of texts, chunks of `seq_len` tokens; without, padded texts
+        for `classifier_learner`. `direction` None: the first one.
+        """
+        from ulmfit.bundle.fastai_parts import text_block
+
+        read = partial(self._read, direction or self.directions[0], language_model)
+        return text_block(self.tokenizer, read, language_model=language_model, seq_len=seq_len)
+
+    def _read(self, direction: Direction, whole: bool, text: str) -> numpy.ndarray:
+        """Return the ids that a model of this direction reads: of the whole text, or as classifiers do."""
+        ids = self.tokenizer.encode(written([text]))[0]
+        limit = None if whole else ClassifierSettings().read_tokens or None
+        return self._as_read(ids[:limit], direction)
+
+    def learner(
+        self,
+        dls: Any,
+        *,
+        direction: Direction | None = None,
+        drop_mult: float = 0.3,
+        alpha: float = 2.0,
+        beta: float = 1.0,
+        **options: Any,
+    ) -> Learner:
+        """Return a stock fastai Learner that trains a copy of the model of a direction further, in fp32.
+
+        `dls` are fastai's DataLoaders with the block of `text_block()`. `drop_mult` scales AWD-LSTM's
+        dropouts; `alpha` and `beta` are AR and TAR; `options` are those of `Learner`. Layer groups: one per
+        recurrent layer, then embedding with decoder. `from_learner` takes the result back.
+        """
+        from ulmfit.bundle import fastai_parts
+
+        chosen = direction or self.directions[0]
+        own = self._network(chosen)
+        network = _copied(self.description, own, Dropouts(multiplier=drop_mult))
+        network.set_compute(stock_compute(own.encoder, dls.device))
+        stock = fastai_parts.StockLanguageModel(network, (self, chosen))
+        return fastai_parts.language_model_learner(
+            dls, stock, self.tokenizer, alpha=alpha, beta=beta, **options
+        )
+
+    @classmethod
+    def from_learner(cls, learn: Learner) -> Self:
+        """Return the language model that a learner of `learner` trained; it has that direction alone.
+
+        It is a copy of the learner's. Raises InputError for another learner.
+        """
+        from ulmfit.bundle.fastai_parts import StockLanguageModel, trained_module
+
+        stock = trained_module(learn, StockLanguageModel)
+        origin, direction = stock.origin
+        members = tuple(one for one in origin.description.members if one.direction == direction)
+        description = origin.description.changed(members=members, precision="fp32")
+        network = _copied(description, stock.network, Dropouts(multiplier=0.0))
+        network.set_compute(stock.network.encoder.compute)
+        network.to(stock.network.encoder.encoder.weight.device)
+        return cls(description, origin.tokenizer, {direction: network.eval()}, origin.batch)
+
+    def classifier_learner(
+        self,
+        dls: Any,
+        *,
+        direction: Direction | None = None,
+        drop_mult: float = 0.5,
+        alpha: float = 2.0,
+        beta: float = 1.0,
+        **options: Any,
+    ) -> Learner:
+        """Return a stock fastai Learner of a new classifier on a copy of the encoder of a direction, in fp32.
+
+        `dls` are fastai's DataLoaders with the block of `text_block(language_model=False)` and one of
+        categories. Otherwise like `TextClassifier.learner`; `TextClassifier.from_learner` makes a classifier
+        of the result.
+        """
+        from ulmfit.bundle import fastai_parts
+
+        chosen = direction or self.directions[0]
+        own = self._network(chosen)
+        labels = fastai_parts.labels_of(dls)
+        several = fastai_parts.has_several_labels(dls)
+        description = new_classifier(self.description, chosen, labels, several)
+        network = new_network(description, trained_settings(ClassifierSettings(), drop_mult, alpha, beta))
+        encoder = network.encoder.module
+        load_weights(encoder, own_tensors(own.encoder), "the language model")
+        encoder.compute = stock_compute(own.encoder, dls.device)
+        stock = fastai_parts.StockClassifier(network, (description, self.tokenizer))
+        return fastai_parts.classifier_learner(dls, stock, self.tokenizer, labels, **options)
 
     def score(self, texts: Iterable[str], direction: Direction | None = None) -> list[Score]:
         """Return how well each text was foreseen, by the model of `direction`; None: the first one.
@@ -189,3 +319,10 @@ class LanguageModel:
         if direction not in self.networks:
             raise InputError(f"the bundle has no {direction} language model, only {', '.join(self.networks)}")
         return self.networks[direction]
+
+
+def _copied(description: BundleDescription, network: Network, dropouts: Dropouts) -> Network:
+    """Return a copy of a network with other dropouts, on the CPU."""
+    copy = Network(description.vocabulary_size, description.architecture, dropouts)
+    load_weights(copy, own_tensors(network), "the language model")
+    return copy

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
-from torch import Tensor
 
 from ulmfit.bundle.card import card_of_classifier, card_of_language_model
 from ulmfit.bundle.chosen import (
@@ -24,6 +22,7 @@ from ulmfit.bundle.chosen import (
 )
 from ulmfit.bundle.classifier import TextClassifier
 from ulmfit.bundle.description import ClassifierDescription, PredictionCheck
+from ulmfit.bundle.writing import CARD, Weights, check_place, in_fp16
 from ulmfit.classifier.metrics import scores
 from ulmfit.classifier.predictions import (
     MultiLabelPredictions,
@@ -58,12 +57,9 @@ if TYPE_CHECKING:
     from ulmfit.pipeline.runner import Runner
     from ulmfit.pipeline.stage import Stage
 
-RECORD, CARD = "record.json", "README.md"
+RECORD = "record.json"
 TOLERANCE = 0.01
 """How far a probability may move in any case (regression: in standard deviations of the training numbers)."""
-LARGEST_FP16 = 65_504.0
-
-Weights = Literal["fp16", "fp32"]
 
 
 def write_bundle(
@@ -103,12 +99,6 @@ def write_bundle(
             shutil.copyfile(runner.runs / recipe.run_name / RECORD, folder / RECORD)
         write_sums(folder)
     return description
-
-
-def check_place(out: Path) -> None:
-    """Raise InputError where something is at `out` that is neither an empty folder nor a bundle."""
-    if out.exists() and not (out.is_dir() and ((out / BUNDLE).exists() or not any(out.iterdir()))):
-        raise InputError(f"{out} exists and is no bundle: name a new folder, or remove it")
 
 
 def _record(path: Path) -> Record | None:
@@ -153,22 +143,6 @@ def _common(
         "commit": provenance.commit(),
         "versions": provenance.versions(),
     }
-
-
-def in_fp16(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Return the tensors with matrices in half precision; vectors, a thousandth of them, stay in fp32.
-
-    Raises InputError for a number that half precision does not hold.
-    """
-    halved = {}
-    for name, tensor in tensors.items():
-        if tensor.dim() < 2 or not tensor.is_floating_point():
-            halved[name] = tensor
-            continue
-        if not bool((tensor.abs() <= LARGEST_FP16).all()):
-            raise InputError(f"{source}: {name} has numbers that fp16 cannot hold: use --precision fp32")
-        halved[name] = tensor.to(torch.float16)
-    return halved
 
 
 def _one(values: set[Any], what: str) -> Any:

@@ -156,6 +156,13 @@ class TextClassifier:
             maximum_tokens=self.members[0].settings.read_tokens,
         )
 
+    def explanation_cost(self, text: str) -> int:
+        """Return how many tokens `explain` has each model read: about the square of the text's."""
+        from ulmfit.classifier.occlusion import cost
+
+        prepared = composed(with_rules(text, self.description.text_rules))
+        return cost(self.tokenizer, prepared, self.members[0].settings.read_tokens)
+
     def document_vectors(self, texts: Iterable[str]) -> numpy.ndarray:
         """Return what the head reads of each text, (N, 3 E M): last, largest and mean outputs, per model."""
         encoded = self.encode(texts)

@@ -70,8 +70,10 @@ def make_bundle(folder: Path, tokenizer: Path, task: str = "single_label", **fie
         outputs = task_of_model(description.model_dump(), description.labels).outputs
         network = Network(Encoder(loaded.size, SIZE, settings.dropouts), outputs, settings)
         with torch.no_grad():
-            for weights in network.parameters():
-                weights.mul_(3)
+            # Labels and probabilities that differ from text to text.
+            network.encoder.module.encoder.weight.mul_(50)
+            for weights in network.head.parameters():
+                weights.mul_(2)
         save_weights(network, folder / member.file)
     write_json(folder / BUNDLE, content)
     write_sums(folder)

@@ -93,6 +93,8 @@ class Service:
 
     async def _predict(self, request: Request) -> Response:
         asked = await read_predict(request, self._settings)
+        if asked.calibrated and self._classifier.description.temperature is None:
+            raise Refused(422, "calibrated: this classifier has no temperature: expected false")
         full = [text for text in asked.texts if text.strip()]
         predictions: list[dict[str, Any]] = [NO_TEXT] * len(asked.texts)
         if full:
@@ -104,8 +106,9 @@ class Service:
     async def _explain(self, request: Request) -> Response:
         asked = await read_explain(request, self._settings)
         computed = await self._computed(request, asked.texts, explained=True)
-        assert computed.explanation is not None
         (content,) = self._contents(asked, computed)
+        if computed.explanation is None:
+            return JSONResponse({**content, "explained": "", "words": [], "cut": False})
         return JSONResponse({**content, "cut": computed.explanation.cut})
 
     async def health(self, request: Request) -> Response:
@@ -215,7 +218,7 @@ def policy(page: str) -> str:
     }
     return (
         f"default-src 'none'; script-src {own['script']}; style-src {own['style']}; connect-src 'self'; "
-        f"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

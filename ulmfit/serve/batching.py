@@ -48,6 +48,7 @@ class Computed:
     values: numpy.ndarray
     """Probabilities (texts, labels), or numbers (texts, 1)."""
     explanation: Explanation | None = None
+    """None: not asked for, or a text without words."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ class Batcher:
                     f"the text is too long to be explained: its explanation reads {tokens:,} tokens, "
                     f"expected {self._most_explained:,} at most"
                 )
-            explanation = self._classifier.explain(text)
+            # One token is xxbos: there is no word in the text.
+            explanation = self._classifier.explain(text) if tokens > 1 else None
             job.answer.set_result(Computed(self._classifier.values(job.texts), explanation))
         except Exception as error:
             job.answer.set_exception(error)

@@ -36,21 +36,18 @@ def openapi(description: ClassifierDescription, settings: ServeSettings) -> Sche
     calibrated = {
         "type": "boolean",
         "default": False,
-        "description": "probabilities at the temperature fitted on validation; 422 where there is none",
+        "description": "probabilities at the temperature that was fitted on validation",
     }
+    if description.temperature is None:
+        calibrated["enum"] = [False]
     words = {
         "type": "array",
-        "description": "each word, and how much the prediction falls without it",
-        "items": {
-            "type": "array",
-            "prefixItems": [{"type": "string"}, {"type": "number"}],
-            "minItems": 2,
-            "maxItems": 2,
-        },
+        "description": "pairs: a word, and how much the prediction falls without it",
+        "items": {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 2, "maxItems": 2},
     }
     explanation = {
         **prediction["properties"],
-        "explained": {"type": "string", "description": "the label that the weights are of"},
+        "explained": {"type": "string", "description": "the label that the weights are of; empty: no words"},
         "words": words,
         "cut": {"type": "boolean", "description": "whether the text is longer than the classifier reads"},
     }

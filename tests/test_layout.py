@@ -24,6 +24,7 @@ FOLDERS = [
     "report",
     "experiments",
     "bundle",
+    "serve",
     "toy",
     "bench",
     "cli",

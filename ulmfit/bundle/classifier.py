@@ -14,6 +14,7 @@ import numpy
 import torch
 
 from ulmfit.bundle.description import ClassifierDescription
+from ulmfit.bundle.hub import local_folder
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
@@ -59,13 +60,13 @@ class TextClassifier:
         engine: Literal["auto", "fast", "plain"] = "auto",
         batch: int = 256,
     ) -> Self:
-        """Load the bundle in a folder.
+        """Load the bundle in a folder, or at `hf:owner/name@revision` of the Hugging Face hub.
 
         No code in it is run: JSON, safetensors and a SentencePiece model, whose sums, shapes and vocabulary
         are checked first. `precision` run computes as the run did whose table shows this classifier; `batch`
         is the number of texts computed at once. Raises InputError where something does not fit.
         """
-        folder = Path(folder)
+        folder = local_folder(folder)
         description = read_description(folder, ClassifierDescription, "classifier")
         chosen = description.precision if precision == "run" else resolve_precision(precision, device)
         where = choose_device(device)
@@ -244,6 +245,13 @@ class TextClassifier:
             self.labels or ["number"],
             maximum_tokens=self.members[0].settings.read_tokens,
         )
+
+    def explanation_cost(self, text: str) -> int:
+        """Return how many tokens `explain` has each model read: about the square of the text's."""
+        from ulmfit.classifier.occlusion import cost
+
+        prepared = composed(with_rules(text, self.description.text_rules))
+        return cost(self.tokenizer, prepared, self.members[0].settings.read_tokens)
 
     def document_vectors(self, texts: Iterable[str]) -> numpy.ndarray:
         """Return what the head reads of each text, (N, 3 E M): last, largest and mean outputs, per model."""

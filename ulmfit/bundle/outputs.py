@@ -83,20 +83,26 @@ class Writer:
         return _csv([one.id, str(one.value), f"{one.numbers.max():.{DIGITS}f}", *numbers])
 
     def _object(self, one: Prediction) -> str:
-        content: dict[str, Any] = {"id": one.id}
         if one.numbers is None:
-            content["error"] = f"row {one.number} has no text"
-        elif self.description.task == "regression":
-            content["value"] = one.value
+            content = {"error": f"row {one.number} has no text"}
         else:
-            name = "label" if self.description.task == "single_label" else "labels"
-            labels = self.description.labels
-            content[name] = one.value
-            content["probabilities"] = dict(zip(labels, map(float, one.numbers), strict=True))
-        if one.explanation is not None:
-            content["explained"] = one.explanation.label
-            content["words"] = [[word.text, word.weight] for word in one.explanation.words]
-        return json.dumps(content, ensure_ascii=False) + "\n"
+            content = content_of(self.description, one)
+        return json.dumps({"id": one.id, **content}, ensure_ascii=False) + "\n"
+
+
+def content_of(description: ClassifierDescription, one: Prediction) -> dict[str, Any]:
+    """Return a prediction as JSON has it: value or labels, all probabilities, and its words if explained."""
+    assert one.numbers is not None
+    content: dict[str, Any] = {}
+    if description.task == "regression":
+        content["value"] = one.value
+    else:
+        content["label" if description.task == "single_label" else "labels"] = one.value
+        content["probabilities"] = dict(zip(description.labels, map(float, one.numbers), strict=True))
+    if one.explanation is not None:
+        content["explained"] = one.explanation.label
+        content["words"] = [[word.text, word.weight] for word in one.explanation.words]
+    return content
 
 
 def _explained(one: Prediction) -> str:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, records, runs, single_steps
+from ulmfit.cli import bench, doctor, models, records, runs, serving, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -21,6 +21,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bundle": models.bundle,
     "predict": models.predict,
     "evaluate": models.evaluate,
+    "serve": serving.serve,
+    "push": serving.push,
+    "pull": serving.pull,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
     "verify": records.verify,

@@ -19,7 +19,9 @@ from ulmfit.pipeline.progress import Progress
 if TYPE_CHECKING:
     from ulmfit.bundle.inputs import Row
 
-BundleArgument = Annotated[Path, typer.Argument(help="a folder that ulmfit bundle wrote")]
+BundleArgument = Annotated[
+    Path, typer.Argument(help="a folder that ulmfit bundle wrote, or hf:OWNER/NAME[@REVISION]")
+]
 TextColumnOption = Annotated[
     list[str] | None,
     typer.Option(help="column of the texts, may be repeated; default: those that the model was trained on"),
@@ -112,7 +114,7 @@ def predict(
         check_is_table(source)
     elif text_column:
         raise InputError("--text-column: standard input has lines, no columns: name a table as INPUT")
-    _check_precision(precision)
+    check_precision(precision)
     classifier = TextClassifier.load(bundle, device=device, precision=precision)  # type: ignore[arg-type]
     description = classifier.description
     rows: Iterator[Row]
@@ -150,7 +152,7 @@ def evaluate(
     from ulmfit.bundle.classifier import TextClassifier
     from ulmfit.bundle.evaluate import evaluate as measure
 
-    _check_precision(precision)
+    check_precision(precision)
     classifier = TextClassifier.load(bundle, device=device, precision=precision)  # type: ignore[arg-type]
     progress = Progress(None, "texts", "evaluate", lambda line: show(line, sys.stderr))
     figures = measure(
@@ -167,7 +169,8 @@ def evaluate(
         show(f"{name:<18} {figures[name]:.4f}")
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Raise InputError for a --precision that does not exist."""
     if precision not in ("run", "auto", "fp32", "bf16"):
         raise InputError(f"--precision {precision}: expected run, fp32, bf16 or auto")
 

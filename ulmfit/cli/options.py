@@ -13,6 +13,8 @@ import typer
 
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, File
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import is_whole_number
+from ulmfit.pipeline.record_part import MOST_SEEDS
 
 if TYPE_CHECKING:
     from ulmfit.experiments.recipe import Recipe
@@ -57,7 +59,7 @@ class Changes:
             "--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"
         ),
     ] = None
-    seeds: Annotated[str | None, typer.Option(help="such as 0,1,2")] = None
+    seeds: Annotated[str | None, typer.Option(help="such as 0,1,2 or 0-4")] = None
     train_sizes: Annotated[
         str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
     ] = None
@@ -69,6 +71,10 @@ class Changes:
         Path | None,
         typer.Option(help="bundle of a language model, whose tokenizer is used: nothing is pretrained"),
     ] = None
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="a tiny model on a sample of the texts: minutes, and no results"),
+    ] = False
 
     def recipe(self, reference: str) -> Recipe:
         """Load a recipe by file or name, and change it. Raises InputError for an option that does not fit."""
@@ -82,15 +88,22 @@ class Changes:
 
         if self.preset is not None:
             recipe = validated(lambda: recipe.changed(preset=self.preset), f"--preset {self.preset}")
+        if self.trial and not recipe.trial:
+            recipe = recipe.as_trial()
         for option, text, read, expected in (
-            ("seeds", self.seeds, int, "numbers with commas, such as 0,1,2"),
+            ("seeds", self.seeds, _seeds, "numbers with commas or ranges, such as 0,1,2 or 0-4"),
             (
                 "train_sizes",
                 self.train_sizes,
-                _train_size,
+                lambda text: [_train_size(text)],
                 "numbers with commas, or all, such as 100,500,all",
             ),
-            ("label_noise", self.label_noise, float, "shares with commas, such as 0,0.1,0.3"),
+            (
+                "label_noise",
+                self.label_noise,
+                lambda text: [float(text)],
+                "shares with commas, such as 0,0.1,0.3",
+            ),
         ):
             if text is not None:
                 recipe = _with_list(recipe, option, text, read, expected)
@@ -134,16 +147,32 @@ def with_changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
     return decorate
 
 
-def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:
-    """Return a copy whose `field` is the list that an option of the same name gives with commas."""
+def _with_list(
+    recipe: Recipe, field: str, text: str, read: Callable[[str], list[Any]], expected: str
+) -> Recipe:
+    """Return a copy whose `field` is the list that an option of the same name gives with commas.
+
+    `read` gives the values that a part between commas stands for.
+    """
     from ulmfit.experiments.recipe import validated
 
     option = f"--{field.replace('_', '-')} {text}"
     try:
-        values = tuple(read(part.strip()) for part in text.split(","))
+        values = tuple(value for part in text.split(",") for value in read(part.strip()))
     except ValueError as error:
         raise InputError(f"{option}: expected {expected}") from error
     return validated(lambda: recipe.changed(**{field: values}), option)
+
+
+def _seeds(text: str) -> list[int]:
+    """Return the seeds that a number or a range such as 0-4 stands for; ValueError for anything else."""
+    first, dash, last = text.partition("-")
+    if not (is_whole_number(first) and (is_whole_number(last) or not dash)):
+        raise ValueError(f"no seeds: {text}")
+    count = int(last) - int(first) + 1 if dash else 1
+    if not 0 < count <= MOST_SEEDS:
+        raise ValueError(f"no seeds, or too many: {text}")
+    return list(range(int(first), int(first) + count))
 
 
 def _train_size(text: str) -> int | str:

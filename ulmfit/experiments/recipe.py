@@ -18,6 +18,7 @@ from ulmfit.experiments.pinning import with_pins
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset
 from ulmfit.experiments.recipe_settings import CAME_ALONG, NAME, OPTION_NAMES, Origin, RecipeSettings
+from ulmfit.experiments.trial import trial_of
 from ulmfit.pipeline.assets import File, with_files
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import is_whole_number
@@ -70,6 +71,10 @@ class Recipe(RecipeSettings):
         recipe = with_pins(self.relative_to(path.parent), path.parent)
         written = {name: getattr(recipe, name) for name in OPTION_NAMES}
         return recipe.changed(origin=Origin(file=path, written=written))
+
+    def as_trial(self) -> Recipe:
+        """Return the trial of this recipe, which ends within minutes: see `trial`."""
+        return validated(lambda: trial_of(self), f"{self.name}: --trial")
 
     def stages(self) -> Experiment:
         """Return the stages of this experiment; InputError where settings do not fit together."""

@@ -14,12 +14,14 @@ from ulmfit.corpus.data_checks import CleanedDataset
 from ulmfit.corpus.filters import read_leaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import DumpStage
+from ulmfit.datasets.sample import SAMPLE, SampledDataset
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
 from ulmfit.experiments.plan import Experiment, Trained
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.scoring import scored_curves, scored_rows
+from ulmfit.experiments.trial import trial_label
 from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import FineTune, Pretrain
@@ -115,7 +117,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
 
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
-    labels = ["transductive"] if recipe.transductive else []
+    labels = [trial_label(_sampled(recipe.dataset, runner))] if recipe.trial else []
+    labels += ["transductive"] if recipe.transductive else []
     labels += _data_labels(recipe.dataset)
     if recipe.poleval_2018:
         labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
@@ -172,9 +175,17 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
     return labels
 
 
+def _sampled(dataset: DatasetStage | None, runner: Runner) -> dict[str, list[int]] | None:
+    """Return how many texts of each split a sample has, and how many there are; None without a sample."""
+    while dataset is not None and not isinstance(dataset, SampledDataset):
+        dataset = getattr(dataset, "dataset", None)
+    return read_json(runner.verified(dataset) / SAMPLE) if dataset is not None else None
+
+
 def _command(recipe: RecipeSettings, threads: list[int]) -> str:
     words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
     words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
+    words += ["--trial"] if recipe.trial else []
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []

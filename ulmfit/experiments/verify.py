@@ -32,6 +32,7 @@ from ulmfit.experiments.recipe import (
 )
 from ulmfit.experiments.recipe_settings import NAME, RecipeSettings
 from ulmfit.experiments.results import RECORD, configuration
+from ulmfit.experiments.trial import is_trial
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.printing import printable
@@ -129,9 +130,9 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
     try:
-        recipe = validated(
-            lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record"
-        )
+        recipe = validated(lambda: recipe.changed(preset=record.preset), "record")
+        recipe = recipe.as_trial() if is_trial(record.configuration) else recipe
+        recipe = validated(lambda: recipe.changed(seeds=record.seeds, **chosen), "record")
         return recipe.with_overrides(record.configuration.get("overrides", ()))
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error

@@ -7,15 +7,16 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, records, runs, single_steps
+from ulmfit.cli import bench, doctor, models, planning, records, runs, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
-    "plan": runs.plan,
-    "status": runs.status,
+    "plan": planning.plan,
+    "status": planning.status,
+    "runs": runs.runs_,
     "report": records.report,
     "explain": records.explain,
     "bundle": models.bundle,

@@ -26,7 +26,9 @@ def _no_file(path: Path | None) -> Path | None:
     return path
 
 
-RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one of the package")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="a recipe file, the name of one of the package, or a run's folder")
+]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results", callback=_no_file)]
 VerifyRunsOption = Annotated[
     Path | None,
@@ -81,6 +83,20 @@ class Changes:
         from ulmfit.experiments.recipe import load_recipe
 
         return self.of(load_recipe(reference))
+
+    def chosen(self, reference: str, runs: Path) -> tuple[Recipe, Path]:
+        """Return a recipe as the options change it, and the folder of all results.
+
+        `reference` may be the folder of a run as well, which names all of this itself. Raises InputError for
+        an option that does not fit.
+        """
+        from ulmfit.experiments.run_folder import is_run, recipe_of_run
+
+        if not is_run(Path(reference)):
+            return self.recipe(reference), runs
+        if self != Changes():
+            raise InputError(f"{reference} is the folder of a run, which has its options: leave yours out")
+        return recipe_of_run(Path(reference))
 
     def of(self, recipe: Recipe) -> Recipe:
         """Return a changed copy of `recipe`. Raises InputError for an option that does not fit it."""

@@ -29,6 +29,9 @@ Made = TypeVar("Made")
 MOST_NESTED = 50
 """Lists and objects inside each other in a value of `--set`; no setting has more than a few."""
 
+MOST_OVERRIDES = 1_000
+"""Of a record or a run; reading one takes milliseconds."""
+
 
 class RecipeNotFound(InputError):
     """No file, and none of the recipes that came along, has the given name."""
@@ -139,6 +142,31 @@ def _nesting(value: Any) -> int:
         depth += 1
         level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
     return depth
+
+
+def check_told_overrides(overrides: Any, source: str) -> None:
+    """Raise InputError where the overrides of a `source`, which is data, would choose what code is run."""
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
+        raise InputError(f"the {source}'s overrides are no list of FIELD=VALUE: the {source} is damaged")
+    if len(overrides) > MOST_OVERRIDES:
+        raise InputError(
+            f"the {source} has {len(overrides):,} overrides, more than {MOST_OVERRIDES:,}: it is damaged"
+        )
+    for override in overrides:
+        field, _, text = override.partition("=")
+        names = {part.strip() for part in field.split(".")}
+        if "script" in names | _names_in(json_or_text(text.strip(), override)):
+            raise InputError(
+                f"the {source}'s override {override!r} names a script to run: run the recipe yourself with "
+                "--set if you trust it"
+            )
+
+
+def _names_in(value: Any) -> set[str]:
+    """Return the names of all fields of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(_names_in, value.values()))
+    return set().union(*map(_names_in, value)) if isinstance(value, list) else set()
 
 
 def validated(make: Callable[[], Made], where: str) -> Made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
 from ulmfit.experiments.plan import Experiment, Trained
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import RecipeSettings
+from ulmfit.experiments.run_folder import command_of
 from ulmfit.experiments.scoring import scored_curves, scored_rows
 from ulmfit.experiments.trial import trial_label
 from ulmfit.language_model.bundled import described
@@ -183,17 +183,8 @@ def _sampled(dataset: DatasetStage | None, runner: Runner) -> dict[str, list[int
 
 
 def _command(recipe: RecipeSettings, threads: list[int]) -> str:
-    words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
-    words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
-    words += ["--trial"] if recipe.trial else []
-    words += ["--seeds", ",".join(map(str, recipe.seeds))]
-    for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
-        words += [option, ",".join(map(str, places))] if places else []
-    if recipe.language_model is not None:
-        words += ["--language-model", recipe.language_model.label]
-    for override in recipe.overrides:
-        words += ["--set", override]
-    return shlex.join(words)
+    words = command_of(recipe, recipe.reference)
+    return f"{THREADS_VARIABLE}={threads[0]} {words}" if len(threads) == 1 else words
 
 
 def _threads(stages: list[Stage], runner: Runner) -> list[int]:

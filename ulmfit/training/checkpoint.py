@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_folder, read_json, remove_temporaries, sha256_of, write_json
+from ulmfit.training.checkpoint_share import CHECKPOINT_STATE
 from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2
 WAIT_SECONDS = 0.2
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS, STATE = "tensors.safetensors", CHECKPOINT_STATE
 
 
 class Checkpoint(NamedTuple):

@@ -229,6 +229,28 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
     assert record["hardware"]["threads"] == 1
 
 
+def test_two_runs_are_compared_over_the_texts_that_both_predicted(finished: Path) -> None:
+    options = ("--seeds", "0", "--set", "comparisons=[]")
+    assert ulmfit("run", RECIPE, "--runs", finished, *options)[0] == 0
+    one, other = finished / "test" / "tiny", next((finished / "test").glob("tiny-changed-*"))
+    status, output, errors = ulmfit("compare", one, other)
+    assert status == 0, errors
+    assert '  settings.comparisons: without ["ensemble", "from_scratch", "tfidf"]' in output
+    assert "  seeds: without [1]" in output
+    assert "95 % over test texts [" in output and "not tested" not in output
+    assert "only in the first: ULMFiT, ensemble of 2 seeds, from scratch, forward" in output
+    found = json.loads(ulmfit("compare", one, other, "--json")[1])
+    assert [row["row"] for row in found["rows"]] == [
+        "ULMFiT, forward",
+        "ULMFiT, backward",
+        "ULMFiT, forward + backward",
+    ]
+    assert all(row["basis"] == "texts" and row["seeds"] == [2, 1] for row in found["rows"])
+    assert all(0 < row["p"] <= 1 for row in found["rows"])
+    _, output, _ = ulmfit("compare", one / "record.json", one)
+    assert "settings: the same" in output and "may be chance" in output
+
+
 def test_options_that_repeat_the_recipe_are_no_change() -> None:
     recipe = load_recipe(str(RECIPE))
     assert Changes("tiny", [], "0,1").of(recipe).run_name == "test/tiny"

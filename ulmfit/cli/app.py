@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, planning, records, runs, single_steps
+from ulmfit.cli import bench, compare, doctor, models, planning, records, runs, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": models.evaluate,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
+    "compare": compare.compare,
     "verify": records.verify,
     "pages": records.pages,
     "extract": single_steps.extract,

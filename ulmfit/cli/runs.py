@@ -76,9 +76,8 @@ def runs_(
 
     found = list_runs(runs)
     if json_:
-        show_data(
-            json.dumps([run.model_dump(mode="json") for run in found], ensure_ascii=False, indent=1) + "\n"
-        )
+        listed = [dataclasses.asdict(run) for run in found]
+        show_data(json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
         return
     for run in found:
         stages = "" if run.state == "done" else f", {run.stages_done} of {run.stages} stages"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -88,22 +89,53 @@ def test_running_again_does_nothing_and_imports_no_torch(finished: Path) -> None
 
 
 def test_plan_status_report_and_clean(finished: Path) -> None:
-    status, output, _ = ulmfit("plan", RECIPE, "--runs", finished)
+    status, output, _ = ulmfit("plan", RECIPE, "--runs", finished, "--quick")
     assert status == 0
-    assert output.count("done in") == len(output.strip().splitlines())
+    *stages, total = output.strip().splitlines()[1:]
+    assert all("  done  " in line for line in stages)
+    assert re.fullmatch(
+        rf"total: {len(stages)} of {len(stages)} stages are done .*; nothing would run", total
+    )
     assert "pretrain (backward) " in output and "finetune (backward, seed 1) " in output
-    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--seeds", "2", "--set", "classifier.bptt=13")
+    options = ("--quick", "--seeds", "2", "--set", "classifier.bptt=13")
+    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, *options)
     remarks = {line.split("  ")[0].strip(): line for line in other.splitlines()}
-    assert "would run; stages like it took " in remarks["finetune (backward, seed 2)"]
-    assert remarks["classifier (forward, seed 2)"].endswith("would run"), "no other bptt tells how long"
-    assert " done in " in remarks["pretrain (forward)"]
+    assert remarks["finetune (backward, seed 2)"].endswith("as stages like it took here")
+    assert "finished trainings of this size" in remarks["classifier (forward, seed 2)"]
+    assert "  done  " in remarks["pretrain (forward)"]
+    assert " would run: ~" in other.splitlines()[-1] or " would run: ~" in other.splitlines()[-2]
     status, output, _ = ulmfit("status", RECIPE, "--runs", finished)
     assert status == 0
-    assert " done " in output
+    assert " done " in output and "are left" not in output
+    _, other, _ = ulmfit("status", RECIPE, "--runs", finished, "--seeds", "2")
+    assert re.search(r"\d+ of \d+ stages are left: about 0:\d\d\n$", other)
     status, output, errors = ulmfit("report", RECIPE, "--runs", finished)
     assert status == 0, errors
     assert "ULMFiT, forward " in output
     assert ulmfit("clean", "--runs", finished, "--yes")[:2] == (0, "nothing to remove\n")
+
+
+def test_runs_are_listed_and_their_folders_stand_for_recipe_and_options(finished: Path) -> None:
+    folder = finished / "test" / "tiny"
+    status, output, errors = ulmfit("runs", "--runs", finished)
+    assert status == 0, errors
+    blocks = output[output.index(f"{folder}  done, ") :].splitlines()
+    assert blocks[1].startswith("    accuracy ") and "(ULMFiT, forward + backward)" in blocks[1]
+    assert blocks[2] == f"    ulmfit run {RECIPE} --preset tiny --seeds 0,1"
+    listed = json.loads(ulmfit("runs", "--runs", finished, "--json")[1])
+    (own,) = [run for run in listed if run["folder"] == str(folder)]
+    assert (own["state"], own["preset"], own["seeds"], own["trial"]) == ("done", "tiny", [0, 1], False)
+    assert own["bytes"] > 1e5 and own["stages"] == own["stages_done"]
+    for command in ("plan", "status", "report", "run"):
+        status, output, errors = ulmfit(command, folder)
+        assert status == 0, errors
+    assert "nothing to do" in output
+    status, output, errors = ulmfit("explain", folder, "--document", "test-0")
+    assert status == 0 and "test-0: " in output, errors
+    status, _, errors = ulmfit("plan", folder, "--seeds", "3")
+    assert status == 2 and "which has its options: leave yours out" in errors
+    status, output, errors = ulmfit("leaderboard", folder, "--out", folder.parent / "board")
+    assert status == 0, errors
 
 
 def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> None:
@@ -197,6 +229,28 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
     status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)
     assert status == 0 and f"report: {folder / 'report.html'}" in output, errors
     assert record["hardware"]["threads"] == 1
+
+
+def test_two_runs_are_compared_over_the_texts_that_both_predicted(finished: Path) -> None:
+    options = ("--seeds", "0", "--set", "comparisons=[]")
+    assert ulmfit("run", RECIPE, "--runs", finished, *options)[0] == 0
+    one, other = finished / "test" / "tiny", next((finished / "test").glob("tiny-changed-*"))
+    status, output, errors = ulmfit("compare", one, other)
+    assert status == 0, errors
+    assert '  settings.comparisons: without ["ensemble", "from_scratch", "tfidf"]' in output
+    assert "  seeds: without [1]" in output
+    assert "95 % over test texts [" in output and "not tested" not in output
+    assert "only in the first: ULMFiT, ensemble of 2 seeds, from scratch, forward" in output
+    found = json.loads(ulmfit("compare", one, other, "--json")[1])
+    assert [row["row"] for row in found["rows"]] == [
+        "ULMFiT, forward",
+        "ULMFiT, backward",
+        "ULMFiT, forward + backward",
+    ]
+    assert all(row["basis"] == "texts" and row["seeds"] == [2, 1] for row in found["rows"])
+    assert all(0 < row["p"] <= 1 for row in found["rows"])
+    _, output, _ = ulmfit("compare", one / "record.json", one)
+    assert "settings: the same" in output and "may be chance" in output
 
 
 def test_options_that_repeat_the_recipe_are_no_change() -> None:
@@ -306,5 +360,11 @@ def test_a_stopped_run_goes_on(number: signal.Signals, code: int, finished: Path
     assert process.returncode == code
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
+    _, output, _ = ulmfit("status", *options[1:-2])
+    assert re.search(r"pretrain \(forward\) +\w+  stopped at \d+ % .*the same command goes on", output), (
+        output
+    )
+    _, output, _ = ulmfit("runs", "--runs", runs)
+    assert "  stopped, " in output
     assert ulmfit(*options)[0] == 0
     assert weights(runs).items() <= weights(finished).items()

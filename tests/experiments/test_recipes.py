@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -14,14 +15,18 @@ from pathlib import Path
 import pandas
 import pytest
 
+from ulmfit.corpus.beginnings import DumpBeginning, WikipediaBeginning
 from ulmfit.corpus.stages import NEWEST, JoinedCorpus, Wikipedia, WikipediaCorpus
+from ulmfit.datasets.sample import SampledDataset
 from ulmfit.datasets.stages import DataScript
-from ulmfit.experiments import driver
+from ulmfit.experiments import driver, publish
 from ulmfit.experiments.recipe import Recipe, load_recipe
+from ulmfit.experiments.trial import MOST_DOCUMENTS, MOST_WORDS, TRIAL_LABEL, is_trial
 from ulmfit.pipeline.assets import File, with_files, with_settings
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.pins import PINS
-from ulmfit.pipeline.runner import Runner
+from ulmfit.pipeline.runner import FinishedRunner, Runner
 from ulmfit.tokens.casing import DOTLESS_I_LANGUAGES
 from ulmfit.toy import LANGUAGE_CODE
 from ulmfit.toy.stages import ToyDump
@@ -323,3 +328,51 @@ def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     other = recipe.changed(transductive=False).stages()
     assert recipe.stages().classifiers["forward", 0] != other.classifiers["forward", 0]
     assert recipe.stages().pretrained["forward"] == other.pretrained["forward"]
+
+
+def corpora(recipe: Recipe) -> list:
+    """Return the corpus of a recipe and those that it is made from."""
+    found = [recipe.corpus]
+    for one in found:
+        found += one.parts if isinstance(one, JoinedCorpus) else []
+    return found
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=names)
+def test_every_recipe_has_a_trial_that_can_be_planned(path: Path, tmp_path: Path) -> None:
+    whole = load_recipe(str(path))
+    recipe = with_small_files(whole, tmp_path / "files").as_trial()
+    assert recipe.run_name == f"{whole.run_name}-trial-run" and not recipe.options
+    for corpus in corpora(recipe):
+        assert corpus.max_documents <= MOST_DOCUMENTS and corpus.max_tokens <= MOST_WORDS
+        assert getattr(corpus, "first_megabytes", 1) is not None
+        assert isinstance(getattr(corpus, "dump", None), DumpBeginning | WikipediaBeginning | None)
+        assert isinstance(getattr(corpus, "dataset", None), SampledDataset | None)
+    assert recipe.dataset is None or isinstance(recipe.dataset, SampledDataset)
+    assert len(recipe.seeds) == 1 and not recipe.train_sizes and not recipe.published
+    assert driver.states(recipe, tmp_path / "runs", checked=True)
+
+
+@pytest.mark.parametrize("name", ["de/germeval2018", "pl/xed"])
+def test_a_trial_runs_to_a_table_that_says_what_it_is(name: str, tmp_path: Path) -> None:
+    recipe = with_small_files(load_recipe(name), tmp_path / "files").as_trial()
+    tiny = ["vocabulary.size=600", 'directions=["forward"]', 'comparisons=["tfidf"]']
+    dataset = recipe.dataset.changed(train=30, valid=4, test=20)
+    recipe = recipe.changed(dataset=dataset).with_overrides(tiny)
+    folder = driver.run(recipe, tmp_path / "runs")
+    assert folder is not None
+    record = read_json(folder / "record.json")
+    label = record["labels"][0]
+    assert re.fullmatch(TRIAL_LABEL + r"a tiny model, .*30 of \d+ train texts.*20 of \d+ test texts.*", label)
+    assert is_trial(record["configuration"]) and " --trial " in record["command"]
+    for page in ("report.md", "report.html"):
+        assert "trial, no result" in (folder / page).read_text(encoding="utf-8")
+    runner = FinishedRunner(tmp_path / "runs")
+    with pytest.raises(InputError, match="is of a trial, which is no result"):
+        publish.publish(recipe, runner, folder, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+    (tmp_path / "README.md").write_text("<!-- results: found -->\n<!-- end of results -->\n")
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.json").write_bytes((folder / "record.json").read_bytes())
+    with pytest.raises(InputError, match="is of a trial"):
+        publish.renew_pages(tmp_path)

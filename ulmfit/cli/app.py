@@ -7,15 +7,16 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, records, runs, serving, single_steps
+from ulmfit.cli import bench, compare, doctor, models, planning, records, runs, serving, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
-    "plan": runs.plan,
-    "status": runs.status,
+    "plan": planning.plan,
+    "status": planning.status,
+    "runs": runs.runs_,
     "report": records.report,
     "explain": records.explain,
     "bundle": models.bundle,
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pull": serving.pull,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
+    "compare": compare.compare,
     "verify": records.verify,
     "pages": records.pages,
     "extract": single_steps.extract,

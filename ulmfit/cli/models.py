@@ -57,8 +57,9 @@ def bundle(
         raise InputError(f"--kind {kind}: expected classifier or language_model")
     if precision not in ("fp16", "fp32"):
         raise InputError(f"--precision {precision}: expected fp16 or fp32")
+    chosen, runs = changes.chosen(recipe, runs)
     description = write_bundle(
-        changes.recipe(recipe),
+        chosen,
         FinishedRunner(runs),
         out,
         kind=kind,  # type: ignore[arg-type]

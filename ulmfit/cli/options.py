@@ -14,7 +14,9 @@ import typer
 
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, File
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import is_whole_number
 from ulmfit.pipeline.printing import show
+from ulmfit.pipeline.record_part import MOST_SEEDS
 
 if TYPE_CHECKING:
     from ulmfit.experiments.recipe import Recipe
@@ -26,7 +28,9 @@ def _no_file(path: Path | None) -> Path | None:
     return path
 
 
-RecipeArgument = Annotated[str, typer.Argument(help="a recipe file, or the name of one of the package")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="a recipe file, the name of one of the package, or a run's folder")
+]
 RunsOption = Annotated[Path, typer.Option(help="folder of all results", callback=_no_file)]
 VerifyRunsOption = Annotated[
     Path | None,
@@ -59,7 +63,7 @@ class Changes:
             "--set", help="FIELD=VALUE, may be repeated; relative paths begin in the recipe's folder"
         ),
     ] = None
-    seeds: Annotated[str | None, typer.Option(help="such as 0,1,2")] = None
+    seeds: Annotated[str | None, typer.Option(help="such as 0,1,2 or 0-4")] = None
     train_sizes: Annotated[
         str | None, typer.Option(help="learning curve over these numbers of training texts: 100,500,all")
     ] = None
@@ -74,6 +78,10 @@ class Changes:
             "tokenizer is used"
         ),
     ] = None
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="a tiny model on a sample of the texts: minutes, and no results"),
+    ] = False
 
     def recipe(self, reference: str) -> Recipe:
         """Load a recipe by file or name, and change it. Raises InputError for an option that does not fit."""
@@ -81,21 +89,42 @@ class Changes:
 
         return self.of(load_recipe(reference))
 
+    def chosen(self, reference: str, runs: Path) -> tuple[Recipe, Path]:
+        """Return a recipe as the options change it, and the folder of all results.
+
+        `reference` may be the folder of a run as well, which names all of this itself. Raises InputError for
+        an option that does not fit.
+        """
+        from ulmfit.experiments.run_folder import is_run, recipe_of_run
+
+        if not is_run(Path(reference)):
+            return self.recipe(reference), runs
+        if self != Changes():
+            raise InputError(f"{reference} is the folder of a run, which has its options: leave yours out")
+        return recipe_of_run(Path(reference))
+
     def of(self, recipe: Recipe) -> Recipe:
         """Return a changed copy of `recipe`. Raises InputError for an option that does not fit it."""
         from ulmfit.experiments.recipe import validated
 
         if self.preset is not None:
             recipe = validated(lambda: recipe.changed(preset=self.preset), f"--preset {self.preset}")
+        if self.trial and not recipe.trial:
+            recipe = recipe.as_trial()
         for option, text, read, expected in (
-            ("seeds", self.seeds, int, "numbers with commas, such as 0,1,2"),
+            ("seeds", self.seeds, _seeds, "numbers with commas or ranges, such as 0,1,2 or 0-4"),
             (
                 "train_sizes",
                 self.train_sizes,
-                _train_size,
+                lambda text: [_train_size(text)],
                 "numbers with commas, or all, such as 100,500,all",
             ),
-            ("label_noise", self.label_noise, float, "shares with commas, such as 0,0.1,0.3"),
+            (
+                "label_noise",
+                self.label_noise,
+                lambda text: [float(text)],
+                "shares with commas, such as 0,0.1,0.3",
+            ),
         ):
             if text is not None:
                 recipe = _with_list(recipe, option, text, read, expected)
@@ -147,16 +176,32 @@ def _bundle_file(bundle: Path) -> File:
     return File(path=found.folder.absolute(), source=str(found.place))
 
 
-def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:
-    """Return a copy whose `field` is the list that an option of the same name gives with commas."""
+def _with_list(
+    recipe: Recipe, field: str, text: str, read: Callable[[str], list[Any]], expected: str
+) -> Recipe:
+    """Return a copy whose `field` is the list that an option of the same name gives with commas.
+
+    `read` gives the values that a part between commas stands for.
+    """
     from ulmfit.experiments.recipe import validated
 
     option = f"--{field.replace('_', '-')} {text}"
     try:
-        values = tuple(read(part.strip()) for part in text.split(","))
+        values = tuple(value for part in text.split(",") for value in read(part.strip()))
     except ValueError as error:
         raise InputError(f"{option}: expected {expected}") from error
     return validated(lambda: recipe.changed(**{field: values}), option)
+
+
+def _seeds(text: str) -> list[int]:
+    """Return the seeds that a number or a range such as 0-4 stands for; ValueError for anything else."""
+    first, dash, last = text.partition("-")
+    if not (is_whole_number(first) and (is_whole_number(last) or not dash)):
+        raise ValueError(f"no seeds: {text}")
+    count = int(last) - int(first) + 1 if dash else 1
+    if not 0 < count <= MOST_SEEDS:
+        raise ValueError(f"no seeds, or too many: {text}")
+    return list(range(int(first), int(first) + count))
 
 
 def _train_size(text: str) -> int | str:

@@ -21,7 +21,9 @@ from ulmfit.pipeline.printing import show
 
 @with_changes()
 def report(
-    recipes: Annotated[list[str], typer.Argument(help="recipe files, or names of those of the package")],
+    recipes: Annotated[
+        list[str], typer.Argument(help="recipe files, names of those of the package, or runs' folders")
+    ],
     changes: Changes,
     runs: RunsOption = Path("runs"),
     publish: Annotated[
@@ -38,16 +40,16 @@ def report(
         raise InputError(
             f"--publish {publish}: expected one recipe, not {len(recipes)}; publish each by itself"
         )
-    chosen = [changes.recipe(recipe) for recipe in recipes]
-    for one in chosen:
-        folder = runs / one.run_name
-        results.rewrite(one, FinishedRunner(runs), folder, errors)
+    chosen = [changes.chosen(recipe, runs) for recipe in recipes]
+    for one, root in chosen:
+        folder = root / one.run_name
+        results.rewrite(one, FinishedRunner(root), folder, errors)
         print_results(folder)
         if publish is not None:
-            for path in pages.publish(one, FinishedRunner(runs), folder, publish):
+            for path in pages.publish(one, FinishedRunner(root), folder, publish):
                 show(f"wrote {path}")
     if len(chosen) > 1:
-        _print_leaderboard([runs / one.run_name / results.RECORD for one in chosen], runs)
+        print_leaderboard([root / one.run_name / results.RECORD for one, root in chosen], runs)
 
 
 def print_results(folder: Path) -> None:
@@ -60,14 +62,15 @@ def print_results(folder: Path) -> None:
 
 
 def leaderboard(
-    records: Annotated[list[Path], typer.Argument(help="record.json files")],
+    records: Annotated[list[Path], typer.Argument(help="record.json files, or runs' folders")],
     out: Annotated[Path, typer.Option(help="folder for leaderboard.md and leaderboard.html")] = Path("runs"),
 ) -> None:
     """Compare several records in one table: one row per model, one column per task."""
-    _print_leaderboard(records, out)
+    print_leaderboard([record_file(record) for record in records], out)
 
 
-def _print_leaderboard(records: list[Path], folder: Path) -> None:
+def print_leaderboard(records: list[Path], folder: Path) -> None:
+    """Write the leaderboard of some records into a folder, and print it."""
     from ulmfit.experiments import publish as pages
 
     show(f"\n{pages.write_leaderboard(records, folder)}\nleaderboard: {folder / pages.BOARD_PAGE}")
@@ -86,7 +89,9 @@ def pages(
 
 
 def verify(
-    record: Annotated[Path, typer.Argument(help="a record.json, such as one under recipes/")],
+    record: Annotated[
+        Path, typer.Argument(help="a record.json, such as one under recipes/, or a run's folder")
+    ],
     runs: VerifyRunsOption = None,
     mirror: MirrorOption = None,
     recipe: Annotated[
@@ -96,7 +101,14 @@ def verify(
     """Run what a record names again and compare every figure; exit status 1 when one is outside."""
     from ulmfit.experiments.verify import verify as verify_record
 
-    verify_record(record, runs, mirror, recipe)
+    verify_record(record_file(record), runs, mirror, recipe)
+
+
+def record_file(path: Path) -> Path:
+    """Return the record of a run's folder; another path is a record's own."""
+    from ulmfit.experiments.results import RECORD
+
+    return path / RECORD if path.is_dir() else path
 
 
 @with_changes("preset", "overrides", "seeds", "language_model")
@@ -110,5 +122,5 @@ def explain(
     from ulmfit.experiments import explain as error_report
     from ulmfit.pipeline.runner import FinishedRunner
 
-    chosen = changes.recipe(recipe)
+    chosen, runs = changes.chosen(recipe, runs)
     show("\n".join(error_report.explain_document(chosen, FinishedRunner(runs), document)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from ulmfit.cli.options import (
 from ulmfit.cli.records import print_results
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import is_whole_number
-from ulmfit.pipeline.printing import printable, show
+from ulmfit.pipeline.printing import show
 
 
 @with_changes()
@@ -42,45 +43,6 @@ def run(
         print_results(folder)
 
 
-@with_changes()
-def plan(
-    recipe: RecipeArgument,
-    changes: Changes,
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """Show the stages, their keys, what is done and what would run; runs nothing."""
-    from ulmfit.experiments import driver
-
-    chosen = changes.recipe(recipe)
-    states = driver.states(chosen, runs, checked=True)
-    width = max(len(state.title) for state in states)
-    for state in states:
-        if state.state == "done":
-            remark = f"done in {state.seconds:.1f} s, {state.bytes / 1e6:.1f} MB"
-        else:
-            again = f" again, {state.last_line}" if state.state == "altered" else ""
-            like = "" if state.estimate is None else f"; stages like it took {state.estimate:.1f} s here"
-            remark = f"would run{again}{like}"
-        show(f"{state.title:<{width}} {state.key}  {remark}")
-
-
-@with_changes()
-def status(
-    recipe: RecipeArgument,
-    changes: Changes,
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """Show which stages are done, running, failed or missing, with the last line of their logs."""
-    from ulmfit.experiments import driver
-
-    states = driver.states(changes.recipe(recipe), runs)
-    width = max(len(state.title) for state in states)
-    for state in states:
-        seconds = "" if state.seconds is None else f"{state.seconds:.1f} s"
-        last = printable(state.last_line)
-        show(f"{state.title:<{width}} {state.key}  {state.state:<8} {seconds:>10}  {last}")
-
-
 def clean(
     older: Annotated[str, typer.Option(help="unchanged for this many days, such as 30d")] = "0d",
     runs: RunsOption = Path("runs"),
@@ -101,3 +63,29 @@ def clean(
     elif yes or typer.confirm(f"remove these {len(folders)} folders?"):
         for folder in driver.remove([folder for folder, _ in folders]):
             show(f"{folder} is being built; it was left alone")
+
+
+def runs_(
+    runs: RunsOption = Path("runs"),
+    json_: Annotated[bool, typer.Option("--json", help="a JSON list for other programs")] = False,
+) -> None:
+    """List the runs of a folder: state, size, result, and the command that goes on with each."""
+    import json
+
+    from ulmfit.experiments.run_list import list_runs
+    from ulmfit.pipeline.printing import show_data
+
+    found = list_runs(runs)
+    if json_:
+        listed = [dataclasses.asdict(run) for run in found]
+        show_data(json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
+        return
+    for run in found:
+        stages = "" if run.state == "done" else f", {run.stages_done} of {run.stages} stages"
+        trial = "trial; " if run.trial else ""
+        show(f"{run.folder}  {run.state}{stages}, {run.when}, {run.bytes / 1e6:,.1f} MB")
+        if run.result:
+            show(f"    {trial}{run.result}")
+        show(f"    {run.command or 'an earlier version made it: its command is not known'}")
+    if not found:
+        show(f"no runs below {runs}")

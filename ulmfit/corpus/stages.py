@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 NEWEST = "newest"
 """In place of a dump's date."""
+FIRST_MEGABYTES = Field(
+    None,
+    ge=1,
+    description="MB of text after which reading stops: the beginning, no sample of the whole, for trials; "
+    "None: all of it is read",
+)
 
 
 class DumpStage(Stage):
@@ -96,15 +102,19 @@ class Wikipedia(DumpStage):
         100_000_000_000, ge=1, description="bytes that are downloaded of a file at most: no size is published"
     )
 
-    def build(self, work: Work) -> None:
-        """Download what is missing, unless the mirror has it."""
-        from ulmfit.corpus.dumps.download import download_dump
-
+    def check_date(self) -> None:
+        """Raise InputError while nobody has looked up which dump is the newest."""
         if self.date == NEWEST:
             raise InputError(
                 f"the newest dump of {self.language} has to be found first: run a recipe (ulmfit run), which "
                 f"notes its date, or name a date"
             )
+
+    def build(self, work: Work) -> None:
+        """Download what is missing, unless the mirror has it."""
+        from ulmfit.corpus.dumps.download import download_dump
+
+        self.check_date()
         download_dump(
             self.language, self.date, self.base_url, work.folder, work.log, work.mirror, self.largest_file
         )
@@ -194,14 +204,17 @@ class ExtractedCorpus(CorpusStage):
     archive: File = Field(
         description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
     )
+    first_megabytes: int | None = FIRST_MEGABYTES
 
     def build(self, work: Work) -> None:
         """Read the archive once, without unpacking it."""
         from ulmfit.corpus.documents import Account, write_corpus
+        from ulmfit.corpus.sources.beginning import beginning
         from ulmfit.corpus.sources.extracted import extracted_documents
 
         account = Account(self.archive.label)
         documents = extracted_documents(work.file(self.archive), account)
+        documents = beginning(documents, account, self.first_megabytes)
         write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
 
 
@@ -229,6 +242,7 @@ class TextFiles(CorpusStage):
         "text", description="column of the texts in tables, which are CSV, TSV, JSON and Parquet"
     )
     id_column: str | None = Field(None, description="column of the ids in tables; None numbers the rows")
+    first_megabytes: int | None = FIRST_MEGABYTES
 
     def check_files(self) -> None:
         """Raise InputError for local tables whose columns or first row `build` would refuse."""
@@ -241,12 +255,14 @@ class TextFiles(CorpusStage):
     def build(self, work: Work) -> None:
         """Read the files once."""
         from ulmfit.corpus.documents import Account, write_corpus
+        from ulmfit.corpus.sources.beginning import beginning
         from ulmfit.corpus.sources.text_files import text_documents
 
         files = self._files()
         inputs: list[tuple[str, Path]] = [(file.label, work.file(file)) for file in files]
         account = Account(" + ".join(file.label for file in files))
         documents = text_documents(inputs, self._form(), account, work.warn)
+        documents = beginning(documents, account, self.first_megabytes)
         write_corpus(documents, work.folder, work.scratch(), account, self.selection(), work.log)
 
     def _files(self) -> tuple[File, ...]:

@@ -10,25 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ulmfit.experiments.forecast import Forecast, Forecasts
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import OPTION_NAMES
 from ulmfit.experiments.results import FINGERPRINT, is_recorded, recorded_stages, write_results
+from ulmfit.experiments.run_folder import STAGE_LIST, write_run
 from ulmfit.pipeline import launch, slurm
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.estimates import estimated_seconds
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.manifest import MANIFEST, stages_in_list
 from ulmfit.pipeline.progress import say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
-from ulmfit.pipeline.runner import Runner, is_locked, lock_path
+from ulmfit.pipeline.rates import Rates
+from ulmfit.pipeline.runner import Runner, is_locked, lock_path, was_stopped
 from ulmfit.pipeline.slurm import Cluster
-from ulmfit.pipeline.stage import FAILURE, LOG, Stage
+from ulmfit.pipeline.stage import FAILURE, LOG, SCRATCH, Stage
+from ulmfit.training.checkpoint_share import CHECKPOINTS, share_done
 from ulmfit.training.precision import gpu_generations
 
-STAGE_LIST = "stages.json"
-"""File in a recipe's folder: the stages of its latest run, which `clean` keeps."""
+State = Literal["done", "running", "stopped", "failed", "altered", "missing"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class StageState:
 
     title: str
     key: str
-    state: Literal["done", "running", "failed", "altered", "missing"]
+    state: State
     seconds: float | None
     bytes: int
     last_line: str
-    estimate: float | None = None
-    """Seconds that similar stages took; None: there are none."""
+    forecast: Forecast | None = None
+    """What building it will cost; None: it is done, or nobody asked."""
+    share: float | None = None
+    """Of a training that was begun: what its last checkpoint has done of it, 0 to 1; None: not known."""
 
 
 def run(
@@ -83,6 +87,7 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     folder = runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
+    write_run(recipe, folder)
     _check_labels(experiment, runner, wanted)
     if recipe.options:
         names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
@@ -151,27 +156,42 @@ def _up_to(runner: Runner, stages: list[Stage], until: str) -> list[Stage]:
 
 
 def states(
-    recipe: Recipe, runs: Path, mirror: Path | None = None, *, checked: bool = False
+    recipe: Recipe,
+    runs: Path,
+    mirror: Path | None = None,
+    *,
+    checked: bool = False,
+    measure: bool = False,
 ) -> list[StageState]:
     """Return the state of every stage of a recipe, upstream first; builds nothing.
 
-    `checked` refuses input files that a run would refuse at its start.
+    `checked` refuses input files that a run would refuse at its start. `measure` takes some seconds for
+    rates of this machine that are not known yet.
     """
     runner = Runner(runs, mirror)
     stages = runner.order(*recipe.stages().all())
     if checked:
         check_files(stages, runner)
-    estimates = estimated_seconds(stages, runner)
+    return states_of(stages, runner, recipe.language, measure=measure)
+
+
+def states_of(
+    stages: list[Stage], runner: Runner, language: str, *, measure: bool = False
+) -> list[StageState]:
+    """Return how these stages stand; their texts are in `language`."""
+    faults = [runner.fault(stage) for stage in stages]
+    missing = [stage for stage, fault in zip(stages, faults, strict=True) if fault is not None]
+    forecasts = Forecasts(missing, runner, language, Rates(), measure=measure) if missing else None
     return [
-        _state(runner, stage, estimates.get((stage.stage_name, runner.keys.key(stage)))) for stage in stages
+        _state(runner, stage, fault, forecasts.of(stage) if forecasts and fault is not None else None)
+        for stage, fault in zip(stages, faults, strict=True)
     ]
 
 
-def _state(runner: Runner, stage: Stage, estimate: float | None) -> StageState:
+def _state(runner: Runner, stage: Stage, fault: str | None, forecast: Forecast | None) -> StageState:
     folder = runner.folder(stage)
-    fault = runner.fault(stage)
     manifest = runner.manifest(stage) if fault is None else None
-    state: Literal["done", "running", "failed", "altered", "missing"] = "missing"
+    state: State = "missing"
     if manifest:
         state = "done"
     elif folder.exists() and is_locked(folder):
@@ -179,19 +199,22 @@ def _state(runner: Runner, stage: Stage, estimate: float | None) -> StageState:
     elif fault:
         state = "altered"
     elif (folder / FAILURE).exists():
-        state = "failed"
+        state = "stopped" if was_stopped(folder) else "failed"
+    elif (folder / LOG).exists():
+        state = "stopped"  # killed: nothing was left to say so
     return StageState(
         title=stage.title,
         key=folder.name,
         state=state,
         seconds=manifest["seconds"] if manifest else None,
-        bytes=_size(folder),
+        bytes=folder_bytes(folder),
         last_line=fault if fault and state == "altered" else _last_line(folder / LOG),
-        estimate=estimate,
+        forecast=forecast,
+        share=None if manifest else share_done(folder / SCRATCH / CHECKPOINTS),
     )
 
 
-def _size(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
     """Return the bytes of a folder. Files that vanish meanwhile (of a running stage) are left out."""
     total = 0
     for path in folder.rglob("*"):
@@ -218,7 +241,7 @@ def unused(runs: Path, older_than_days: float) -> list[tuple[Path, int]]:
     named |= {pair for path in _found(runs, FINGERPRINT) for pair in recorded_stages(path)}
     oldest = time.time() - older_than_days * 86_400
     return [
-        (folder, _size(folder))
+        (folder, folder_bytes(folder))
         for folder in sorted((runs / "stages").glob("*/*"))
         if (folder.parent.name, folder.name) not in named
         and is_own_folder(folder)

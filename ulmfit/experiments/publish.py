@@ -21,12 +21,14 @@ from urllib.parse import quote
 
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.results import RECORD
+from ulmfit.experiments.trial import is_trial
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_text
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import LOG
 
 if TYPE_CHECKING:
+    from ulmfit.evaluation.record import Record
     from ulmfit.report.leaderboard import Leaderboard, Source
 
 EMPTY_PAGE = "<!-- results: records -->\n\n<!-- end of results -->\n"
@@ -46,10 +48,12 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[
     """
     from ulmfit.evaluation.record import read_record, write_record
 
+    record = read_record(folder / RECORD)
+    _refuse_trial(record, folder / RECORD)
     name = recipe.run_name.rsplit("/", 1)[-1]
     records = target / "records"
     records.mkdir(parents=True, exist_ok=True)
-    write_record(records / f"{name}.json", read_record(folder / RECORD))
+    write_record(records / f"{name}.json", record)
     write_text(records / f"{name}.log", _joined_logs(recipe, runner))
     page, above = target / "README.md", target.resolve().parents[:2]
     if not page.exists():
@@ -59,6 +63,12 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[
     for renewed in pages:
         write_text(renewed, with_tables(renewed.read_text(encoding="utf-8"), renewed))
     return [records / f"{name}.json", records / f"{name}.log", *pages]
+
+
+def _refuse_trial(record: Record, path: Path) -> None:
+    """Raise InputError for the record of a trial, which no published page may show."""
+    if is_trial(record.configuration):
+        raise InputError(f"{path} is of a trial, which is no result: publish a run without --trial")
 
 
 def _joined_logs(recipe: Recipe, runner: Runner) -> str:
@@ -121,6 +131,7 @@ def _results(folder: str, page: Path) -> list[str]:
     parts, guide = [], _link(GUIDE, page)
     for path in sorted((page.parent / folder).glob("*.json")):
         record = read_record(path)
+        _refuse_trial(record, path)
         links = f"[record]({folder}/{path.name}), [log]({folder}/{path.stem}.log)"
         origin = escape(f"{record.recipe}, preset {record.preset}")
         parts.append(f"**{escape(record.title)}** ({origin}; {links})")
@@ -149,11 +160,15 @@ def _summary(folder: str, page: Path) -> list[str]:
 
 def _records(folder: str, page: Path) -> list[Path]:
     """Return the records in the folders that a page names; `folder` may have wildcards."""
+    from ulmfit.evaluation.record import read_record
+
     records = [path for found in sorted(page.parent.glob(folder)) for path in sorted(found.glob("*.json"))]
     if not records:
         raise InputError(
             f"{page}: there is no record in {folder}: name folders of records, relative to the page"
         )
+    for path in records:
+        _refuse_trial(read_record(path), path)
     return records
 
 

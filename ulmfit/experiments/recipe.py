@@ -18,6 +18,7 @@ from ulmfit.experiments.pinning import with_pins
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.presets import Preset
 from ulmfit.experiments.recipe_settings import CAME_ALONG, NAME, OPTION_NAMES, Origin, RecipeSettings
+from ulmfit.experiments.trial import trial_of
 from ulmfit.pipeline.assets import File, with_files
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import is_whole_number
@@ -27,6 +28,9 @@ Made = TypeVar("Made")
 
 MOST_NESTED = 50
 """Lists and objects inside each other in a value of `--set`; no setting has more than a few."""
+
+MOST_OVERRIDES = 1_000
+"""Of a record or a run; reading one takes milliseconds."""
 
 
 class RecipeNotFound(InputError):
@@ -70,6 +74,10 @@ class Recipe(RecipeSettings):
         recipe = with_pins(self.relative_to(path.parent), path.parent)
         written = {name: getattr(recipe, name) for name in OPTION_NAMES}
         return recipe.changed(origin=Origin(file=path, written=written))
+
+    def as_trial(self) -> Recipe:
+        """Return the trial of this recipe, which ends within minutes: see `trial`."""
+        return validated(lambda: trial_of(self), f"{self.name}: --trial")
 
     def stages(self) -> Experiment:
         """Return the stages of this experiment; InputError where settings do not fit together."""
@@ -134,6 +142,31 @@ def _nesting(value: Any) -> int:
         depth += 1
         level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
     return depth
+
+
+def check_told_overrides(overrides: Any, source: str) -> None:
+    """Raise InputError where the overrides of a `source`, which is data, would choose what code is run."""
+    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
+        raise InputError(f"the {source}'s overrides are no list of FIELD=VALUE: the {source} is damaged")
+    if len(overrides) > MOST_OVERRIDES:
+        raise InputError(
+            f"the {source} has {len(overrides):,} overrides, more than {MOST_OVERRIDES:,}: it is damaged"
+        )
+    for override in overrides:
+        field, _, text = override.partition("=")
+        names = {part.strip() for part in field.split(".")}
+        if "script" in names | _names_in(json_or_text(text.strip(), override)):
+            raise InputError(
+                f"the {source}'s override {override!r} names a script to run: run the recipe yourself with "
+                "--set if you trust it"
+            )
+
+
+def _names_in(value: Any) -> set[str]:
+    """Return the names of all fields of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(_names_in, value.values()))
+    return set().union(*map(_names_in, value)) if isinstance(value, list) else set()
 
 
 def validated(make: Callable[[], Made], where: str) -> Made:

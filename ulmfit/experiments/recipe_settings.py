@@ -142,6 +142,10 @@ class RecipeSettings(Settings):
         (), description="results of others on the same test split, shown beside the table's rows; (): none"
     )
     notes: tuple[str, ...] = Field((), description="labels that every table of this recipe carries")
+    trial: bool = Field(
+        False,
+        description="whether `--trial` made the recipe small: its figures are no results; false: it is whole",
+    )
     overrides: tuple[str, ...] = Field((), description="what `--set` changed; written to the record")
     origin: Annotated[Origin | None, NOT_IN_KEY] = Field(
         None,
@@ -261,6 +265,8 @@ class RecipeSettings(Settings):
         """
         default = next(iter(self.presets))
         name = self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
+        # Not "-trial": a preset may have this name.
+        name = f"{name}-trial-run" if self.trial else name
         if not self.options:
             return name
         text = json.dumps(self.options, sort_keys=True, ensure_ascii=False, default=str)

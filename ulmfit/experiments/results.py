@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,19 @@ from ulmfit.corpus.checks.summary import read_data_checks
 from ulmfit.corpus.data_checks import CleanedDataset
 from ulmfit.corpus.filters import read_leaks
 from ulmfit.corpus.stages import DumpStage
+from ulmfit.datasets.sample import SAMPLE, SampledDataset
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
 from ulmfit.experiments.plan import Experiment, Trained
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import RecipeSettings
+from ulmfit.experiments.run_folder import bundle_name, command_of
 from ulmfit.experiments.scoring import scored_curves, scored_rows
+from ulmfit.experiments.trial import trial_label
 from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline import provenance
-from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json, write_text
 from ulmfit.pipeline.manifest import Manifest, stages_of_outputs
@@ -115,7 +116,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
 
     recipe = experiment.recipe
     stages = runner.order(*experiment.all())
-    labels = ["transductive"] if recipe.transductive else []
+    labels = [trial_label(_sampled(recipe.dataset, runner))] if recipe.trial else []
+    labels += ["transductive"] if recipe.transductive else []
     labels += _data_labels(recipe.dataset)
     if recipe.poleval_2018:
         labels.append("PolEval-2018: rare words of the corpus are replaced by a mark")
@@ -125,7 +127,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     if recipe.language_model is not None:
         made = described(recipe.language_model)
         labels.append(
-            f"language model of a bundle instead of pretraining: {_bundle_name(recipe.language_model)} "
+            f"language model of a bundle instead of pretraining: {bundle_name(recipe.language_model)} "
             f"({made.name}, commit {made.commit or 'unknown'}); test texts were not looked for in its corpus"
         )
     if recipe.settings.note:
@@ -163,11 +165,6 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     )
 
 
-def _bundle_name(bundle: File) -> str:
-    """Return what a bundle is called in a record: its place and commit if it is from the hub."""
-    return bundle.source if bundle.source.startswith("hf:") else bundle.label
-
-
 def _data_labels(dataset: DatasetStage | None) -> list[str]:
     """Return the record labels of a data set and of those that it was made from, the last change first."""
     labels = []
@@ -177,17 +174,16 @@ def _data_labels(dataset: DatasetStage | None) -> list[str]:
     return labels
 
 
+def _sampled(dataset: DatasetStage | None, runner: Runner) -> dict[str, list[int]] | None:
+    """Return how many texts of each split a sample has, and how many there are; None without a sample."""
+    while dataset is not None and not isinstance(dataset, SampledDataset):
+        dataset = getattr(dataset, "dataset", None)
+    return read_json(runner.verified(dataset) / SAMPLE) if dataset is not None else None
+
+
 def _command(recipe: RecipeSettings, threads: list[int]) -> str:
-    words = [f"{THREADS_VARIABLE}={threads[0]}"] if len(threads) == 1 else []
-    words += ["ulmfit", "run", recipe.reference, "--preset", recipe.preset_name]
-    words += ["--seeds", ",".join(map(str, recipe.seeds))]
-    for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
-        words += [option, ",".join(map(str, places))] if places else []
-    if recipe.language_model is not None:
-        words += ["--language-model", _bundle_name(recipe.language_model)]
-    for override in recipe.overrides:
-        words += ["--set", override]
-    return shlex.join(words)
+    words = command_of(recipe, recipe.reference)
+    return f"{THREADS_VARIABLE}={threads[0]} {words}" if len(threads) == 1 else words
 
 
 def _threads(stages: list[Stage], runner: Runner) -> list[int]:

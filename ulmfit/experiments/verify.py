@@ -25,13 +25,14 @@ from ulmfit.experiments.presets import PUBLISHED
 from ulmfit.experiments.recipe import (
     Recipe,
     RecipeNotFound,
-    json_or_text,
+    check_told_overrides,
     load_named_recipe,
     load_recipe,
     validated,
 )
 from ulmfit.experiments.recipe_settings import NAME, RecipeSettings
 from ulmfit.experiments.results import RECORD, configuration
+from ulmfit.experiments.trial import is_trial
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.printing import printable
@@ -54,9 +55,6 @@ WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 
 CHOSEN = ("train_sizes", "label_noise")
 """Fields that options of the command set, beside preset, seeds and overrides."""
-
-MOST_OVERRIDES = 1_000
-"""Of a record; reading one takes milliseconds."""
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 Verdict = Literal["same", "inside", "outside"]
@@ -129,9 +127,9 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
     try:
-        recipe = validated(
-            lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record"
-        )
+        recipe = validated(lambda: recipe.changed(preset=record.preset), "record")
+        recipe = recipe.as_trial() if is_trial(record.configuration) else recipe
+        recipe = validated(lambda: recipe.changed(seeds=record.seeds, **chosen), "record")
         return recipe.with_overrides(record.configuration.get("overrides", ()))
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error
@@ -147,27 +145,7 @@ def check_recorded(name: str, overrides: Any) -> None:
             f"the record's recipe is {name!r}: expected a name such as toy/sentiment; give the recipe's file "
             "with --recipe if you trust it"
         )
-    if not isinstance(overrides, (list, tuple)) or not all(isinstance(one, str) for one in overrides):
-        raise InputError("the record's overrides are no list of FIELD=VALUE: the record is damaged")
-    if len(overrides) > MOST_OVERRIDES:
-        raise InputError(
-            f"the record has {len(overrides):,} overrides, more than {MOST_OVERRIDES:,}: it is damaged"
-        )
-    for override in overrides:
-        field, _, text = override.partition("=")
-        names = {part.strip() for part in field.split(".")}
-        if "script" in names | _names_in(json_or_text(text.strip(), override)):
-            raise InputError(
-                f"the record's override {override!r} names a script to run: run the recipe yourself with "
-                "--set if you trust it"
-            )
-
-
-def _names_in(value: Any) -> set[str]:
-    """Return the names of all fields of a JSON value, at any depth."""
-    if isinstance(value, dict):
-        return set(value).union(*map(_names_in, value.values()))
-    return set().union(*map(_names_in, value)) if isinstance(value, list) else set()
+    check_told_overrides(overrides, "record")
 
 
 def _advice(record: Record) -> str:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
@@ -92,6 +92,21 @@ def fetch_text(url: str, *, log: Callable[[str], None], pause: float = 1.0) -> s
         if answer.length:
             raise http.client.IncompleteRead(content, answer.length)
         return content.decode("utf-8", "replace")
+
+    return _with_retries(url, read, log, pause)
+
+
+def read_beginning(
+    url: str, use: Callable[[Iterator[bytes]], T], *, log: Callable[[str], None], pause: float = 1.0
+) -> T:
+    """Give `use` the blocks of a file from its beginning, of which it takes as many as it wants.
+
+    Nothing is kept of a try that broke off. Returns what `use` returns; raises like `download`.
+    """
+
+    def read() -> T:
+        with _open(url, 0) as answer:
+            return use(iter(lambda: answer.read1(BLOCK), b""))
 
     return _with_retries(url, read, log, pause)
 

@@ -54,7 +54,7 @@ class Progress:
         else:
             left = (self.total - self.done) / rate if rate > 0 else float("inf")
             share = 100 * self.done / max(self.total, 1)
-            text = f"{share:.0f}% of {self.total:,} {self.unit}, {shown_rate}/s, {_duration(left)} left"
+            text = f"{share:.0f}% of {self.total:,} {self.unit}, {shown_rate}/s, {duration(left)} left"
         return f"{text}, {note}" if note else text
 
     def close(self) -> None:
@@ -63,7 +63,8 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds as 0:05, 12:34 or 1:02:03; infinity is a question mark."""
     if seconds == float("inf"):
         return "?"
     minutes, rest = divmod(int(seconds), 60)

@@ -323,6 +323,15 @@ def _note_failure(folder: Path, error: BaseException) -> None:
         return
 
 
+def was_stopped(folder: Path) -> bool:
+    """Return whether a signal, and no error, ended the build in a stage's folder."""
+    try:
+        first = (folder / FAILURE).read_text(encoding="utf-8", errors="replace").partition(":")[0]
+    except OSError:
+        return False
+    return first in (SystemExit.__name__, KeyboardInterrupt.__name__)
+
+
 def first_difference(stored: Any, current: Any, name: str = "") -> str:
     """Return the first field in which two configurations differ, with both values, or an empty string."""
     if isinstance(stored, dict) and isinstance(current, dict):

@@ -134,6 +134,7 @@ def _name(row: RowResult, record: Record) -> str:
     if row.kind in ("baseline", "comparison"):
         return row.name
     marks = [record.preset]
+    marks += ["trial"] if record.configuration.get("trial") else []
     marks += ["transductive"] if "transductive" in record.labels else []
     marks += ["changed"] if any(label.startswith("changed: ") for label in record.labels) else []
     return f"{row.name} ({', '.join(marks)})"

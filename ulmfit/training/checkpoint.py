@@ -21,11 +21,12 @@ from ulmfit.pipeline.files import (
     sha256_of,
     write_json,
 )
+from ulmfit.training.checkpoint_share import CHECKPOINT_STATE
 from ulmfit.training.weights import read_weights, write_tensors
 
 KEPT = 2
 WAIT_SECONDS = 0.2
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS, STATE = "tensors.safetensors", CHECKPOINT_STATE
 
 
 class Checkpoint(NamedTuple):

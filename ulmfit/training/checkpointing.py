@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ulmfit.pipeline.errors import StageFailed
 from ulmfit.pipeline.progress import say
 from ulmfit.training.checkpoint import BackgroundWriter, Checkpoint, CheckpointStore
+from ulmfit.training.checkpoint_share import TOTAL_STEPS
 from ulmfit.training.distribution import SINGLE, Distribution
 from ulmfit.training.history import History
 from ulmfit.training.snapshot import (
@@ -208,6 +209,7 @@ class Checkpointer(Callback):
         optimizer, groups = optimizer_state(self.opt.opt)
         state = {
             "step": self.step,
+            TOTAL_STEPS: self.recorder.progress.total,
             "phase": self.recorder.phase,
             "epoch": self.epoch,
             "batch": batch,

@@ -15,6 +15,7 @@ from ulmfit.pipeline.progress import say
 from ulmfit.pipeline.stage import Work
 from ulmfit.training.averaging import RestoreWeights, ValidateAverage, WeightAverage
 from ulmfit.training.checkpoint import Checkpoint, CheckpointStore
+from ulmfit.training.checkpoint_share import CHECKPOINTS
 from ulmfit.training.checkpointing import Checkpointer, differences, machine, newest_checkpoint
 from ulmfit.training.distribution import Distribution, choose_device
 from ulmfit.training.guard import Guard
@@ -140,7 +141,7 @@ def train(
     memory = PeakMemory(distribution.device)
     epochs = sum(phase.epochs for phase in settings.phases)
     steps = epochs * len(train_loader)
-    store = CheckpointStore(work.scratch() / "checkpoints", work.log)
+    store = CheckpointStore(work.scratch() / CHECKPOINTS, work.log)
     resume = newest_checkpoint(store, distribution)
     progress = work.progress(steps, "steps", resume.state["step"] if resume else 0)
     loaders = Loaders(train_loader, valid_loader, distribution.device)

@@ -74,15 +74,7 @@ def download_dump(
     published sum, and when the server no longer offers the date; the message lists the dates that it offers.
     """
     wiki = _wiki(language)
-    published = mirror and _mirrored_sums(f"{wiki}-{date}", mirror, log)
-    published = published or _published_sums(wiki, date, base_url, log)
-    sets = published.complete_sets()
-    if not sets:
-        raise InputError(
-            f"the checksum list of {wiki} {date} names no whole pages-articles dump; "
-            f"it may still be under way: choose an earlier date"
-        )
-    names = _set_in_mirror(sets, mirror) or sets[0]
+    published, names = _files_of(wiki, date, base_url, log, mirror)
     _remove_others(folder, wiki, {_local_name(name) for name in names})
     for name in names:
         sums = {published.kind: published.sums[name]}
@@ -99,6 +91,30 @@ def download_dump(
                 f"{base_url.rstrip('/')}/{wiki}/{date}/{name}", target, sums=sums, largest=largest, log=log
             )
     return [folder / _local_name(name) for name in names]
+
+
+def first_file(language: str, date: str, base_url: str, log: Log, mirror: Path | None = None) -> Path | str:
+    """Return the first file of a dump: a path in the mirror where it has the dump, else an address."""
+    wiki = _wiki(language)
+    _, names = _files_of(wiki, date, base_url, log, mirror)
+    if mirror is not None and (copies := in_mirror(mirror, names[0])):
+        return copies[0]
+    return f"{base_url.rstrip('/')}/{wiki}/{date}/{names[0]}"
+
+
+def _files_of(
+    wiki: str, date: str, base_url: str, log: Log, mirror: Path | None
+) -> tuple[_Published, list[str]]:
+    """Return what is published, and the names of the files that together are the dump, in their order."""
+    published = mirror and _mirrored_sums(f"{wiki}-{date}", mirror, log)
+    published = published or _published_sums(wiki, date, base_url, log)
+    sets = published.complete_sets()
+    if not sets:
+        raise InputError(
+            f"the checksum list of {wiki} {date} names no whole pages-articles dump; "
+            f"it may still be under way: choose an earlier date"
+        )
+    return published, _set_in_mirror(sets, mirror) or sets[0]
 
 
 def newest_date(

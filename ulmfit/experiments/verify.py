@@ -52,8 +52,8 @@ SPREADS = 2
 WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 """Parts of a configuration that no figure depends on."""
 
-CHOSEN = ("train_sizes", "label_noise")
-"""What options of the command set beside preset, seeds and overrides."""
+CHOSEN = ("train_sizes", "label_noise", "curve_choice")
+"""What options of the command set beside preset, seeds and overrides, and what records may lack."""
 
 MOST_OVERRIDES = 1_000
 """Of a record; reading one takes milliseconds."""
@@ -127,14 +127,35 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     advice = _advice(record)
     if record.preset not in {*recipe.presets, *PUBLISHED}:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
-    chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
+    recorded = of_its_time(record.configuration)
+    chosen = {name: recorded[name] for name in CHOSEN if name in recorded}
     try:
         recipe = validated(
             lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record"
         )
-        return recipe.with_overrides(record.configuration.get("overrides", ()))
+        recipe = recipe.with_overrides(recorded.get("overrides", ()))
+        return validated(lambda: _with_rows(recipe, recorded.get("settings")), "record")
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error
+
+
+def of_its_time(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a recorded configuration with what it meant before there were fields for it.
+
+    Curves over train sizes chose on the validation split before there was `curve_choice`.
+    """
+    if configuration.get("train_sizes"):
+        return {"curve_choice": "validation", **configuration}
+    return configuration
+
+
+def _with_rows(recipe: Recipe, settings: Any) -> Recipe:
+    """Return the recipe with the rows of a record, where its preset has got more of them since."""
+    rows = settings.get("comparisons") if isinstance(settings, Mapping) else None
+    if rows is None:
+        return recipe
+    preset = recipe.settings.changed(comparisons=rows)
+    return recipe.changed(presets={**recipe.presets, recipe.preset_name: preset})
 
 
 def check_recorded(name: str, overrides: Any) -> None:
@@ -189,7 +210,9 @@ def check_configuration(record: Record, recipe: Recipe) -> None:
     )
     found = [
         f"{name} was {recorded!r}, now {now!r}"
-        for name, recorded, now in differences(record.configuration, configuration(used), _defaults(used))
+        for name, recorded, now in differences(
+            of_its_time(record.configuration), configuration(used), _defaults(used)
+        )
         if name not in passed_over
     ]
     if found:

@@ -47,8 +47,17 @@ def test_the_table_has_a_line_a_system_and_a_column_a_place():
 def test_the_caption_says_what_the_numbers_are():
     caption = curve_caption(size_curve())
     assert caption.startswith("Learning curve over the number of training texts: test split, percent")
-    assert caption.endswith("2 seeds.")
-    assert curve_caption(size_curve(seeds=(3,))).endswith("one seed.")
+    assert "2 seeds. Settings and epochs: " in caption
+    assert "one seed. " in curve_caption(size_curve(seeds=(3,)))
+
+
+def test_a_curve_says_what_its_settings_were_chosen_on_and_old_records_do_so_too():
+    assert curve_caption(size_curve(choice="labels")).endswith(
+        "no labels but those of the column are used: the last epoch, settings by cross-validation."
+    )
+    old = size_curve().model_dump(mode="json")
+    del old["choice"]
+    assert curve_caption(LearningCurve.model_validate(old)).endswith("chosen on the whole validation split.")
 
 
 def test_a_curve_survives_its_record():

@@ -73,21 +73,19 @@ def test_all_rows_in_their_order() -> None:
         ("TF-IDF, characters 2-5 + logistic regression", "baseline", 1),
         ("TF-IDF, words 1-2 + linear SVM", "baseline", 1),
         ("TF-IDF, characters 2-5 + linear SVM", "baseline", 1),
+        ("ULMFiT and TF-IDF together", "mixture", 3),
     ]
 
 
-EVERY_ROW = (*ALL_COMPARISONS, "with_tfidf")
-
-
 def test_ulmfit_and_tfidf_together_is_a_row_behind_those_of_tfidf() -> None:
-    made = experiment(TINY.changed(comparisons=EVERY_ROW))
+    made = experiment()
     row, before = made.systems[-1], made.systems[-5:-1]
     assert (row.name, row.kind) == ("ULMFiT and TF-IDF together", "mixture")
     assert list(row.mixed_with.items()) == [(one.name, one.runs[0][0]) for one in before]
     for seed, stages in row.runs.items():
         assert stages == (made.classifiers["forward", seed], made.classifiers["backward", seed])
-    plain = experiment()
-    assert [stage.title for stage in made.all()[:50]] == [stage.title for stage in plain.all()[:50]]
+    without = [name for name in ALL_COMPARISONS if name != "with_tfidf"]
+    plain = experiment(TINY.changed(comparisons=tuple(without)))
     keys = Runner(Path("runs")).keys
     assert {keys.key(stage) for stage in made.all()} == {keys.key(stage) for stage in plain.all()}
 
@@ -97,10 +95,10 @@ def test_ulmfit_is_averaged_with_rows_of_tfidf_that_are_there() -> None:
         TINY.changed(comparisons=("with_tfidf",))
 
 
-GOLDEN = (95, "b294ea98b760ebe8")
-
-
-def test_golden_keys_of_a_recipe_with_everything() -> None:
+@pytest.mark.parametrize(
+    ("choice", "golden"), [("validation", (104, "c64c7df0a29be034")), ("labels", (105, "2cbf910677751f8d"))]
+)
+def test_golden_keys_of_a_recipe_with_everything(choice: str, golden: tuple[int, str]) -> None:
     """These change only when a stage computes something else; finished runs are found by them."""
     preset = TINY.changed(
         comparisons=ALL_COMPARISONS,
@@ -116,11 +114,12 @@ def test_golden_keys_of_a_recipe_with_everything() -> None:
         leaks="remove",
         deduplication="minhash",
         data_checks="drop",
+        curve_choice=choice,
     )
     runner = Runner(Path("runs"))
     stages = runner.order(*made.all())
     listed = "\n".join(f"{stage.stage_name} {runner.keys.key(stage)}" for stage in stages)
-    assert (len(stages), hashlib.sha256(listed.encode()).hexdigest()[:16]) == GOLDEN, listed
+    assert (len(stages), hashlib.sha256(listed.encode()).hexdigest()[:16]) == golden, listed
 
 
 def test_without_comparisons_there_is_ulmfit_alone() -> None:
@@ -148,7 +147,7 @@ def test_the_ensemble_averages_every_seed_and_direction() -> None:
 def test_papers_presets_have_every_row_and_small_ones_the_cheap_ones() -> None:
     assert ULMFIT.comparisons == MULTIFIT.comparisons == ALL_COMPARISONS
     for preset in (SMALL, TOY):
-        assert not {"without_finetuning", "words"} & set(preset.comparisons)
+        assert set(ALL_COMPARISONS) - set(preset.comparisons) == {"without_finetuning", "words"}
 
 
 def test_without_finetuning_begins_with_the_pretrained_model() -> None:
@@ -284,7 +283,8 @@ def test_a_transformer_cannot_have_the_name_of_another_row() -> None:
         ({"label_noise": (0.1, 0.0)}, "label_noise has to rise, such as 0,0.1,0.3"),
         ({"label_noise": (0.6,)}, "less than or equal to 0.5"),
         ({"label_noise": (0.1,), "dataset": None}, "need a data set"),
-        ({"curve_texts": "subset"}, "no effect without train_sizes"),
+        ({"curve_texts": "subset"}, "curve_texts has no effect without train_sizes"),
+        ({"curve_choice": "validation"}, "curve_choice has no effect without train_sizes"),
     ],
 )
 def test_impossible_curves_are_refused(fields: dict, message: str) -> None:
@@ -300,29 +300,35 @@ def test_points_with_all_labels_are_the_rows_and_nothing_is_trained_again(tmp_pa
     new = {runner.folder(stage) for stage in runner.order(*both.all())}
     assert old < new
     sizes, noise = both.curves
-    assert [len(line.points) for line in sizes.lines] == [3] * 4
+    assert [len(line.points) for line in sizes.lines] == [3] * 5
     for curve, place in ((sizes, 2), (noise, 0)):
         for line in curve.lines:
-            assert {runner.folder(stage) for stage in line.points[place]} <= old
-    # Two sizes and one share, three classifiers and a baseline, three seeds; and the data sets.
-    assert len(new - old) == 3 * 4 * 3 + 3 * 3
+            folders = {runner.folder(stage) for members in line.points[place] for stage in members}
+            cross_validated = curve is sizes and "TF-IDF" in line.name
+            assert folders <= old or cross_validated
+    # Two sizes and one share, three classifiers and a baseline, three seeds; and the data sets; and of all
+    # texts the baseline that chooses without a validation split.
+    assert len(new - old) == 3 * 4 * 3 + 3 * 3 + 1
+    chosen_on_validation = experiment(train_sizes=("all",), curve_choice="validation")
+    assert {runner.folder(stage) for stage in runner.order(*chosen_on_validation.all())} == old
     assert isinstance(both.all()[0], TrainingSubset), "an impossible size is found before anything is trained"
 
 
 def test_every_seed_has_its_own_subset_and_all_see_every_text_unlabelled() -> None:
     made = experiment(train_sizes=(10,))
-    ulmfit_line, without, scratch, tfidf = made.curves[0].lines
+    ulmfit_line, without, scratch, tfidf, together = made.curves[0].lines
     for seed in (0, 1, 2):
         subset = TrainingSubset.of(InventedDataset(), size=10, seed=seed)
         for line in (ulmfit_line, without, scratch, tfidf):
-            assert line.points[0][seed].dataset == subset
-        stage = ulmfit_line.points[0][seed]
+            assert line.points[0][seed][0].dataset == subset
+        (stage,) = ulmfit_line.points[0][seed]
+        assert together.points[0][seed] == (stage, *tfidf.points[0][seed])
         assert isinstance(stage, TrainClassifier)
         assert stage.language_model == made.classifiers["forward", seed].language_model
-        assert without.points[0][seed].language_model == made.pretrained["forward"]
-        assert scratch.points[0][seed].language_model is None
+        assert without.points[0][seed][0].language_model == made.pretrained["forward"]
+        assert scratch.points[0][seed][0].language_model is None
     supervised = experiment(train_sizes=(10,), curve_texts="subset").curves[0]
-    stage = supervised.lines[0].points[0][1]
+    (stage,) = supervised.lines[0].points[0][1]
     assert stage.language_model.tokens.documents.dataset == TrainingSubset.of(
         InventedDataset(), size=10, seed=1
     )
@@ -333,8 +339,8 @@ def test_smaller_training_sets_of_a_curve_are_read_more_often() -> None:
     plain, longer = experiment(train_sizes=(10, "all")), experiment(train_sizes=(10, "all"), curve_steps=40)
     for before, after in zip(plain.curves[0].lines[:3], longer.curves[0].lines[:3], strict=True):
         for seed in (0, 1, 2):
-            settings = before.points[0][seed].settings
-            assert after.points[0][seed].settings == settings.changed(least_steps=40)
+            settings = before.points[0][seed][0].settings
+            assert after.points[0][seed][0].settings == settings.changed(least_steps=40)
             assert after.points[1] == before.points[1], "all texts are the table's own row"
     assert "for 40 steps at least" in " ".join(longer.curves[0].notes)
 
@@ -353,7 +359,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 OPTIONS = (
     *("--preset", "forward", "--train-sizes", "10,all", "--label-noise", "0,0.3"),
-    *("--set", f"comparisons={json.dumps(EVERY_ROW)}", "--set", "classifier.phases.0.epochs=2"),
+    *("--set", f"comparisons={json.dumps(ALL_COMPARISONS)}", "--set", "classifier.phases.0.epochs=2"),
 )
 
 
@@ -374,10 +380,13 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
         "from scratch, forward",
     ]
     sizes, noise = record["curves"]
+    assert (sizes["choice"], noise["choice"]) == ("labels", "validation")
     assert (sizes["axis"], sizes["places"]) == ("train size", [10, 60])
     assert (noise["axis"], noise["places"]) == ("label noise", [0, 0.3])
     for curve, place in ((sizes, 1), (noise, 0)):
         for line in curve["lines"]:
+            if line["name"] not in rows or (curve is sizes and "TF-IDF" in line["name"]):
+                continue  # Chosen otherwise, or of one direction and one baseline.
             assert line["points"][place]["values"] == rows[line["name"]]["metrics"]["accuracy"]["values"]
     assert [len(point["values"]) for point in sizes["lines"][3]["points"]] == [2, 1]
     assert "--train-sizes 10,all --label-noise 0.0,0.3" in record["command"]
@@ -391,6 +400,8 @@ def test_a_run_with_every_row_and_both_curves(finished: Path) -> None:
         both["notes"][0],
     )
     page = (results_of(finished) / "report.md").read_text(encoding="utf-8")
+    assert "Settings and epochs: no labels but those of the column are used" in page
+    assert "Settings and epochs: chosen on the whole validation split" in page
     assert "| model, by train size | 10 | all (60) |" in page
     assert "| model, by label noise | 0 % | 30 % |" in page
 

@@ -37,7 +37,7 @@ from ulmfit.training.history import ValidationMetric
 from ulmfit.training.learner import train
 from ulmfit.training.loop import Penalty, Resampled
 from ulmfit.training.resampling import resampling_seed
-from ulmfit.training.weights import save_weights
+from ulmfit.training.weights import load_weights, read_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class EncodedSplit:
     labels: list[Any]
     documents: list[numpy.ndarray]
     cut: int
+    probabilities: numpy.ndarray | None = None
+    """Soft labels (texts, K) to learn from; None: the labels are learnt from."""
 
 
 def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> None:
@@ -67,8 +69,12 @@ def build(stage: TrainClassifier, work: Work, callbacks: Sequence[Any] = ()) -> 
     )
     train_split, valid_split = splits["train"], splits["valid"]
     task = task_kind(described, train_split.labels)
-    targets = task.targets(train_split.labels)
+    soft = train_split.probabilities
+    targets = task.targets(train_split.labels) if soft is None else soft
     model = TextClassifier(encoder, task.outputs, settings)
+    if stage.begins_with is not None:
+        weights = work.input(stage.begins_with) / WEIGHTS
+        load_weights(model, read_weights(weights), str(weights))
     loader = _training_loader(stage, train_split.documents, targets)
     valid_loader = DocumentLoader(
         valid_split.documents, task.targets(valid_split.labels), settings.evaluation_batch, shuffled=False
@@ -159,7 +165,15 @@ def _encode(dataset: Path, split: str, tokenizer: Tokenizer, stage: TrainClassif
         labels=table["label"].tolist(),
         documents=_as_read(encoded, stage),
         cut=sum(len(document) > limit for document in encoded) if limit else 0,
+        probabilities=soft_labels(table) if split == "train" else None,
     )
+
+
+def soft_labels(table: pandas.DataFrame) -> numpy.ndarray | None:
+    """Return the probabilities (texts, K) that a table of texts has in place of labels; None: it has none."""
+    if "probabilities" not in table:
+        return None
+    return numpy.stack(table["probabilities"].tolist()).astype(numpy.float32)
 
 
 def _as_read(encoded: Sequence[numpy.ndarray], stage: TrainClassifier) -> list[numpy.ndarray]:

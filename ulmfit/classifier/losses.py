@@ -17,14 +17,15 @@ from ulmfit.classifier.settings import ClassifierSettings
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of one label per text.
+    """Cross-entropy of one label per text, or of the probabilities t of all labels (soft labels).
 
-    With label y of a text, probabilities p, smoothing e, weights w and focal exponent g, its loss is
+    With target t, which is [k = y] for label y, probabilities p, smoothing e, weights w and focal exponent g,
+    a text's loss is
 
-        sum over classes k of  q_k w_k (1 - p_k)^g (-log p_k),  where  q_k = e / K + (1 - e) [k = y],
+        sum over classes k of  q_k w_k (1 - p_k)^g (-log p_k),  where  q_k = e / K + (1 - e) t_k,
 
-    and a batch's loss is the sum of its texts' losses divided by the sum of their w_y. The weights therefore
-    act on the smoothed target class by class. Without the focal factor (g = 0) that is
+    and a batch's loss is the sum of its texts' losses divided by the sum of all t_k w_k. The weights act on
+    the smoothed target class by class. For labels without the focal factor (g = 0) that is
     `torch.nn.CrossEntropyLoss(weight, label_smoothing=e)`; with e = 0 and w = 1 it is the focal loss of Lin
     et al. 2017 (arXiv 1708.02002, section 3.2), averaged over texts.
     """
@@ -39,18 +40,22 @@ class CrossEntropy(nn.Module):
         self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Map logits (B, K) and class numbers (B,) to the batch's loss."""
-        if not self.focal_gamma:
+        """Map logits (B, K) and class numbers (B,), or probabilities (B, K), to the batch's loss."""
+        soft = targets.ndim == 2
+        if not (self.focal_gamma or soft):
             return functional.cross_entropy(
                 logits, targets, weight=self.weight, label_smoothing=self.label_smoothing
             )
         log_p = logits.log_softmax(1)
         classes = logits.shape[1]
-        target = functional.one_hot(targets, classes).to(log_p.dtype)
+        target = targets if soft else functional.one_hot(targets, classes)
+        target = target.to(log_p.dtype)
         smoothed = self.label_smoothing / classes + (1 - self.label_smoothing) * target
         if self.weight is not None:
             smoothed, target = smoothed * self.weight, target * self.weight
-        losses = smoothed * _focal_factor(log_p, self.focal_gamma) * -log_p
+        losses = smoothed * -log_p
+        if self.focal_gamma:
+            losses = losses * _focal_factor(log_p, self.focal_gamma)
         return losses.sum() / target.sum()
 
 
@@ -117,15 +122,15 @@ def class_weights(
 ) -> Tensor | None:
     """Return the weight (K,) of every class, or None where all weigh 1.
 
-    `numbers` (texts,) are the classes of the training texts, places in `labels`; a class without a text
-    counts as if it had one. Raises InputError when the weights of the settings are not those of exactly
-    these labels.
+    `numbers` (texts,) are the classes of the training texts, places in `labels`, or their probabilities
+    (texts, K), of which the most probable class counts; a class without a text counts as if it had one.
+    Raises InputError when the weights of the settings are not those of exactly these labels.
     """
     if settings.class_weights == "none":
         return None
     if (given := _given_weights(labels, settings)) is not None:
         return given
-    return balanced_weights(numbers, len(labels))
+    return balanced_weights(numbers.argmax(axis=1) if numbers.ndim == 2 else numbers, len(labels))
 
 
 def _given_weights(labels: Sequence[str], settings: ClassifierSettings) -> Tensor | None:

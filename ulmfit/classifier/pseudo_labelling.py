@@ -43,7 +43,7 @@ def build(stage: PseudoLabelled, work: Work) -> None:
         raise InputError(
             f"{stage.stage_name}: the pool holds no text that the data set does not have already"
         )
-    probabilities = numpy.mean([_predicted(one, pool.texts, work) for one in stage.classifiers], axis=0)
+    probabilities = numpy.mean([predicted(one, pool.texts, work) for one in stage.classifiers], axis=0)
     places = choose(probabilities, stage.threshold, stage.per_label)
     if not places:
         raise InputError(
@@ -109,7 +109,15 @@ def read_pool(source: Path, dataset: Path) -> Pool:
 
     A text of validation or test in train, with a predicted label, would make the scores look too good.
     """
-    table = pandas.read_parquet(source, columns=["id", "text"])
+    table, left_out = without_known(pandas.read_parquet(source, columns=["id", "text"]), dataset)
+    return Pool(table["id"].tolist(), table["text"].tolist(), left_out)
+
+
+def without_known(table: pandas.DataFrame, dataset: Path) -> tuple[pandas.DataFrame, dict[str, int]]:
+    """Return the rows of a table whose text no split of the data set has, each text once.
+
+    With them how many were left out for which reason.
+    """
     left_out = {}
     for split in ("train", "valid", "test"):
         known = set(pandas.read_parquet(dataset / f"{split}.parquet", columns=["text"])["text"])
@@ -118,8 +126,7 @@ def read_pool(source: Path, dataset: Path) -> Pool:
         table = table[~found]
     repeated = table["text"].duplicated()
     left_out["repeated"] = int(repeated.sum())
-    table = table[~repeated]
-    return Pool(table["id"].tolist(), table["text"].tolist(), left_out)
+    return table[~repeated], left_out
 
 
 def _pool_file(stage: PseudoLabelled, folder: Path, work: Work) -> Path:
@@ -134,7 +141,7 @@ def _pool_file(stage: PseudoLabelled, folder: Path, work: Work) -> Path:
     return path
 
 
-def _predicted(stage: TrainClassifier, texts: list[str], work: Work) -> numpy.ndarray:
+def predicted(stage: TrainClassifier, texts: list[str], work: Work) -> numpy.ndarray:
     """Return the probabilities (texts, K) of one classifier."""
     settings = stage.settings
     classifier = load_classifier(

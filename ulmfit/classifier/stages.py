@@ -29,6 +29,11 @@ class TrainClassifier(Stage):
     language_model: FineTune | Pretrain | ImportedModel | BundledModel | None = Field(
         None, description="whose encoder it begins with; None: random weights (from scratch)"
     )
+    begins_with: TrainClassifier | None = Field(
+        None,
+        description="a classifier of the same labels and size whose weights, head included, training begins "
+        "with; None: the language model's encoder and a new head",
+    )
     architecture: Architecture = Field(Architecture(), description="size of the encoder")
     direction: Direction = "forward"
     settings: ClassifierSettings = ClassifierSettings()
@@ -59,6 +64,13 @@ class TrainClassifier(Stage):
             raise ValueError("tokenizer: expected the one that the language model was fine-tuned with")
         return self
 
+    @model_validator(mode="after")
+    def _fits_what_it_begins_with(self) -> Self:
+        for name in ("tokenizer", "language_model", "architecture", "direction"):
+            if self.begins_with is not None and getattr(self.begins_with, name) != getattr(self, name):
+                raise ValueError(f"begins_with has another {name}: expected the same one")
+        return self
+
     @property
     def backward_order(self) -> BackwardOrder:
         """How backward texts are read: as the language model read them."""
@@ -75,6 +87,7 @@ class TrainClassifier(Stage):
         return (
             self.direction,
             *([start] if start else []),
+            *(["after soft labels"] if self.begins_with else []),
             *words,
             *self.dataset.details,
             f"seed {self.seed}",

@@ -9,11 +9,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import pyarrow.parquet
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -28,14 +26,11 @@ from ulmfit.classifier.predictions import (
     Predictions,
     RegressionPredictions,
     SingleLabelPredictions,
-    write_predictions,
 )
 from ulmfit.corpus.words import words_of
-from ulmfit.datasets.task import Task, has_numbers, task_of
-from ulmfit.evaluation.stages import Analyzer, Learner, TfidfBaseline
+from ulmfit.datasets.task import Task
+from ulmfit.evaluation.stages import Analyzer, Learner
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import read_json, write_json
-from ulmfit.pipeline.stage import Work
 
 FEATURES: dict[str, dict[str, Any]] = {
     # Scikit-learn's pattern needs two letters or more, and ends words at every vowel sign of Indic scripts.
@@ -105,9 +100,20 @@ class BaselineResult:
     chosen: Setting
     features: int
     grid: list[tuple[Setting, float]]
-    """Each setting that was tried, with its score on validation."""
+    """Each setting that was tried, with its score on what chose among them."""
     sharpness: float | None
     """Factor on the SVM's decision values; None for a model that needs none."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen without a validation split, of texts with one label each."""
+
+    setting: Setting
+    sharpness: float | None
+    """As in `BaselineResult`."""
+    grid: list[tuple[Setting, float]]
+    """Each setting that was tried, with its score; [] where nothing could be tried."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ def features_of(splits: dict[str, Split], analyzer: Analyzer) -> Features:
 def best_of(
     settings: Iterable[Setting], attempt: Callable[[Setting], tuple[float, Model]]
 ) -> tuple[Setting, Model, list[tuple[Setting, float]]]:
-    """Return the setting with the highest score on validation, the first of equal ones, and all scores."""
+    """Return the setting with the highest score, the first of equal ones, and all scores."""
     grid: list[tuple[Setting, float]] = []
     best: tuple[Setting, Model] | None = None
     for setting in settings:
@@ -208,7 +214,7 @@ class OneLabelFitter(Fitter):
     def calibrate(self, model: Any) -> float | None:
         """Fit the factor on an SVM's decision values."""
         if self.learner == "linear_svm":
-            decisions = _decisions(model, self.features["valid"])
+            decisions = decision_values(model, self.features["valid"])
             self.sharpness = fit_sharpness(decisions, self.splits["valid"].labels, list(model.classes_))
         return self.sharpness
 
@@ -220,7 +226,7 @@ class OneLabelFitter(Fitter):
         if self.sharpness is None:
             probabilities[:, columns] = model.predict_proba(features)
         else:
-            probabilities[:, columns] = softmax(self.sharpness * _decisions(model, features), axis=1)
+            probabilities[:, columns] = softmax(self.sharpness * decision_values(model, features), axis=1)
         return SingleLabelPredictions.from_probabilities(split.ids, split.labels, probabilities, self.labels)
 
 
@@ -299,9 +305,11 @@ def fit_and_predict(
     metric: str,
     positive_label: str | None = None,
     task: Task = "single_label",
+    chosen: Chosen | None = None,
 ) -> BaselineResult:
     """Fit on train, choose what is tuned by `metric` on valid, predict valid and test.
 
+    With `chosen` nothing is chosen any more, and valid is only predicted.
     The labels of `splits` are what the task has: names, lists of names, numbers. Models are fitted by dual
     coordinate descent with a fixed seed: the same input gives the same output. The test split is only
     predicted. Raises InputError for splits on which nothing can be fitted.
@@ -313,12 +321,18 @@ def fit_and_predict(
         model = fitter.fit(setting)
         return fitter.score(model, metric, positive_label), model
 
-    chosen, model, grid = best_of(fitter.settings(choices), attempt)
-    sharpness = fitter.calibrate(model)
+    if chosen is None:
+        setting, model, grid = best_of(fitter.settings(choices), attempt)
+        sharpness = fitter.calibrate(model)
+    else:
+        setting, sharpness, grid = chosen.setting, chosen.sharpness, chosen.grid
+        model = fitter.fit(setting)
+        if isinstance(fitter, OneLabelFitter):
+            fitter.sharpness = sharpness
     return BaselineResult(
         valid=fitter.predictions(model, "valid"),
         test=fitter.predictions(model, "test"),
-        chosen=chosen,
+        chosen=setting,
         features=features.count,
         grid=grid,
         sharpness=sharpness,
@@ -347,7 +361,7 @@ def _regressor(learner: Learner, c: float) -> Any:
     return LinearSVR(C=c, epsilon=0.1, dual=True, tol=1e-3, max_iter=10_000, random_state=0)
 
 
-def _decisions(model: Any, features: Any) -> np.ndarray:
+def decision_values(model: Any, features: Any) -> np.ndarray:
     """Return the decision values (rows, labels of train); two labels have the same one, with both signs."""
     values = model.decision_function(features)
     return np.stack([-values, values], axis=1) if values.ndim == 1 else values
@@ -368,50 +382,3 @@ def fit_sharpness(decisions: np.ndarray, gold: Sequence[str], labels: Sequence[s
 
     bound = float(np.log(SHARPEST))
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
-
-
-def build(stage: TfidfBaseline, work: Work) -> None:
-    """Build a `TfidfBaseline` stage."""
-    folder = work.input(stage.dataset)
-    description = read_json(folder / "dataset.json")
-    labels, task, metric = description["labels"], task_of(description), description["metric"]
-    if len(labels) < 2 and not has_numbers(task):
-        raise InputError(f"{folder / 'dataset.json'}: {len(labels)} labels; expected at least two")
-    result = fit_and_predict(
-        {split: _read_split(folder / f"{split}.parquet") for split in ("train", "valid", "test")},
-        labels,
-        Choices(stage.analyzer, stage.classifier, stage.class_weights, stage.c_grid),
-        metric=metric,
-        positive_label=stage.dataset.positive_label,
-        task=task,
-    )
-    write_predictions(work.folder / "predictions-valid.parquet", result.valid)
-    write_predictions(work.folder / "predictions-test.parquet", result.test)
-    write_json(work.folder / "baseline.json", _description(stage, result, metric))
-    weights = "balanced" if result.chosen.balanced else "equal"
-    work.log(
-        f"{stage.analyzer} n-grams: {result.features} features, C = {result.chosen.c:g}, {weights} weights"
-    )
-
-
-def _read_split(path: Path) -> Split:
-    table = pyarrow.parquet.read_table(path, columns=["id", "text", "label"])
-    return Split(
-        ids=table["id"].to_pylist(), texts=table["text"].to_pylist(), labels=table["label"].to_pylist()
-    )
-
-
-def _description(stage: TfidfBaseline, result: BaselineResult, metric: str) -> dict[str, Any]:
-    return {
-        "analyzer": stage.analyzer,
-        "ngrams": list(FEATURES[stage.analyzer]["ngram_range"]),
-        "classifier": stage.classifier,
-        "features": result.features,
-        "balanced": result.chosen.balanced,
-        "C": result.chosen.c,
-        "sharpness": result.sharpness,
-        "metric": metric,
-        "grid": [
-            {"C": setting.c, "balanced": setting.balanced, "valid": value} for setting, value in result.grid
-        ],
-    }

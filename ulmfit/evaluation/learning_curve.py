@@ -12,6 +12,13 @@ from pydantic import Field, model_validator
 from ulmfit.pipeline.record_part import Figure, RecordPart
 
 CurveAxis = Literal["train size", "label noise"]
+CurveChoice = Literal["labels", "validation"]
+"""What settings and epochs are chosen on: the labels of a place alone, or the whole validation split too."""
+CHOICES: dict[CurveChoice, str] = {
+    "labels": "no labels but those of the column are used: the last epoch, settings by cross-validation",
+    "validation": "chosen on the whole validation split",
+}
+"""In words, for captions."""
 
 
 class CurvePoint(RecordPart):
@@ -50,6 +57,9 @@ class LearningCurve(RecordPart):
     train_texts: int = Field(ge=1, description="texts of the whole training split")
     seeds: tuple[int, ...] = Field(description="seeds of the runs; each has its own subset or noise")
     lines: tuple[CurveLine, ...] = Field(min_length=1, description="the systems")
+    choice: CurveChoice = Field(
+        "validation", description="what settings are chosen on; records without it are of the old way"
+    )
     notes: tuple[str, ...] = Field((), description="how subsets or noise were made")
 
     @model_validator(mode="after")
@@ -74,7 +84,8 @@ def curve_caption(curve: LearningCurve) -> str:
     """Return what the numbers of a curve's table are."""
     columns = "number of training texts" if curve.axis == "train size" else "share of wrong training labels"
     runs = f"{len(curve.seeds)} seeds" if len(curve.seeds) > 1 else "one seed"
-    return f"Learning curve over the {columns}: test split, percent, mean ± standard deviation, {runs}."
+    numbers = f"test split, percent, mean ± standard deviation, {runs}"
+    return f"Learning curve over the {columns}: {numbers}. Settings and epochs: {CHOICES[curve.choice]}."
 
 
 def curve_cells(curve: LearningCurve) -> tuple[list[str], list[list[str]]]:
@@ -96,6 +107,7 @@ def learning_curve(
     *,
     train_texts: int,
     seeds: Sequence[int],
+    choice: CurveChoice = "validation",
     notes: Sequence[str] = (),
 ) -> LearningCurve:
     """Make a curve from the values of every system at every place; None is the whole training split."""
@@ -109,5 +121,6 @@ def learning_curve(
             CurveLine(name=name, points=tuple(CurvePoint(values=tuple(values)) for values in points))
             for name, points in lines
         ),
+        choice=choice,
         notes=tuple(notes),
     )

@@ -69,8 +69,8 @@ class RowResult(RecordPart):
 
     name: str = Field(description="what the reader sees, such as 'ULMFiT, forward'")
     kind: Kind = Field(
-        description="model: one classifier; ensemble: averaged ones; baseline: no pretraining; "
-        "mixture: averaged with a baseline; comparison: another library's model"
+        description="model: one classifier; ensemble: averaged ones; baseline: a linear "
+        "model; mixture: averaged with a baseline; comparison: another library's model"
     )
     seeds: tuple[int, ...] = Field(description="seed of each run")
     averages_seeds: bool = Field(

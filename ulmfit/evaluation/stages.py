@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ulmfit.datasets.stages import DatasetStage
-from ulmfit.datasets.task import Task
+from ulmfit.datasets.task import Task, check_one_label
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.stage import Stage, Work
 
@@ -39,13 +39,18 @@ class TfidfBaseline(Stage):
     class_weights: Literal["tuned", "balanced", "none"] = Field(
         "tuned",
         description="balanced: labels weigh by inverse frequency; none: all alike; tuned: whichever is "
-        "better on the validation split; without effect in regression",
+        "better where it is chosen; without effect in regression",
     )
     c_grid: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
         min_length=1,
-        description="inverse strengths of regularisation to choose from on the validation split; None: 0.3 "
-        "to 30 for logistic regression, 0.1 to 10 for ridge regression (1 / alpha), 0.03 to 3 for the others",
+        description="inverse strengths of regularisation to choose from; None: 0.3 to 30 for logistic "
+        "regression, 0.1 to 10 for ridge regression (1 / alpha), 0.03 to 3 for the others",
+    )
+    choice: Literal["validation", "cross_validation"] = Field(
+        "validation",
+        description="what C, weights and an SVM's probabilities are chosen on. validation: the whole split; "
+        "cross_validation: the training texts in five folds, and no other label (texts with one label each)",
     )
 
     @model_validator(mode="after")
@@ -56,15 +61,18 @@ class TfidfBaseline(Stage):
                 f"TF-IDF baseline: classifier {self.classifier} does not fit task {self.dataset.task}: "
                 f"expected one of {', '.join(fitting)}"
             )
+        if self.choice == "cross_validation":
+            check_one_label(self.dataset.task, "TF-IDF baseline: choice cross_validation")
         return self
 
     @property
     def details(self) -> tuple[str, ...]:
         """Short label for logs: what differs from other stages of this kind."""
-        return (f"{self.analyzer}, {self.classifier}", *self.dataset.details)
+        inside = ("cross-validated",) if self.choice == "cross_validation" else ()
+        return (f"{self.analyzer}, {self.classifier}", *inside, *self.dataset.details)
 
     def build(self, work: Work) -> None:
-        """Fit on train, choose C, weights and thresholds on valid, predict valid and test."""
-        from ulmfit.evaluation.baselines import build
+        """Fit on train, choose C, weights and thresholds, predict valid and test."""
+        from ulmfit.evaluation.tfidf import build
 
         build(self, work)

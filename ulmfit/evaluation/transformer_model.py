@@ -110,12 +110,43 @@ def load_transformer(folder: Path, labels: Sequence[str], maximum_tokens: int) -
     return LoadedTransformer(model, tokenizer, _description(folder, model, new))
 
 
-def download(model: HubModel) -> Path:
+def load_encoder(folder: Path) -> LoadedTransformer:
+    """Load an encoder without a head, and its tokenizer, from a folder; otherwise as `load_transformer`."""
+    _check_files(folder)
+    with _transformers("encoders") as library:
+        config = _loaded(folder, CONFIG, lambda: library.AutoConfig.from_pretrained(folder, **_local()))
+        _check_config(folder, config)
+        if config.is_encoder_decoder:
+            raise InputError(f"{folder / CONFIG} is of a model with a decoder: expected an encoder alone")
+        tokenizer = _loaded(
+            folder, "the tokenizer", lambda: library.AutoTokenizer.from_pretrained(folder, **_local())
+        )
+        model, report = _loaded(
+            folder,
+            "the weights",
+            lambda: library.AutoModel.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **_local(),
+            ),
+        )
+    lacking = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if lacking:
+        raise InputError(f"{folder}: the weights do not fit {CONFIG}: {lacking[0]} is missing")
+    _check_vocabulary(folder, model, tokenizer)
+    return LoadedTransformer(model, tokenizer, _description(folder, model, ()))
+
+
+def download(model: HubModel, parts: Sequence[str] = ()) -> Path:
     """Return the folder of a model of the hub, from the local cache or downloaded into it.
 
-    Only description, tokenizer and safetensors are taken. Raises InputError when it cannot be had.
+    Only description, tokenizer and safetensors are taken, and files of subfolders that match a pattern of
+    `parts`. Raises InputError when it cannot be had.
     """
-    with _transformers():
+    with _transformers("encoders" if parts else "transformers"):
         import huggingface_hub
 
         try:
@@ -123,8 +154,8 @@ def download(model: HubModel) -> Path:
                 huggingface_hub.snapshot_download(
                     model.name,
                     revision=model.revision,
-                    allow_patterns=list(DOWNLOADED),
-                    ignore_patterns=["*/*"],
+                    allow_patterns=[*DOWNLOADED, *parts],
+                    ignore_patterns=None if parts else ["*/*"],
                 )
             )
         except Exception as error:
@@ -137,8 +168,8 @@ def download(model: HubModel) -> Path:
 
 
 @contextmanager
-def _transformers() -> Iterator[Any]:
-    """Lend the library, quiet; InputError when it is not installed.
+def _transformers(extra: str = "transformers") -> Iterator[Any]:
+    """Lend the library, quiet; InputError when it is not installed, which names the extra that has it.
 
     It would also import torchvision, which texts do not need and a torch without CUDA often cannot load:
     during the import torchvision is hidden.
@@ -152,7 +183,7 @@ def _transformers() -> Iterator[Any]:
         from transformers.utils import logging
     except ImportError as error:
         raise InputError(
-            f"transformers cannot be imported ({_reason(error)}): pip install 'ulmfit[transformers]'"
+            f"transformers cannot be imported ({_reason(error)}): pip install 'ulmfit[{extra}]'"
         ) from error
     finally:
         if hidden:
@@ -257,16 +288,21 @@ def _check_vocabulary(folder: Path, model: Any, tokenizer: Any) -> None:
 
 
 def _check_length(folder: Path, model: Any, maximum_tokens: int) -> None:
-    positions = getattr(model.config, "max_position_embeddings", None)
-    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    if isinstance(table, nn.Embedding) and table.padding_idx is not None:
-        # RoBERTa and similar models count positions from the one after that of the padding.
-        positions = table.num_embeddings - table.padding_idx - 1
+    positions = positions_of(model)
     if positions is not None and maximum_tokens > positions:
         raise InputError(
             f"{folder}: maximum_tokens {maximum_tokens}, but the model has {positions} positions: set it to "
             f"{positions} or less"
         )
+
+
+def positions_of(model: Any) -> int | None:
+    """Return how many pieces of a text a model can read; None: it does not say."""
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if isinstance(table, nn.Embedding) and table.padding_idx is not None:
+        # RoBERTa and similar models count positions from the one after that of the padding.
+        return table.num_embeddings - table.padding_idx - 1
+    return getattr(model.config, "max_position_embeddings", None)
 
 
 def _description(folder: Path, model: Any, new: Sequence[str]) -> dict[str, Any]:

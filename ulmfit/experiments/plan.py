@@ -116,7 +116,7 @@ def trained(stages: Iterable[Stage]) -> list[Trained]:
 
 def _chain(stage: Stage | None) -> list[Trained]:
     if isinstance(stage, TrainClassifier):
-        return [*_chain(stage.language_model), stage]
+        return [*_chain(stage.language_model), *_chain(stage.begins_with), stage]
     if isinstance(stage, FineTune):
         return [*_chain(stage.pretrained), stage]
     return [stage] if isinstance(stage, Pretrain) else []

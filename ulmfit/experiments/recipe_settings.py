@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from ulmfit.corpus.data_checks import Mode as DataCheckMode
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.task import check_one_label
+from ulmfit.evaluation.encoder_stages import FrozenEncoder
+from ulmfit.evaluation.learning_curve import CurveChoice
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiments.presets import PUBLISHED, Preset
@@ -24,6 +27,7 @@ from ulmfit.tokens.casing import OTHER_CODES
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 TrainSize = Annotated[int, Field(ge=2)] | Literal["all"]
+Teachers = Annotated[tuple[str, ...], Field(min_length=1)]
 NoiseShare = Annotated[float, Field(ge=0, le=0.5)]
 
 OPTION_NAMES = {
@@ -34,6 +38,9 @@ OPTION_NAMES = {
     "overrides": "--set",
 }
 """The fields that options of a command change, beside the preset."""
+
+OWN_TEACHERS = ("tfidf", "ulmfit")
+"""Names of teachers that every recipe has."""
 
 NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)*"
 """What a recipe may be called: the name becomes folders, so that no part of it is empty, `.` or `..`."""
@@ -115,6 +122,19 @@ class RecipeSettings(Settings):
         description="pretrained transformers fine-tuned on the same rows with every seed, one row of "
         "the table each; (): none",
     )
+    encoders: tuple[FrozenEncoder, ...] = Field(
+        (),
+        description="frozen encoders with logistic regression, whose settings are cross-validated: each is a "
+        "row of the table and a line of every curve; (): none",
+    )
+    bootstrap: tuple[Teachers, ...] = Field(
+        (),
+        description="teachers, each a list of names whose probabilities are averaged: tfidf, ulmfit "
+        "(self-training) or an encoder's. ULMFiT learns from their soft labels of the texts without a label, "
+        "then from the labels (MultiFiT): a line of every curve over train sizes, where all other training "
+        "texts count as unlabelled; without train_sizes a row of the table, for data sets that have "
+        "unlabelled texts; (): none",
+    )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     train_sizes: tuple[TrainSize, ...] = Field(
         (),
@@ -137,6 +157,12 @@ class RecipeSettings(Settings):
         ge=0,
         description="`least_steps` of the classifiers of fewer than all texts in a curve over train sizes, "
         "where their preset has fewer, with `--train-sizes` too; 0: the preset's",
+    )
+    curve_choice: CurveChoice = Field(
+        "labels",
+        description="what a curve over train sizes chooses settings and epochs on. labels: nothing but the "
+        "place's own labels: the last epoch, TF-IDF's settings by cross-validation; validation: the whole "
+        "validation split, at every size. Curves over label noise have the whole validation split always",
     )
     published: tuple[PublishedResult, ...] = Field(
         (), description="results of others on the same test split, shown beside the table's rows; (): none"
@@ -197,8 +223,9 @@ class RecipeSettings(Settings):
                 raise ValueError(f"{name} {'have' if name.endswith('s') else 'has'} to {form}")
             if places and self.dataset is None:
                 raise ValueError(f"{name} need a data set")
-        if self.curve_texts == "subset" and not self.train_sizes:
-            raise ValueError("curve_texts has no effect without train_sizes: leave it out")
+        for name in ("curve_texts", "curve_choice"):
+            if getattr(self, name) != type(self).model_fields[name].default and not self.train_sizes:
+                raise ValueError(f"{name} has no effect without train_sizes: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -213,6 +240,32 @@ class RecipeSettings(Settings):
                 f"transformers are compared on texts with one label each, the data set's task is "
                 f"{self.dataset.task}: leave them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _encoders_and_teachers_are_known(self) -> Self:
+        names = [encoder.name for encoder in self.encoders]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"encoders: two are called {twice[0]!r}: give each a name of its own")
+        if taken := [name for name in names if name in OWN_TEACHERS]:
+            raise ValueError(f"encoders: {taken[0]!r} is the name of another teacher: give it another name")
+        for teachers in self.bootstrap:
+            if unknown := [name for name in teachers if name not in (*OWN_TEACHERS, *names)]:
+                raise ValueError(
+                    f"bootstrap: there is no teacher {unknown[0]!r}: expected one of "
+                    f"{', '.join((*OWN_TEACHERS, *names))}"
+                )
+            if len(set(teachers)) != len(teachers):
+                raise ValueError(f"bootstrap: {', '.join(teachers)}: a teacher is named twice")
+        if len(set(self.bootstrap)) != len(self.bootstrap):
+            raise ValueError("bootstrap: the same teachers are named twice")
+        for name in ("encoders", "bootstrap"):
+            if getattr(self, name) and self.dataset is None:
+                raise ValueError(
+                    f"{name} need a data set" if name == "encoders" else f"{name} needs a data set"
+                )
+            if getattr(self, name) and self.dataset is not None:
+                check_one_label(self.dataset.task, name)
         return self
 
     @model_validator(mode="after")

@@ -31,6 +31,8 @@ def scored_rows(experiment: Experiment, runner: Runner) -> list[ScoredRow]:
     scored = []
     for system in experiment.systems:
         runs, notes = _runs(system, read, score)
+        if system.vectors is not None:
+            notes.append(read_json(runner.verified(system.vectors) / "vectors.json")["note"])
         scored.append(
             scored_row(
                 system.name,
@@ -66,6 +68,7 @@ def _runs(
 def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]:
     """Score the learning curves by the data set's metric."""
     from ulmfit.evaluation.learning_curve import learning_curve
+    from ulmfit.evaluation.mixture import mixture
 
     dataset = experiment.recipe.dataset
     if not experiment.curves or dataset is None:
@@ -73,17 +76,30 @@ def scored_curves(experiment: Experiment, runner: Runner) -> list[LearningCurve]
     described = read_json(runner.verified(dataset) / "dataset.json")
     read, score = _predictions(experiment, runner), _score(experiment, runner)
 
+    def value(members: Sequence[Stage], weighed: bool) -> float:
+        """Return the score of averaged members on test; `weighed`: validation says how."""
+        if not weighed:
+            return score(read(members)[1])
+        return score(mixture(read(members[:-1]), [read(members[-1:])], score).test)
+
     return [
         learning_curve(
             plan.axis,
             described["metric"],
             plan.places,
             [
-                (line.name, [[score(read([stage])[1]) for stage in point] for point in line.points])
+                (
+                    line.name,
+                    [
+                        [value(members, line.mixed and plan.choice == "validation") for members in point]
+                        for point in line.points
+                    ],
+                )
                 for line in plan.lines
             ],
             train_texts=described["rows"]["train"],
             seeds=experiment.recipe.seeds,
+            choice=plan.choice,
             notes=plan.notes,
         )
         for plan in experiment.curves

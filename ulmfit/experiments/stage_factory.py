@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,11 @@ from ulmfit.corpus.filters import Deduplicated, LeakCheck, WithoutLeaks
 from ulmfit.corpus.rare_words import RareWordsReplaced
 from ulmfit.corpus.stages import CorpusStage
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.evaluation.encoder_stages import EncoderClassifier, FrozenEncoder
+from ulmfit.evaluation.learning_curve import CurveChoice
+from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.evaluation.teaching_stages import SoftLabels, Teacher
+from ulmfit.evaluation.transformer_stages import TransformerClassifier, TransformerModel
 from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.language_model.bundled import BundledModel, BundledTokenizer
 from ulmfit.language_model.stages import Direction, FineTune, ImportedModel, Pretrain
@@ -36,6 +41,15 @@ class Run:
     """The data set whose texts the language model is fine-tuned on, without labels."""
     least_steps: int = 0
     """Least steps of the classifier's training; used where it is more than the preset's."""
+    pool: DatasetStage | None = None
+    """The data set whose texts that `dataset` does not have are without a label; None: there are none."""
+    choice: CurveChoice = "validation"
+    """What settings and epochs are chosen on: labels is those of `dataset`'s training texts alone."""
+
+    @property
+    def few(self) -> bool:
+        """Whether nothing may be chosen on the validation split."""
+        return self.choice == "labels"
 
 
 class StageFactory:
@@ -99,6 +113,45 @@ class StageFactory:
         """Return a classifier that begins with random weights and trains all layers from the first step."""
         return self._classifier(run, None)
 
+    def tfidf(self, run: Run) -> TfidfBaseline:
+        """Return the TF-IDF baseline of curves."""
+        return TfidfBaseline(dataset=run.dataset, choice="cross_validation" if run.few else "validation")
+
+    def encoder(self, encoder: FrozenEncoder, run: Run) -> EncoderClassifier:
+        """Return the classifier on a frozen encoder."""
+        return encoder.classifier(run.dataset, self.dataset)
+
+    def transformer(self, model: TransformerModel, run: Run) -> TransformerClassifier:
+        """Return a transformer's classifier."""
+        stage = model.classifier(run.dataset, run.seed)
+        return stage.changed(settings=stage.settings.changed(select="last")) if run.few else stage
+
+    def teacher(self, name: str, run: Run) -> Teacher:
+        """Return a teacher by its name in `Recipe.bootstrap`."""
+        if name == "tfidf":
+            return self.tfidf(run)
+        if name == "ulmfit":
+            return self.ulmfit(run)
+        return next(self.encoder(one, run) for one in self.recipe.encoders if one.name == name)
+
+    def taught(self, teachers: Sequence[str], run: Run) -> TrainClassifier:
+        """Return ULMFiT that learns from soft labels of teachers, and then from the labels (MultiFiT).
+
+        The second step is the last phase of the preset, in which all layers are trained. Without texts that
+        have no label it is ULMFiT.
+        """
+        usual = self.ulmfit(run)
+        if run.pool is None:
+            return usual
+        soft = SoftLabels.of(
+            run.dataset, teachers=tuple(self.teacher(name, run) for name in teachers), texts=run.pool
+        )
+        first = usual.settings.changed(least_steps=self.settings.classifier.least_steps)
+        return usual.changed(
+            begins_with=usual.changed(dataset=soft, settings=first),
+            settings=usual.settings.changed(phases=usual.settings.phases[-1:], least_steps=0),
+        )
+
     def with_words(self) -> StageFactory:
         """Return the same with words in place of pieces, in pretraining too; words cannot be sampled."""
         recipe, settings = self.recipe, self.settings
@@ -124,6 +177,8 @@ class StageFactory:
                 phases=all_at_once(settings.phases, self.settings.from_scratch_rate),
                 gradient_clip=settings.gradient_clip or self.settings.pretrain.gradient_clip,
             )
+        if run.few:
+            settings = settings.changed(select="last", early_stopping=0)
         return TrainClassifier(
             dataset=run.dataset,
             tokenizer=self.tokenizer,

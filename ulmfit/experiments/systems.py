@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
 from ulmfit.datasets.stages import DatasetStage
+from ulmfit.evaluation.encoder_stages import TextVectors
 from ulmfit.evaluation.stages import LEARNERS, Analyzer, Learner, TfidfBaseline
 from ulmfit.experiments.stage_factory import StageFactory
 from ulmfit.pipeline.errors import InputError
@@ -35,6 +36,8 @@ class System:
     """Whether the seeds are averaged as well, into one run."""
     notes: tuple[str, ...] = ()
     """Remarks for the reader of the table."""
+    vectors: TextVectors | None = None
+    """The stage whose folder says what made the vectors of a frozen encoder; None: there are none."""
     mixed_with: Mapping[str, Stage] = field(default_factory=dict)
     """Models of another kind, by name; the best of them on validation joins the average. {}: none."""
 
@@ -107,6 +110,25 @@ def with_tfidf(make: StageFactory) -> Iterator[System]:
         yield System("ULMFiT and TF-IDF together", "mixture", _all_directions(make), mixed_with=others)
 
 
+def encoders(make: StageFactory) -> Iterator[System]:
+    """The recipe's frozen encoders with logistic regression, which has no seeds."""
+    for encoder in make.recipe.encoders:
+        stage = encoder.classifier(make.dataset, make.dataset)
+        yield System(encoder.name, "baseline", {0: (stage,)}, vectors=stage.vectors)
+
+
+def bootstrapped(make: StageFactory) -> Iterator[System]:
+    """ULMFiT that learns from soft labels of unlabelled texts; recipes with train sizes have it in curves."""
+    if make.recipe.train_sizes:
+        return
+    for names in make.recipe.bootstrap:
+        runs = {
+            seed: (make.taught(names, replace(make.run(seed), pool=make.dataset)),)
+            for seed in make.recipe.seeds
+        }
+        yield System(taught_name(make, names), "model", runs)
+
+
 def transformers(make: StageFactory) -> Iterator[System]:
     """The recipe's transformers."""
     for model in make.recipe.transformers:
@@ -123,6 +145,8 @@ SYSTEMS: tuple[Callable[[StageFactory], Iterator[System]], ...] = (
     from_scratch,
     tfidf,
     with_tfidf,
+    bootstrapped,
+    encoders,
     transformers,
 )
 """In the order of the table; each yields its rows, and none where the recipe does not ask for them."""
@@ -154,3 +178,14 @@ def baselines_of(dataset: DatasetStage) -> list[TfidfBaseline]:
 def tfidf_name(stage: TfidfBaseline) -> str:
     """Return the name of a baseline in tables."""
     return f"TF-IDF, {FEATURE_NAMES[stage.analyzer]} + {LEARNER_NAMES[stage.classifier]}"
+
+
+def teachers_name(names: Sequence[str]) -> str:
+    """Return what teachers are called in tables."""
+    return " and ".join({"tfidf": "TF-IDF", "ulmfit": "ULMFiT"}.get(name, name) for name in names)
+
+
+def taught_name(make: StageFactory, names: Sequence[str]) -> str:
+    """Return the name of ULMFiT that learns from teachers, which may be itself."""
+    alone = list(names) == ["ulmfit"]
+    return f"ULMFiT, {make.first}, " + ("self-trained" if alone else f"taught by {teachers_name(names)}")

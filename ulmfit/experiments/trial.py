@@ -154,6 +154,6 @@ def trial_label(counts: dict[str, list[int]] | None) -> str:
     return TRIAL_LABEL + ", ".join(["a tiny model", f"at most {MOST_WORDS:,} words of the corpus", *sampled])
 
 
-def is_trial(configuration: dict[str, Any]) -> bool:
+def is_trial(configuration: Mapping[str, Any]) -> bool:
     """Return whether a record's configuration is that of a trial."""
     return bool(configuration.get("trial"))

@@ -53,8 +53,8 @@ SPREADS = 2
 WORDS_ONLY = frozenset({"title", "notes", "settings.note"})
 """Parts of a configuration that no figure depends on."""
 
-CHOSEN = ("train_sizes", "label_noise")
-"""Fields that options of the command set, beside preset, seeds and overrides."""
+CHOSEN = ("train_sizes", "label_noise", "curve_choice")
+"""Fields that options of the command set, beside preset, seeds and overrides; records may lack them."""
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 Verdict = Literal["same", "inside", "outside"]
@@ -125,14 +125,35 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
     advice = _advice(record)
     if record.preset not in {*recipe.presets, *PUBLISHED}:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
-    chosen = {name: record.configuration[name] for name in CHOSEN if name in record.configuration}
+    recorded = of_its_time(record.configuration)
+    chosen = {name: recorded[name] for name in CHOSEN if name in recorded}
     try:
         recipe = validated(lambda: recipe.changed(preset=record.preset), "record")
-        recipe = recipe.as_trial() if is_trial(record.configuration) else recipe
+        recipe = recipe.as_trial() if is_trial(recorded) else recipe
         recipe = validated(lambda: recipe.changed(seeds=record.seeds, **chosen), "record")
-        return recipe.with_overrides(record.configuration.get("overrides", ()))
+        recipe = recipe.with_overrides(recorded.get("overrides", ()))
+        return validated(lambda: _with_rows(recipe, recorded.get("settings")), "record")
     except InputError as error:
         raise InputError(f"{error}; {advice}") from error
+
+
+def of_its_time(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a recorded configuration with what it meant before there were fields for it.
+
+    Curves over train sizes chose on the validation split before there was `curve_choice`.
+    """
+    if configuration.get("train_sizes"):
+        return {"curve_choice": "validation", **configuration}
+    return configuration
+
+
+def _with_rows(recipe: Recipe, settings: Any) -> Recipe:
+    """Return the recipe with the rows of a record, where its preset has got more of them since."""
+    rows = settings.get("comparisons") if isinstance(settings, Mapping) else None
+    if rows is None:
+        return recipe
+    preset = recipe.settings.changed(comparisons=rows)
+    return recipe.changed(presets={**recipe.presets, recipe.preset_name: preset})
 
 
 def check_recorded(name: str, overrides: Any) -> None:
@@ -167,7 +188,9 @@ def check_configuration(record: Record, recipe: Recipe) -> None:
     )
     found = [
         f"{name} was {recorded!r}, now {now!r}"
-        for name, recorded, now in differences(record.configuration, configuration(used), _defaults(used))
+        for name, recorded, now in differences(
+            of_its_time(record.configuration), configuration(used), _defaults(used)
+        )
         if name not in passed_over
     ]
     if found:

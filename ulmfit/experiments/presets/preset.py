@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,8 @@ from ulmfit.pipeline.settings import Settings
 Comparison = Literal["ensemble", "without_finetuning", "words", "from_scratch", "tfidf", "with_tfidf"]
 
 TEXT_FIELDS = ("marks", "repeats", "html", "nfkc", "moses")
-ALL_COMPARISONS: tuple[Comparison, ...] = ("ensemble", "without_finetuning", "words", "from_scratch", "tfidf")
-"""What the papers' presets have; `with_tfidf` is in none until the records are run again."""
+ALL_COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
+"""What the papers' presets have."""
 
 
 class VocabularySettings(Settings):
@@ -104,7 +104,7 @@ class Preset(Settings):
         ("forward", "backward"), min_length=1, description="with both, their average is a row of the table"
     )
     comparisons: tuple[Comparison, ...] = Field(
-        ("ensemble", "from_scratch", "tfidf"),
+        ("ensemble", "from_scratch", "tfidf", "with_tfidf"),
         description="rows of the table beside ULMFiT's own, (): none. ensemble: the average of all seeds and "
         "directions, where there are several seeds; without_finetuning: the classifier straight on the "
         "pretrained language model; words: everything with a vocabulary of words, pretraining too, unless "

@@ -6,6 +6,7 @@ the model is tiny. Nothing that a trial measures is a result: records say so, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ulmfit.corpus.beginnings import DumpBeginning, WikipediaBeginning

@@ -113,7 +113,7 @@ def pull(place: Place, out: Path, log: Log) -> Pulled:
 
     A bundle that is there is replaced. Raises like `pulled`, and InputError for anything else at `out`.
     """
-    from ulmfit.bundle.save import check_place
+    from ulmfit.bundle.writing import check_place
 
     check_place(out)
     found = pulled(place, log)

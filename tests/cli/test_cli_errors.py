@@ -207,12 +207,12 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(small_disk: Path) 
         file.truncate((1 << 20) - (160 << 10))
     runs = small_disk / "runs"
     options = ("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs, "--until", "pretrain")
-    status, _, errors = ulmfit(*options)
+    status, _, errors = ulmfit_here(*options)
     assert status == 1, errors
     assert "the disk is full" in errors
     assert len(errors.strip().splitlines()) == 1
     filler.unlink()
-    status, _, errors = ulmfit(*options)
+    status, _, errors = ulmfit_here(*options)
     assert status == 0, errors
 
 

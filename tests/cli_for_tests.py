@@ -27,7 +27,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def ulmfit(*arguments: object) -> tuple[int, str, str]:
     process = start(*arguments)
-    output, errors = process.communicate(timeout=200)
+    output, errors = process.communicate(timeout=900)
     return process.returncode, output, errors
 
 

@@ -86,24 +86,22 @@ def test_running_again_does_nothing_and_imports_no_torch(finished: Path) -> None
 
 
 def test_plan_status_report_and_clean(finished: Path) -> None:
-    status, output, _ = ulmfit_here("plan", RECIPE, "--runs", finished)
+    status, output, _ = ulmfit("plan", RECIPE, "--runs", finished)
     assert status == 0
     assert output.count("done in") == len(output.strip().splitlines())
     assert "pretrain (backward) " in output and "finetune (backward, seed 1) " in output
-    _, other, _ = ulmfit_here(
-        "plan", RECIPE, "--runs", finished, "--seeds", "2", "--set", "classifier.bptt=13"
-    )
+    _, other, _ = ulmfit("plan", RECIPE, "--runs", finished, "--seeds", "2", "--set", "classifier.bptt=13")
     remarks = {line.split("  ")[0].strip(): line for line in other.splitlines()}
     assert "would run; stages like it took " in remarks["finetune (backward, seed 2)"]
     assert remarks["classifier (forward, seed 2)"].endswith("would run"), "no other bptt tells how long"
     assert " done in " in remarks["pretrain (forward)"]
-    status, output, _ = ulmfit_here("status", RECIPE, "--runs", finished)
+    status, output, _ = ulmfit("status", RECIPE, "--runs", finished)
     assert status == 0
     assert " done " in output
-    status, output, errors = ulmfit_here("report", RECIPE, "--runs", finished)
+    status, output, errors = ulmfit("report", RECIPE, "--runs", finished)
     assert status == 0, errors
     assert "ULMFiT, forward " in output
-    assert ulmfit_here("clean", "--runs", finished, "--yes")[:2] == (0, "nothing to remove\n")
+    assert ulmfit("clean", "--runs", finished, "--yes")[:2] == (0, "nothing to remove\n")
 
 
 def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ Comparison = Literal["ensemble", "without_finetuning", "words", "from_scratch", 
 
 TEXT_FIELDS = ("marks", "repeats", "html", "nfkc", "moses")
 ALL_COMPARISONS: tuple[Comparison, ...] = ("ensemble", "without_finetuning", "words", "from_scratch", "tfidf")
-"""The comparisons of the papers' presets; `with_tfidf` is in none until the records are run again."""
+"""What the papers' presets have; `with_tfidf` is in none until the records are run again."""
 
 
 class VocabularySettings(Settings):

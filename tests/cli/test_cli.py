@@ -302,5 +302,5 @@ def test_a_stopped_run_goes_on(number: signal.Signals, code: int, finished: Path
     assert process.returncode == code
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
-    assert ulmfit_here(*options)[0] == 0
+    assert ulmfit(*options)[0] == 0
     assert weights(runs).items() <= weights(finished).items()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import ClassVar
 
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.stages import CorpusStage
-from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.stages import DatasetStage, write_dataset
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
 from ulmfit.language_model.stages import Pretrain
 from ulmfit.pipeline.files import write_json
@@ -92,6 +93,25 @@ class InventedDataset(DatasetStage):
             "warnings": [],
         }
         write_json(work.folder / "dataset.json", content)
+
+
+class Tables(DatasetStage):
+    """A data set of given rows: split -> columns -> values."""
+
+    stage_name: ClassVar[str] = "tables"
+    content: str
+
+    def build(self, work: Work) -> None:
+        """Write what `content` holds as JSON."""
+        import pandas
+
+        splits = {split: pandas.DataFrame(table) for split, table in json.loads(self.content).items()}
+        write_dataset(work, self, splits)
+
+
+def tables(**splits: dict) -> Tables:
+    """Return a data set of these rows: split -> columns -> values."""
+    return Tables(content=json.dumps(splits))
 
 
 def hash_of(split: str, index: int) -> int:

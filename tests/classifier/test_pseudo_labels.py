@@ -153,7 +153,7 @@ def test_from_50_labels_to_a_new_classifier(runner: Runner) -> None:
     described = read_json(folder / "dataset.json")
     assert described["rows"]["train"] == len(train) and described["labels"] == ["no", "yes"]
     assert described["name"].endswith(
-        "pseudo-labels of 2 classifiers, probability 0.5 or more, 12 a label at most"
+        "pseudo-labels of 2 classifiers, probability 0.5 or more, at most 12 per label"
     )
 
 

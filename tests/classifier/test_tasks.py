@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy
 import pandas
 import pytest
 import torch
+from cli_for_tests import ulmfit_here
 from stages_for_tests import InventedCorpus, invented_text
 
 from ulmfit.classifier.metrics import scores
@@ -39,7 +37,6 @@ from ulmfit.training.weights import read_weights
 
 WORDS = {"animal": "kalomi", "building": "dusapo", "colour": "vevene"}
 FEW_ROWS = 24
-TESTS = Path(__file__).parents[1]
 
 
 def multi_label_rows(seed: int, rows: int) -> list[tuple[str, str]]:
@@ -235,17 +232,10 @@ def test_from_the_command_line(tmp_path: Path, task: str) -> None:
 
 
 def run_recipe(folder: Path, *options: str) -> tuple[int, str]:
-    """Run the recipe up to its classifiers, as a program; return its exit status and its errors."""
-    command = [sys.executable, "-m", "ulmfit", "run", str(folder / "recipe.py"), "--until", "classifier"]
-    done = subprocess.run(
-        [*command, "--runs", str(folder / "runs"), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-        env={**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"},
-    )
-    return done.returncode, done.stderr
+    """Run the recipe up to its classifiers; return the exit status and the errors."""
+    command = ("run", folder / "recipe.py", "--until", "classifier", "--runs", folder / "runs", *options)
+    status, _, errors = ulmfit_here(*command)
+    return status, errors
 
 
 # --- The kinds of task by themselves ------------------------------------------------------------------------

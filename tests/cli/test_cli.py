@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_for_tests import ENVIRONMENT, RECIPE, start, ulmfit
+from cli_for_tests import ENVIRONMENT, RECIPE, start, ulmfit, ulmfit_here
 from filelock import FileLock
 
 from ulmfit.cli.options import Changes
@@ -143,10 +143,10 @@ def test_clean_removes_what_no_recipe_names(finished: Path, tmp_path: Path) -> N
     unused = runs / "stages" / "pretrain" / "0123456789abcdef"
     unused.mkdir(parents=True)
     (unused / "model.safetensors").write_bytes(b"x" * 100)
-    _, output, _ = ulmfit("clean", "--runs", runs, "--older", "30d", "--yes")
+    _, output, _ = ulmfit_here("clean", "--runs", runs, "--older", "30d", "--yes")
     assert unused.exists()
     assert "nothing to remove" in output
-    assert ulmfit("clean", "--runs", runs, "--yes")[0] == 0
+    assert ulmfit_here("clean", "--runs", runs, "--yes")[0] == 0
     assert not unused.exists()
 
 
@@ -157,7 +157,7 @@ def test_clean_offers_what_a_recipe_asked_for_before_and_its_record_is_not_made_
     results.mkdir(parents=True)
     write_json(results / "stages.json", [["pretrain", "asked"]])
     write_json(results / "made-from.json", {"outputs": {"pretrain/recorded": "0" * 64}})
-    _, output, _ = ulmfit("clean", "--runs", runs, "--yes")
+    _, output, _ = ulmfit_here("clean", "--runs", runs, "--yes")
     assert output.split("MB")[1].strip() == str(runs / "stages" / "pretrain" / "old")
     assert {path.name for path in (runs / "stages" / "pretrain").iterdir()} == {"recorded", "asked"}
 
@@ -186,7 +186,7 @@ def test_clean_follows_no_link_out_of_the_runs_folder(tmp_path: Path) -> None:
     (runs / "stages" / "dump").symlink_to(elsewhere)
     (runs / "stages" / "tokens" / "gone").symlink_to(tmp_path / "nowhere")
     (runs / "stages" / "tokens" / "a-file").write_text("")
-    _, output, errors = ulmfit("clean", "--runs", runs, "--yes")
+    _, output, errors = ulmfit_here("clean", "--runs", runs, "--yes")
     assert not errors
     left = [line.partition(" is a link or lies below one")[0] for line in output.splitlines()[:-1]]
     assert left == [str(runs / "stages" / "dump" / "0123"), str(runs / "stages" / "tokens" / "abcd")]
@@ -199,12 +199,12 @@ def test_clean_follows_no_link_out_of_the_runs_folder(tmp_path: Path) -> None:
 
 def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert ulmfit("run", RECIPE, "--runs", runs, "--until", "tokenizer")[0] == 0
-    assert ulmfit("clean", "--runs", runs, "--yes")[1] == "nothing to remove\n"
+    assert ulmfit_here("run", RECIPE, "--runs", runs, "--until", "tokenizer")[0] == 0
+    assert ulmfit_here("clean", "--runs", runs, "--yes")[1] == "nothing to remove\n"
     (runs / "test" / "tiny" / "stages.json").unlink()
     folder = next(runs.glob("stages/tokenizer/*"))
     with FileLock(runs / "locks" / f"tokenizer-{folder.name}.lock"):
-        _, output, _ = ulmfit("clean", "--runs", runs, "--yes")
+        _, output, _ = ulmfit_here("clean", "--runs", runs, "--yes")
     assert "is being built; it was left alone" in output
     assert folder.exists()
     assert not list(runs.glob("stages/invented_corpus/*"))
@@ -213,7 +213,7 @@ def test_clean_leaves_what_a_partial_run_built_and_what_is_being_built(tmp_path:
 def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_it(finished: Path) -> None:
     plain = (finished / "test" / "tiny" / "record.json").read_bytes()
     options = ("--seeds", "0", "--set", "comparisons=[]")
-    status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *options)
+    status, output, errors = ulmfit_here("run", RECIPE, "--runs", finished, *options)
     assert status == 0, errors
     (folder,) = (finished / "test").glob("tiny-changed-*")
     assert f"test/{folder.name}: what --seeds, --set changed has a folder of its own" in output
@@ -224,9 +224,9 @@ def test_what_options_changed_has_a_record_of_its_own_that_says_so_and_repeats_i
     same = f"ulmfit run {path} --preset tiny --seeds 0 --set 'comparisons=[]'"
     assert record["command"] == f"OMP_NUM_THREADS=1 {same}"
     repeat = ["run", RECIPE, *shlex.split(record["command"])[4:]]
-    status, output, errors = ulmfit(*repeat, "--runs", finished)
+    status, output, errors = ulmfit_here(*repeat, "--runs", finished)
     assert status == 0 and f"test/{folder.name}: nothing to do" in output, errors
-    status, output, errors = ulmfit("report", RECIPE, "--runs", finished, *options)
+    status, output, errors = ulmfit_here("report", RECIPE, "--runs", finished, *options)
     assert status == 0 and f"report: {folder / 'report.html'}" in output, errors
     assert record["hardware"]["threads"] == 1
 
@@ -283,17 +283,17 @@ def test_a_gpu_that_is_not_here_is_refused_first_and_changes_nothing_that_is_don
     finished: Path, tmp_path: Path
 ) -> None:
     device = ("--set", "pretrain.device=cuda")
-    status, _, errors = ulmfit("run", RECIPE, "--runs", tmp_path, *device)
+    status, _, errors = ulmfit_here("run", RECIPE, "--runs", tmp_path, *device)
     assert (status, errors.count("\n")) == (2, 1)
     assert "device 'cuda': torch finds no GPU here" in errors
     assert not list(tmp_path.glob("*/*")), "nothing is built before, and no list of stages is left"
-    status, output, errors = ulmfit("run", RECIPE, "--runs", finished, *device, "--until", "pretrain")
+    status, output, errors = ulmfit_here("run", RECIPE, "--runs", finished, *device, "--until", "pretrain")
     assert status == 0, errors
     assert "device cuda changes nothing for 2 stages that a CPU has finished: pretrain" in output
 
 
 def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> None:
-    status, _, errors = ulmfit("report", RECIPE, "--runs", finished, "--publish", tmp_path)
+    status, _, errors = ulmfit_here("report", RECIPE, "--runs", finished, "--publish", tmp_path)
     assert status == 0, errors
     assert (tmp_path / "records" / "tiny.json").exists()
     assert "== pretrain" in (tmp_path / "records" / "tiny.log").read_text(encoding="utf-8")
@@ -305,17 +305,17 @@ def test_publish_writes_record_log_and_table(finished: Path, tmp_path: Path) -> 
 def test_a_report_of_several_recipes_has_a_leaderboard(finished: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text(RECIPE.read_text("utf-8").replace('"test/tiny"', '"test/other"'), encoding="utf-8")
-    status, output, errors = ulmfit("report", RECIPE, other, "--runs", finished)
+    status, output, errors = ulmfit_here("report", RECIPE, other, "--runs", finished)
     assert status == 0, errors
     assert sum(line.startswith("report: ") for line in output.splitlines()) == 2
     assert "leaderboard: " in output
     board = (finished / "leaderboard.md").read_text("utf-8")
     assert "[test/tiny](test/tiny/record.json)" in board and "[test/other](test/other/record.json)" in board
     assert board.count("| ULMFiT, forward (tiny) |") == 1, "equal stages of two recipes are one model"
-    status, _, errors = ulmfit("report", RECIPE, other, "--runs", finished, "--publish", tmp_path)
+    status, _, errors = ulmfit_here("report", RECIPE, other, "--runs", finished, "--publish", tmp_path)
     assert status == 2 and "expected one recipe, not 2" in errors
     record = finished / "test" / "tiny" / "record.json"
-    status, output, errors = ulmfit("leaderboard", record, "--out", tmp_path / "out")
+    status, output, errors = ulmfit_here("leaderboard", record, "--out", tmp_path / "out")
     assert status == 0, errors
     assert (tmp_path / "out" / "leaderboard.html").exists()
 
@@ -335,7 +335,7 @@ def test_two_processes_share_one_set_of_stages(finished: Path, tmp_path: Path) -
     processes = [
         start("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs) for _ in range(2)
     ]
-    results = [process.communicate(timeout=200) for process in processes]
+    results = [process.communicate(timeout=900) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     outputs = "".join(output for output, _ in results)
     stages = {path.parent for path in runs.glob("stages/*/*/manifest.json")}
@@ -350,13 +350,13 @@ def test_a_stopped_run_goes_on(number: signal.Signals, code: int, finished: Path
     runs = tmp_path / "runs"
     options = ("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs, "--until", "pretrain")
     process = start(*options)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 600
     while not list(runs.glob("stages/pretrain/*/scratch/checkpoints/step-*/state.json")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == code
     assert "the same command goes on" in errors
     assert "Traceback" not in errors

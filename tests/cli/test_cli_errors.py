@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from cli_for_tests import RECIPE, ulmfit
+from cli_for_tests import RECIPE, ulmfit, ulmfit_here
 
 from ulmfit.cli.errors import describe, guarded, is_of_users_path
 from ulmfit.experiments.driver import run
@@ -96,7 +96,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
 def test_wrong_input_is_one_line_and_exit_status_2(arguments: list, message: str, tmp_path: Path) -> None:
     if arguments[0] not in ("extract", "bench"):
         arguments = [*arguments, "--runs", tmp_path]
-    status, _, errors = ulmfit(*arguments)
+    status, _, errors = ulmfit_here(*arguments)
     assert status == 2, errors
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
@@ -175,7 +175,7 @@ def test_an_unreadable_data_file_is_the_users(tmp_path: Path, monkeypatch: pytes
 def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
     text = RECIPE.read_text(encoding="utf-8").replace("seeds=(0, 1)", "seed=(0, 1)")
     (tmp_path / "wrong.py").write_text(text, encoding="utf-8")
-    status, _, errors = ulmfit("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
+    status, _, errors = ulmfit_here("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
     assert status == 2
     assert "Recipe: seed: there is no such field" in errors
     assert len(errors.strip().splitlines()) == 1
@@ -205,6 +205,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(small_disk: Path) 
     filler.write_bytes(b"x" * (1 << 20))
     with filler.open("r+b") as file:
         file.truncate((1 << 20) - (160 << 10))
+    # In processes of their own: files that are mapped into memory would keep the disk busy.
     runs = small_disk / "runs"
     options = ("run", RECIPE, "--preset", "forward", "--seeds", "0", "--runs", runs, "--until", "pretrain")
     status, _, errors = ulmfit(*options)
@@ -231,7 +232,7 @@ def test_a_wrong_data_set_is_one_line(train: str | bytes, test: str, message: st
     (tmp_path / "train.csv").write_bytes(train if isinstance(train, bytes) else train.encode())
     (tmp_path / "test.csv").write_text(test, encoding="utf-8")
     arguments = ("run", tmp_path / "files.py", "--runs", tmp_path / "runs", "--until", "labelled-files")
-    status, _, errors = ulmfit(*arguments)
+    status, _, errors = ulmfit_here(*arguments)
     assert status == 2, errors
     assert message in errors
     assert len(errors.strip().splitlines()) == 1
@@ -242,7 +243,7 @@ def test_empty_rows_are_counted_in_a_warning(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(GOOD + ",a\n   ,b\n", encoding="utf-8")
     (tmp_path / "test.csv").write_text(GOOD, encoding="utf-8")
     arguments = ("run", tmp_path / "files.py", "--runs", tmp_path / "runs", "--until", "labelled-files")
-    status, output, errors = ulmfit(*arguments)
+    status, output, errors = ulmfit_here(*arguments)
     assert status == 0, errors
     assert "warning: " in output
     assert "2 " in next(line for line in output.splitlines() if "warning" in line)

@@ -82,52 +82,54 @@ class Undisturbed:
         return [(place + rng.random()) / count * self.seconds for place in range(count)]
 
 
-def check_killed_parents(folder: Path, engine: str, count: int) -> None:
-    run = Undisturbed(folder, engine)
+@pytest.fixture(scope="module", params=ENGINES)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The undisturbed run of an engine, once for all tests."""
+    return Undisturbed(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def check_killed_parents(run: Undisturbed, count: int) -> None:
     for number, moment in enumerate(run.moments(count)):
-        process = run.start(f"out{number}")
+        out = f"parent{count}-{number}"
+        process = run.start(out)
         time.sleep(moment)
         processes = family(process.pid)
         process.kill()
         process.communicate()
         assert wait_until(lambda started=processes: not living(started)), f"{living(processes)} live on"
-        finish(run.start(f"out{number}"))
-        assert files_of(folder / f"out{number}") == run.files, f"killed after {moment:.2f} s"
+        finish(run.start(out))
+        assert files_of(run.folder / out) == run.files, f"killed after {moment:.2f} s"
 
 
-def check_killed_workers(folder: Path, engine: str, count: int) -> None:
-    run = Undisturbed(folder, engine)
-    rng = random.Random(engine)
+def check_killed_workers(run: Undisturbed, count: int) -> None:
+    rng = random.Random(run.engine)
     for number, moment in enumerate(run.moments(count)):
-        process = run.start(f"out{number}")
+        out = f"worker{count}-{number}"
+        process = run.start(out)
         time.sleep(moment)
         if others := family(process.pid)[1:]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(rng.choice(others), signal.SIGKILL)
         finish(process)
-        assert files_of(folder / f"out{number}") == run.files, f"a worker killed after {moment:.2f} s"
+        assert files_of(run.folder / out) == run.files, f"a worker killed after {moment:.2f} s"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_killed_parent(tmp_path: Path, engine: str) -> None:
-    check_killed_parents(tmp_path, engine, QUICK_MOMENTS[engine])
+def test_a_killed_parent(run: Undisturbed) -> None:
+    check_killed_parents(run, QUICK_MOMENTS[run.engine])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_killed_worker(tmp_path: Path, engine: str) -> None:
-    check_killed_workers(tmp_path, engine, QUICK_MOMENTS[engine])
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_parent_killed_at_ten_moments(tmp_path: Path, engine: str) -> None:
-    check_killed_parents(tmp_path, engine, 10)
+def test_a_killed_worker(run: Undisturbed) -> None:
+    check_killed_workers(run, QUICK_MOMENTS[run.engine])
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_worker_killed_at_ten_moments(tmp_path: Path, engine: str) -> None:
-    check_killed_workers(tmp_path, engine, 10)
+def test_a_parent_killed_at_ten_moments(run: Undisturbed) -> None:
+    check_killed_parents(run, 10)
+
+
+@pytest.mark.soak
+def test_a_worker_killed_at_ten_moments(run: Undisturbed) -> None:
+    check_killed_workers(run, 10)
 
 
 def test_done_shards_are_not_extracted_again(tmp_path: Path) -> None:

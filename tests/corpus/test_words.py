@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ulmfit.corpus.cleaning import text_key
 from ulmfit.corpus.filtering.shingles import units_of
-from ulmfit.corpus.words import UNSPACED, count_words, words_of
+from ulmfit.corpus.words import UNSPACED, characters, count_words, words_of
 
 BLOCKS = {
     "Thai": (0x0E01, 0x0E3A),
@@ -28,6 +28,13 @@ BLOCKS = {
     "Han, extension A": (0x3400, 0x4DBF),
     "Han, extension B": (0x20000, 0x2A6DF),
 }
+
+
+def test_every_assigned_character_outside_of_private_planes_is_among_the_characters() -> None:
+    left_out = set(range(0x110000)) - set(characters(0x10FFFF))
+    assert len(left_out) > 800_000
+    assert {unicodedata.category(chr(code)) for code in left_out} == {"Cn", "Co"}
+    assert list(characters(3)) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,14 @@ import json
 import lzma
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stages_for_tests import Tables, tables
 
-from ulmfit.corpus.dataset_texts import DatasetTexts
-from ulmfit.datasets.stages import DataScript, DatasetStage, LabelledFiles, write_dataset
+from ulmfit.datasets.stages import DataScript, LabelledFiles
 from ulmfit.pipeline.assets import Catalogue, File, fetch
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
@@ -28,22 +27,6 @@ def described(folder: Path) -> dict:
 
 def texts(folder: Path, split: str) -> pd.DataFrame:
     return pd.read_parquet(folder / f"{split}.parquet")
-
-
-class Tables(DatasetStage):
-    """A data set of given rows: split -> columns -> values."""
-
-    stage_name: ClassVar[str] = "tables"
-    content: str
-
-    def build(self, work):
-        """Write what `content` holds as JSON."""
-        splits = {split: pd.DataFrame(table) for split, table in json.loads(self.content).items()}
-        write_dataset(work, self, splits)
-
-
-def tables(**splits: dict) -> Tables:
-    return Tables(content=json.dumps(splits))
 
 
 def files(tmp_path: Path, **content: bytes | str) -> dict[str, File]:
@@ -409,79 +392,6 @@ def test_wrong_scripts_are_refused_in_one_line(tmp_path, script, options, messag
     with pytest.raises(InputError, match=message) as error:
         Runner(tmp_path / "runs").build(script_stage(tmp_path, script, **options))
     assert "\n" not in str(error.value)
-
-
-DATASET = tables(
-    train={"text": ["a1", "a2", "a3", "a4"], "label": ["x", "y", "x", "y"]},
-    valid={"text": ["b1"], "label": ["x"]},
-    test={"text": ["c1", "c2"], "label": ["x", "y"]},
-    unlabelled={"text": ["d1", "d2"]},
-)
-
-
-@pytest.mark.parametrize("transductive", [False, True])
-def test_dataset_texts(tmp_path, transductive):
-    folder = Runner(tmp_path).build(DatasetTexts(dataset=DATASET, transductive=transductive))
-    documents = pd.read_parquet(folder / "documents.parquet")
-    train = ["a1", "a2", "a3", "a4", "d1", "d2", *(["c1", "c2"] if transductive else [])]
-    assert documents[documents["split"] == "train"]["text"].tolist() == train
-    assert documents[documents["split"] == "valid"]["text"].tolist() == ["b1"]
-    assert len(documents) == len(train) + 1 and documents["id"].is_unique
-    assert list(documents.columns) == ["id", "title", "text", "split"]
-    account = json.loads((folder / "account.json").read_text("utf-8"))
-    assert account["pages_read"] == account["documents_written"] == len(documents)
-
-
-def test_an_unlabelled_text_that_is_a_training_text_is_read_once(tmp_path):
-    dataset = tables(
-        train={"text": ["ein Satz", "zwei", "drei", "vier"], "label": ["x", "y", "x", "y"]},
-        valid={"text": ["b1"], "label": ["x"]},
-        test={"text": ["c1"], "label": ["x"]},
-        unlabelled={"text": ["neu", "ein  Satz ", "Zwei", "b1", "c1", "neu"]},
-    )
-    runner = Runner(tmp_path)
-    read = {}
-    for stage in (
-        DatasetTexts(dataset=dataset),
-        DatasetTexts(dataset=dataset, transductive=True),
-        DatasetTexts(dataset=dataset, unlabelled_copies="keep"),
-    ):
-        folder = runner.build(stage)
-        documents = pd.read_parquet(folder / "documents.parquet")
-        account = json.loads((folder / "account.json").read_text("utf-8"))
-        left = account["left_out"].get("unlabelled copy of a training text", {"count": 0, "pages": []})
-        assert account["pages_read"] == account["documents_written"] + left["count"]
-        assert account["documents_written"] == len(documents)
-        unlabelled = documents[documents["id"].str.startswith("unlabelled/")]["text"].tolist()
-        read[stage.transductive, stage.unlabelled_copies] = unlabelled, left["pages"]
-    assert read == {
-        (False, "drop"): (["neu", "Zwei", "b1", "c1", "neu"], ["unlabelled/unlabelled-000002"]),
-        (True, "drop"): (
-            ["neu", "Zwei", "b1", "neu"],
-            ["unlabelled/unlabelled-000002", "unlabelled/unlabelled-000005"],
-        ),
-        (False, "keep"): (["neu", "ein  Satz ", "Zwei", "b1", "c1", "neu"], []),
-    }
-
-
-def test_empty_test_texts_are_no_documents(tmp_path):
-    test = {"text": ["c1", ""], "label": ["x", "y"]}
-    rows = {"text": ["a", "b"], "label": ["x", "y"]}
-    stage = DatasetTexts(dataset=tables(train=rows, valid=rows, test=test), transductive=True)
-    account = json.loads((Runner(tmp_path).build(stage) / "account.json").read_text("utf-8"))
-    assert account["documents_written"] == 5
-    assert account["left_out"] == {"empty text": {"count": 1, "pages": ["test/test-000002"]}}
-
-
-def test_dataset_texts_sampled(tmp_path):
-    folder = Runner(tmp_path).build(DatasetTexts(dataset=DATASET, max_documents=2))
-    documents = pd.read_parquet(folder / "documents.parquet")
-    account = json.loads((folder / "account.json").read_text("utf-8"))
-    assert documents["split"].tolist() == ["train", "train", "valid"]
-    assert account["pages_read"] == 7 == account["documents_written"] + 4
-    assert account["left_out"]["outside the sample"]["count"] == 4
-    with pytest.raises(ValueError, match="valid_fraction cannot be set"):
-        DatasetTexts(dataset=DATASET, valid_fraction=0.2)
 
 
 def published(name: str, assets: tuple[str, ...], **options: str) -> DataScript:

@@ -81,7 +81,7 @@ def made_up_histories() -> list[History]:
 def made_up_language_model(
     name: str, loss: float, *, split: Any, unknown: int = 0, **more: Any
 ) -> LanguageModelResult:
-    """The figures of a language model whose mean loss is given, in nats a token."""
+    """The figures of a language model whose mean loss is given, in nats per token."""
     figures = perplexities(
         loss_sum=loss * 41_230,
         documents=90,

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy
 import pandas
 import pytest
-from cli_for_tests import RECIPE, start, ulmfit
+from cli_for_tests import RECIPE, ulmfit_here
 from pydantic import ValidationError
 from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
@@ -349,9 +349,8 @@ def test_smaller_training_sets_of_a_curve_are_read_more_often() -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the command with every row and both curves, at the smallest size."""
     runs = tmp_path_factory.mktemp("rows") / "runs"
-    process = start("run", RECIPE, *OPTIONS, "--runs", runs)
-    output, errors = process.communicate(timeout=900)
-    assert process.returncode == 0, errors
+    status, output, errors = ulmfit_here("run", RECIPE, *OPTIONS, "--runs", runs)
+    assert status == 0, errors
     assert "ULMFiT, ensemble of 2 seeds" in output
     assert "model, by train size" in output
     return runs
@@ -425,15 +424,15 @@ def test_the_ensembles_row_is_the_average_of_saved_predictions(finished: Path) -
 
 
 def test_plan_and_report_know_the_curves(finished: Path) -> None:
-    status, output, errors = ulmfit("plan", RECIPE, *OPTIONS, "--runs", finished)
+    status, output, errors = ulmfit_here("plan", RECIPE, *OPTIONS, "--runs", finished)
     assert status == 0, errors
     assert output.count("training-subset") == 2
     assert output.count("noisy-labels") == 2
     assert output.count("done in") == len(output.strip().splitlines())
-    status, output, errors = ulmfit("status", RECIPE, *OPTIONS, "--runs", finished)
+    status, output, errors = ulmfit_here("status", RECIPE, *OPTIONS, "--runs", finished)
     assert status == 0, errors
     assert "done" in output and "missing" not in output
-    status, output, errors = ulmfit("report", RECIPE, *OPTIONS, "--runs", finished)
+    status, output, errors = ulmfit_here("report", RECIPE, *OPTIONS, "--runs", finished)
     assert status == 0, errors
     assert "model, by label noise" in output
 
@@ -451,7 +450,7 @@ def test_plan_and_report_know_the_curves(finished: Path) -> None:
     ],
 )
 def test_wrong_options_are_one_line(options: tuple, message: str, tmp_path: Path) -> None:
-    status, _, errors = ulmfit("run", RECIPE, *options, "--runs", tmp_path)
+    status, _, errors = ulmfit_here("run", RECIPE, *options, "--runs", tmp_path)
     assert status == 2, errors
     assert message in errors
     assert len(errors.strip().splitlines()) == 1

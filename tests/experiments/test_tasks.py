@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
-from cli_for_tests import start, ulmfit
+from cli_for_tests import ulmfit_here
 from sklearn.metrics import f1_score
 from stages_for_tests import hash_of, invented_text
 
@@ -74,9 +74,8 @@ class Run:
 
     def __init__(self, folder: Path, task: str) -> None:
         self.recipe, self.runs = write_inputs(folder, task), folder / "runs"
-        process = start("run", self.recipe, "--runs", self.runs, "--set", EPOCHS)
-        self.output, errors = process.communicate(timeout=900)
-        assert process.returncode == 0, errors
+        status, self.output, errors = ulmfit_here("run", self.recipe, "--runs", self.runs, "--set", EPOCHS)
+        assert status == 0, errors
         recipe = load_recipe(str(self.recipe)).with_overrides([EPOCHS])
         self.folder = self.runs / recipe.run_name
         self.record: Record = read_record(self.folder / "record.json")
@@ -225,10 +224,10 @@ def test_pages_leave_out_what_is_not_defined(several: Run, numbers: Run) -> None
 
 def test_reports_are_written_again_and_compared(several: Run, numbers: Run) -> None:
     for run in (several, numbers):
-        status, _, errors = ulmfit("report", run.recipe, "--runs", run.runs, "--set", EPOCHS)
+        status, _, errors = ulmfit_here("report", run.recipe, "--runs", run.runs, "--set", EPOCHS)
         assert status == 0, errors
         assert (run.folder / "report.md").read_text("utf-8") == run.table
-    status, output, errors = ulmfit(
+    status, output, errors = ulmfit_here(
         "leaderboard", *(run.folder / "record.json" for run in (several, numbers)), "--out", numbers.runs
     )
     assert status == 0, errors
@@ -236,7 +235,7 @@ def test_reports_are_written_again_and_compared(several: Run, numbers: Run) -> N
 
 
 def test_explaining_is_refused_in_one_line(several: Run) -> None:
-    status, _, errors = ulmfit(
+    status, _, errors = ulmfit_here(
         "explain", several.recipe, "--document", "test-1", "--runs", several.runs, "--set", EPOCHS
     )
     assert status == 2 and errors.count("\n") == 1
@@ -244,14 +243,16 @@ def test_explaining_is_refused_in_one_line(several: Run) -> None:
 
 
 def test_curves_are_refused_in_one_line(several: Run) -> None:
-    status, _, errors = ulmfit("plan", several.recipe, "--runs", several.runs, "--set", "train_sizes=[10]")
+    status, _, errors = ulmfit_here(
+        "plan", several.recipe, "--runs", several.runs, "--set", "train_sizes=[10]"
+    )
     assert status == 2 and "defined for texts with one label each" in errors
 
 
 def test_weights_of_other_labels_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
     recipe = write_inputs(tmp_path, "multi_label")
     weights = 'classifier.class_weights={"dark": 2, "bright": 1}'
-    status, _, errors = ulmfit("run", recipe, "--runs", tmp_path / "runs", "--set", weights)
+    status, _, errors = ulmfit_here("run", recipe, "--runs", tmp_path / "runs", "--set", weights)
     assert status == 2
     assert "class_weights: 'bright' is no label and 'light' has no weight" in errors
     assert [path.name for path in (tmp_path / "runs" / "stages").iterdir()] == ["labelled-files"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_for_tests import RECIPE, TESTS, ulmfit
+from cli_for_tests import RECIPE, TESTS, ulmfit, ulmfit_here
 from evaluation.samples import made_up_language_model, made_up_record
 
 from ulmfit.datasets.stages import LabelledFiles
@@ -25,16 +25,11 @@ from ulmfit.pipeline.runner import Runner
 SMALL = ("--preset", "forward", "--seeds", "0,1", "--set", "classifier.phases=[{}]")
 
 
-def in_lines(*arguments: object) -> tuple[int, list[str], str]:
-    status, output, errors = ulmfit(*arguments)
-    return status, output.splitlines(), errors
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder `runs` of a finished run."""
     runs = tmp_path_factory.mktemp("verify") / "runs"
-    status, _, errors = ulmfit("run", RECIPE, "--runs", runs, *SMALL)
+    status, _, errors = ulmfit_here("run", RECIPE, "--runs", runs, *SMALL)
     assert status == 0, errors
     return runs
 
@@ -56,15 +51,18 @@ def verified(finished: Path, tmp_path: Path) -> Callable[..., tuple[int, list[st
 
     def call(content: dict[str, Any], *options: object) -> tuple[int, list[str], str]:
         write_json(tmp_path / "record.json", content)
-        return in_lines("verify", tmp_path / "record.json", "--recipe", RECIPE, "--runs", finished, *options)
+        path = tmp_path / "record.json"
+        status, output, errors = ulmfit_here("verify", path, "--recipe", RECIPE, "--runs", finished, *options)
+        return status, output.splitlines(), errors
 
     return call
 
 
 def test_a_record_is_repeated_to_the_bit_in_a_folder_of_its_own(finished: Path, tmp_path: Path) -> None:
     record = path_of_record(finished)
-    status, lines, errors = in_lines("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
+    status, output, errors = ulmfit("verify", record, "--recipe", RECIPE, "--runs", tmp_path / "new")
     assert status == 0, errors
+    lines = output.splitlines()
     assert not any(line.startswith("used again") for line in lines)
     assert lines[-1].startswith("repeated: of ") and lines[-1].endswith("none outside")
     models = [line for line in lines if line.startswith("language model pretrained, forward, valid: loss")]
@@ -287,7 +285,7 @@ def test_a_recipe_that_is_not_found_by_name_is_asked_for(tmp_path: Path) -> None
         verify.recorded_recipe(record)
     with pytest.raises(InputError, match=r"recipe nowhere.py not found: [^;]*$"):
         verify.recorded_recipe(record, "nowhere.py")
-    status, _, errors = ulmfit("verify", tmp_path / "gone.json")
+    status, _, errors = ulmfit_here("verify", tmp_path / "gone.json")
     assert (status, errors) == (
         2,
         f"ulmfit: record {tmp_path / 'gone.json'} does not exist: expected a record.json\n",
@@ -358,7 +356,7 @@ def test_overrides_of_a_record_are_held_to_data(overrides: Any, message: str) ->
 def test_a_hostile_record_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     content = {**made_up_record().model_dump(mode="json"), "recipe": "test/tiny", **change}
     write_json(tmp_path / "record.json", content)
-    status, output, errors = ulmfit("verify", tmp_path / "record.json")
+    status, output, errors = ulmfit_here("verify", tmp_path / "record.json")
     assert (status, output) == (2, "")
     assert message in errors and errors.count("\n") == 1 and len(errors) < 1000
     assert not set(errors) & set("\x1b\x07\u202e")

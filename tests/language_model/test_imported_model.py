@@ -6,8 +6,6 @@ import io
 import json
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pandas
 import pytest
 import sentencepiece
 import torch
+from cli_for_tests import ulmfit_here
 from foreign_models_for_tests import EMBEDDING, HIDDEN, VOCABULARY, fastai_model, qrnn_state
 from pydantic import ValidationError
 from recipes_for_tests.tiny import recipe as tiny_recipe
@@ -295,13 +294,10 @@ def test_a_description_that_agrees_or_says_nothing_is_taken(tmp_path: Path) -> N
 def test_the_command_writes_a_folder_that_loads(tmp_path: Path) -> None:
     weights, itos = files(tmp_path)
     out = tmp_path / "new" / "model"
-    command = [sys.executable, "-m", "ulmfit", "import", str(weights), str(itos), str(out)]
-    done = subprocess.run([*command, "--direction", "backward"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "imported a lstm of 3 layers of 20 units" in done.stdout + done.stderr
-    assert (
-        "set vocabulary.repeats=true, vocabulary.html=true, vocabulary.nfkc=true" in done.stdout + done.stderr
-    )
+    status, output, errors = ulmfit_here("import", weights, itos, out, "--direction", "backward")
+    assert status == 0, errors
+    assert "imported a lstm of 3 layers of 20 units" in output
+    assert "set vocabulary.repeats=true, vocabulary.html=true, vocabulary.nfkc=true" in output
     assert sorted(path.name for path in out.iterdir()) == [
         "model.json",
         "model.safetensors",

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_for_tests import RECIPE
+from cli_for_tests import RECIPE, ulmfit_here
 from stages_for_tests import InventedCorpus, InventedDataset
 
-from ulmfit.cli.app import app
-from ulmfit.cli.errors import _status
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import load_recipe
 from ulmfit.experiments.results import FINGERPRINT, recorded_stages, rewrite
@@ -83,22 +81,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run a command in this process; return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["ulmfit", *map(str, arguments)])
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    return _status(app)
-
-
 @pytest.mark.parametrize(
     ("first", "count"), [(0, 24), pytest.param(24, 800, marks=pytest.mark.soak)], ids=["sample", "all"]
 )
 def test_no_altered_file_ends_a_command_in_a_traceback(
-    first: int,
-    count: int,
-    finished: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    first: int, count: int, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, (record,) = sorted(finished.rglob("*.json")), finished.rglob("record.json")
     same: tuple[Any, ...] = (RECIPE, *OPTIONS, "--runs", finished)
@@ -116,15 +103,15 @@ def test_no_altered_file_ends_a_command_in_a_traceback(
         path.write_bytes(altered(original, chance))
         try:
             for command in commands:
-                code = run(monkeypatch, *command)
-                errors = capsys.readouterr().err
+                monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+                code, _, errors = ulmfit_here(*command)
                 where = f"seed {seed}, {path.relative_to(finished)}, {command[0]}: {code} {errors}"
                 assert code in (0, 2), where
                 assert len(errors.strip().splitlines()) == (code == 2), where
         finally:
             path.write_bytes(original)
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert run(monkeypatch, "report", RECIPE, *OPTIONS, "--errors", 0, "--runs", finished) == 0
+    assert ulmfit_here("report", RECIPE, *OPTIONS, "--errors", 0, "--runs", finished)[0] == 0
 
 
 def flipped(path: Path) -> None:

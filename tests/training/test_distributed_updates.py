@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -53,6 +54,14 @@ leave_group()
 """
 
 
+def result_here(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Train in this process alone; return weights and their average."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["program", str(path)])
+    exec(PROGRAM, {"__name__": "program"})
+    return load_file(path)
+
+
 def result_of(processes: int, path: Path) -> dict[str, torch.Tensor]:
     """Train in so many processes; return weights and their average."""
     with socket.socket() as free:
@@ -80,8 +89,8 @@ def result_of(processes: int, path: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
-def test_two_processes_make_the_updates_of_one(tmp_path: Path) -> None:
-    alone = result_of(1, tmp_path / "one.safetensors")
+def test_two_processes_make_the_updates_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = result_here(tmp_path / "one.safetensors", monkeypatch)
     together = result_of(2, tmp_path / "two.safetensors")
     assert alone.keys() == together.keys()
     for name, tensor in alone.items():

@@ -2,7 +2,7 @@
 
 A word is a longest run of letters, marks and numbers (Unicode categories L, M, N), with its capitals, in
 composed form (NFC); every Han character and every kana is a word of its own. The repository holds no texts:
-`python -m ulmfit.bench.reference TEXTS DUMPS` turns texts that somebody made by hand into reference files.
+`python -m ulmfit.bench.reference TEXTS DUMPS` turns texts made by hand into reference files.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class PseudoLabelled(DerivedDataset):
         """What records and tables have to say about it."""
         count = len(self.classifiers)
         limits = [f"probability {self.threshold:g} or more"] if self.threshold else []
-        limits += [f"{self.per_label} a label at most"] if self.per_label else []
+        limits += [f"at most {self.per_label} per label"] if self.per_label else []
         who = "1 classifier" if count == 1 else f"{count} classifiers"
         return f"pseudo-labels of {', '.join([who, *limits])}"
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 _BASIC = (
@@ -43,6 +43,8 @@ _UNSPACED_LANGUAGES = frozenset(
     }
 )
 _ZERO_WIDTH_SPACE = "\u200b"
+_PLANES = ((0, 0x40000), (0xE0000, 0xE0200))
+"""All others are unassigned or for private use: to pass over them is several times as fast."""
 _LAST_MARK = 0xE01EF
 """The last combining mark or format character of Unicode."""
 
@@ -102,10 +104,16 @@ def is_mark(character: str) -> bool:
     return unicodedata.category(character)[0] == "M"
 
 
+def characters(last: int) -> Iterator[int]:
+    """Yield the code points up to `last`, without planes that have no character and those for private use."""
+    for first, end in _PLANES:
+        yield from range(first, min(end, last + 1))
+
+
 def listed(belongs: Callable[[str], object], last: int) -> str:
     """Return the characters up to code point `last` that belong to a class, as ranges for a pattern."""
     runs: list[list[int]] = []
-    for code in range(last + 1):
+    for code in characters(last):
         if belongs(chr(code)):
             if runs and runs[-1][1] == code - 1:
                 runs[-1][1] = code

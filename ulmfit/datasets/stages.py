@@ -249,8 +249,8 @@ class DataScript(DatasetStage):
 
     The script is a Python file with `convert(files: Mapping[str, Path], **options: str)`, which returns a
     table (id optional, text, label) for each of train, test, and where published valid and unlabelled. The
-    text may stand in several columns, which `text_column` names. What the texts need before anybody reads
-    them may stand in `TEXT_RULES`, written as the field `text_rules`: a bundle does it as well.
+    text may stand in several columns, which `text_column` names. Rules that prepare the texts may stand in
+    `TEXT_RULES`, written as the field `text_rules`: a bundle does it as well.
     """
 
     stage_name: ClassVar[str] = "data-script"

@@ -1,6 +1,6 @@
 """What is done to a text before anything else reads it: in training, and wherever the model is used.
 
-This module is light: whoever only uses a model imports it.
+This module is light: using a trained model imports it.
 """
 
 from __future__ import annotations

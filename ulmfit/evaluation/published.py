@@ -12,14 +12,14 @@ from ulmfit.pipeline.record_part import Figure, RecordPart
 
 
 class PublishedResult(RecordPart):
-    """One number that somebody else reported for the same test split."""
+    """One number that others reported for the same test split."""
 
     name: str = Field(min_length=1, description="the system, such as 'fastText' or 'best of the shared task'")
     metric: str = Field(min_length=1, description="a metric's name in this project, such as macro_f1")
     value: Figure = Field(description="as published; shares from 0 to 1, not in percent")
     source: str = Field(min_length=1, description="paper, page or table where it stands")
     verified: bool = Field(
-        False, description="whether somebody has read the number in its source; False: shown as unverified"
+        False, description="whether the number was read in its source; False: shown as unverified"
     )
     note: str = Field("", description="what differs, such as 'frozen vectors'; empty: nothing known")
 

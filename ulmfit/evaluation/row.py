@@ -1,4 +1,7 @@
-"""One row of the results table: its runs scored, resampled, calibrated, and compared with another row."""
+"""One row of the results table: its runs scored, resampled, calibrated, and compared with another row.
+
+Which rows a table has is decided in `experiments/systems.py`.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ BOARD, BOARD_PAGE = "leaderboard.md", "leaderboard.html"
 def publish(recipe: Recipe, runner: Runner, folder: Path, target: Path) -> list[Path]:
     """Copy a run's record and logs into `target/records`, and renew the tables made from them.
 
-    These are in `target/README.md`, and in the READMEs one and two folders above where those have marks.
+    The tables are in `target/README.md`, and in the READMEs one and two folders above if those have marks.
     """
     from ulmfit.evaluation.record import read_record, write_record
 
@@ -140,7 +140,7 @@ def _results(folder: str, page: Path) -> list[str]:
 
 
 def _link(file: str, page: Path) -> str:
-    """Return the address of a file of the page's checkout, relative to the page; "" where there is none."""
+    """Return the address of a file of the page's checkout, relative to the page; "" if it is elsewhere."""
     above = (folder for folder in page.resolve().parents if (folder / file).is_file())
     root = next(above, None)
     return os.path.relpath(root / file, page.resolve().parent).replace(os.sep, "/") if root else ""
@@ -229,7 +229,7 @@ def _sources(records: Sequence[Path], folder: Path) -> list[Source]:
 
     def source(path: Path) -> Source:
         link = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
-        # In a run's folder every record has one name: there the folder's says whose it is.
+        # In runs all records have one file name; the folder's name tells them apart.
         name = path.parent.name if path.name == RECORD else path.stem
         return Source(read_record(path), f"{_group(path)}{name}", quote(link), str(path))
 
@@ -240,6 +240,6 @@ def _sources(records: Sequence[Path], folder: Path) -> list[Source]:
 
 
 def _group(path: Path) -> str:
-    """Return the folder of a recipe's language, with a slash; nothing where a record lies elsewhere."""
+    """Return the folder of a recipe's language, with a slash; "" where a record lies elsewhere."""
     above = path.resolve().parent.parent
     return f"{above.name}/" if path.name == RECORD or path.parent.name == "records" else ""

@@ -27,7 +27,7 @@ from ulmfit.pipeline.settings import Settings, first_fault
 Made = TypeVar("Made")
 
 MOST_NESTED = 50
-"""Lists and objects inside each other in a value of `--set`; no setting has more than a few."""
+"""Most lists and objects inside each other in a value of `--set`; no setting has more than a few."""
 
 MOST_OVERRIDES = 1_000
 """Of a record or a run; reading one takes milliseconds."""
@@ -38,7 +38,7 @@ class RecipeNotFound(InputError):
 
 
 class Recipe(RecipeSettings):
-    """What a recipe's file makes: `recipe = Recipe(name=..., ...)`; its fields are `RecipeSettings`."""
+    """A recipe, made in its file by `recipe = Recipe(name=..., ...)`; `RecipeSettings` has the fields."""
 
     def with_overrides(self, overrides: Iterable[str]) -> Recipe:
         """Return a copy changed by `field.path=value`; a path begins in the recipe or its chosen preset.
@@ -62,7 +62,7 @@ class Recipe(RecipeSettings):
         return recipe
 
     def relative_to(self, folder: Path) -> Recipe:
-        """Return a copy whose relative file paths are taken from `folder`, the recipe's own."""
+        """Return a copy whose relative file paths begin in `folder`, the recipe's own."""
 
         def absolute(file: File) -> File:
             return file.changed(path=folder.absolute() / file.path) if file.path else file
@@ -70,7 +70,8 @@ class Recipe(RecipeSettings):
         return with_files(self, absolute)
 
     def from_file(self, path: Path) -> Recipe:
-        """Return a copy that knows its file and what that says, with what is pinned beside it."""
+        """Return a copy that knows its file and the file's own values, with what `pins.toml` beside it
+        notes."""
         recipe = with_pins(self.relative_to(path.parent), path.parent)
         written = {name: getattr(recipe, name) for name in OPTION_NAMES}
         return recipe.changed(origin=Origin(file=path, written=written))
@@ -122,7 +123,7 @@ def _replaced(value: Any, names: list[str], text: str, override: str) -> Any:
 
 
 def json_or_text(text: str, override: str) -> Any:
-    """Read JSON where it is JSON, else the text itself; the field's type has the last word."""
+    """Return the JSON value of a text, or the text itself where it is no JSON."""
     too_deep = InputError(f"--set {override}: more than {MOST_NESTED} lists inside each other")
     try:
         value = json.loads(text)
@@ -136,7 +137,7 @@ def json_or_text(text: str, override: str) -> Any:
 
 
 def _nesting(value: Any) -> int:
-    """Return how many lists and objects of a JSON value lie inside each other at most."""
+    """Return the depth of a JSON value: lists and objects inside each other."""
     depth, level = 0, [value]
     while level := [one for one in level if isinstance(one, (list, dict))]:
         depth += 1
@@ -189,7 +190,7 @@ def load_named_recipe(name: str) -> Recipe:
 
 
 def load_family(path: Path) -> ModuleType:
-    """Load a module beside recipes, with what several of them share, such as `recipes/families/xed.py`."""
+    """Load a module that several recipes share, such as `recipes/families/xed.py`."""
     return _module(path)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ulmfit.evaluation.record import Record, RowResult
 
 FAMILIES = "families"
-"""Folder of what several recipes share: no recipes."""
+"""Folder of modules that several recipes share; they are no recipes."""
 AVERAGED = "ULMFiT, forward + backward"
 NONE = "–"
 HEADER = (
@@ -30,7 +30,7 @@ def recipe_files(folder: Path) -> list[Path]:
 
 
 def recipe_index(folder: Path) -> str:
-    """Return the table of all recipes below `folder`, a line for each, as Markdown."""
+    """Return the table of all recipes below `folder` as Markdown, one line per recipe."""
     from ulmfit.evaluation.record import read_record
 
     lines = [HEADER]
@@ -65,7 +65,7 @@ def _each(texts) -> str:
 
 
 def _published(recipe: Recipe, metric: str) -> str:
-    """Return the best published figure of the main metric: of those that somebody has read, if there are."""
+    """Return the best published figure of the main metric; figures read in their source come first."""
     results = [result for result in recipe.published if result.metric == metric]
     results = [result for result in results if result.verified] or results
     if not results:
@@ -103,7 +103,7 @@ def _tokens_read(record: Record) -> str:
 
 
 def needs(recipe: Recipe) -> list[str]:
-    """Return what a recipe needs that nobody can simply download; nothing: it is repeated as it stands."""
+    """Return what a recipe needs that cannot simply be downloaded; empty: it can be repeated as it is."""
     files = all_settings(recipe, File)
     by_hand = sorted({file.source for file in files if file.path is not None and file.source})
     mirrored = sorted({file.name for file in files if file.path is None and not file.url})

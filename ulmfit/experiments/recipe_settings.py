@@ -1,4 +1,4 @@
-"""What a recipe says: its fields, what they have to satisfy, and the names that follow from them."""
+"""The fields of a recipe, the checks on them, and the names that follow from them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ OWN_TEACHERS = ("tfidf", "ulmfit")
 """Names of teachers that every recipe has."""
 
 NAME = r"[\w-][\w.-]*(/[\w-][\w.-]*)*"
-"""What a recipe may be called: the name becomes folders, so that no part of it is empty, `.` or `..`."""
+"""Allowed names of recipes: the name becomes folders, so no part of it is empty, `.` or `..`."""
 MOST_PLACES = 100
-"""Of a curve: each place is a model to train for every seed."""
+"""Most places of a curve: each place is a model to train per seed."""
 
 _PACKAGE = Path(__file__).parents[1]
 CAME_ALONG = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
@@ -183,7 +183,7 @@ class RecipeSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _has_the_published_preset_that_was_chosen(cls, fields: Any) -> Any:
-        """Put it behind the recipe's own, one of which may have its name."""
+        """A published preset is put after the recipe's own; one of those may have its name."""
         if not isinstance(fields, dict) or not isinstance(own := fields.get("presets"), dict):
             return fields
         chosen = fields.get("preset")
@@ -306,7 +306,7 @@ class RecipeSettings(Settings):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What options of the command made other than the file has it, beside the preset."""
+        """The fields that options of the command changed, beside the preset."""
         written = self.origin.written if self.origin else {}
         return {name: getattr(self, name) for name in written if getattr(self, name) != written[name]}
 
@@ -314,7 +314,7 @@ class RecipeSettings(Settings):
     def run_name(self) -> str:
         """Folder under `runs/`: the recipe's name, with the preset's unless it is the default one.
 
-        What options changed has a name of its own, so that it never takes the place of the recipe's results.
+        A recipe changed by options has another name, so that it never replaces the recipe's own results.
         """
         default = next(iter(self.presets))
         name = self.name if self.preset_name == default else f"{self.name}-{self.preset_name}"
@@ -332,10 +332,10 @@ class RecipeSettings(Settings):
 
     @property
     def reference(self) -> str:
-        """What names this recipe to a command: its place in `recipes/`, or elsewhere the path of its file.
+        """The recipe's name for a command: its place in `recipes/`, or else the path of its file.
 
-        Records hold no path of a machine: of an absolute one that is not below the current folder the file's
-        name is left, which repeats the run in the recipe's folder.
+        Records hold no path of a machine: of an absolute path outside the current folder only the file's name
+        is kept, which repeats the run in the recipe's folder.
         """
         path, published = self.file, f"{self.name}.py"
         if path is None or path.resolve() in [(folder / published).resolve() for folder in CAME_ALONG]:

@@ -110,7 +110,8 @@ class LanguageModelResult(Perplexities, ScoredSplit):
 
     @property
     def comparable(self) -> bool:
-        """Whether the figures can be held against other tokenizers': not if many words were replaced."""
+        """Whether the figures can be compared with those of other tokenizers: not if many words were
+        replaced."""
         return not self.has_many_unknown and not self.rare_words_replaced
 
 

@@ -28,7 +28,7 @@ class DifferenceOverTexts:
     interval: Interval
     """95 %; where `direct` is false it is too wide rather than too narrow."""
     p: float | None
-    """Corrected for all comparisons of the record; None: the rows were not held against each other."""
+    """Corrected for all comparisons of the record; None: the rows were not compared with each other."""
     origin: str
     """Origin of the interval, if it was not measured for this pair; empty if it was."""
 

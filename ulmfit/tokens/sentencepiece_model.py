@@ -2,9 +2,9 @@
 
 SentencePiece adds up the scores of a line's pieces in 32-bit floats. Rounding then breaks ties between
 equally good segmentations, and how a word is cut depends on the words before it. With scores that are
-multiples of 2**-8, every sum below 2**16 is exact, and words can be encoded singly or many to a line.
-The marks become ordinary pieces, because the bonus of SentencePiece's user-defined ones is no such multiple;
-no other piece holds a mark's character.
+multiples of 2**-8, every sum below 2**16 is exact, and words can be encoded one by one or many per line. The
+marks become ordinary pieces, because the bonus that SentencePiece gives user-defined pieces is no such
+multiple; no other piece holds a mark's character.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ulmfit.pipeline.errors import InputError
 SCORE_UNIT = 2.0**-8
 LARGEST_EXACT_SUM = 2.0**16
 UNKNOWN_PENALTY = 10.0
-"""What SentencePiece takes from the lowest score for a character without a piece."""
+"""Subtracted by SentencePiece from the lowest score, for a character without a piece."""
 
 _PIECES, _SCORE, _TYPE = 1, 2, 3
 _NORMAL, _USER_DEFINED = 1, 4

@@ -139,7 +139,7 @@ class SentencePieceTokenizer(Tokenizer):
         return min(LONGEST_LINE, exact_line_length(scores))
 
     def _lines(self, words: Sequence[str]) -> Iterator[str]:
-        """Yield the words with a space before each, many to a line but each line short enough."""
+        """Yield the words with a space before each, many per line, each line short enough for exact sums."""
         for first in range(0, len(words), WORDS_PER_LINE):
             group = words[first : first + WORDS_PER_LINE]
             line = f" {' '.join(group)}"

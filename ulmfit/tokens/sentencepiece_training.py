@@ -20,13 +20,13 @@ from ulmfit.tokens.tokenizer import SPECIALS
 TRAINING_LINE_BYTES = 4192
 """SentencePiece drops longer training lines; ours are split instead."""
 TRAINING_THREADS = 8
-"""Fixed whatever the machine: the number is written into the model and decides how sums are rounded."""
+"""Fixed for every machine: the number is written into the model, and rounding of sums depends on it."""
 RESERVED_IN_TRAINING = "\u2585"
 """SentencePiece drops training lines with this character; here they lose only the character."""
 DIGITS = "0123456789"
-"""The numbers of repetitions are written in them, so they always have a piece."""
+"""Digits write the numbers of repetitions, so they always have a piece."""
 LOG_LEVEL = 3
-"""SentencePiece's; errors come as exceptions all the same."""
+"""SentencePiece's log level; errors are raised as exceptions anyway."""
 
 ModelType = Literal["unigram", "bpe"]
 
@@ -152,7 +152,7 @@ def _cut(text: str) -> int:
 
 
 class _Reader:
-    """Hands lines to SentencePiece, which reports an error of its iterator as one of its own: keeps it."""
+    """Passes lines to SentencePiece, and keeps an error of the iterator, which SentencePiece would hide."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines

@@ -42,7 +42,7 @@ class TokenizerStage(Stage):
     )
 
     def rules(self) -> Rules:
-        """Return what the fields say of texts."""
+        """Return the rules for texts that the fields describe."""
         from ulmfit.tokens.text_form import Rules
 
         return Rules(**{name: getattr(self, name) for name in Rules.model_fields})

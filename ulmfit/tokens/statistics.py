@@ -22,7 +22,7 @@ from ulmfit.tokens.tokenizer import SPECIALS, Tokenizer
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 CHECKED_ONLY = "test"
-"""The sample that is no part of what a vocabulary may be chosen by."""
+"""The sample by which no vocabulary may be chosen."""
 NOTABLE_UNKNOWN = 0.001
 """From so many unknown tokens per word in the task's texts on, the card warns."""
 _TEXTS_OF = {"target": "train and valid texts of the task", "test": "test texts of the task"}
@@ -88,7 +88,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Measured:
-    """What `measure` found out about a tokenizer; `uses` is how often each id occurs in the samples."""
+    """The result of `measure` for a tokenizer; `uses` is how often each id occurs in the samples."""
 
     figures: TokenizerFigures
     vocabulary: Vocabulary

@@ -37,7 +37,7 @@ class Loader(Protocol):
 
 
 Resampled = Callable[[int], AbstractContextManager[Loader]]
-"""Lends the training loader of an epoch, where epochs differ in length: texts or chunks are cut anew."""
+"""Gives the training loader of an epoch, as a context manager; epochs may differ in length."""
 
 
 class SequenceLoss(Protocol):
@@ -75,7 +75,7 @@ class Loaders(DataLoaders):
 
 
 class ResetState(Callback):
-    """Lets a model that carries state begin every epoch and every validation without any, as fastai does."""
+    """Resets the model's hidden state before every epoch and every validation, as fastai does."""
 
     def before_train(self) -> None:
         self._reset()
@@ -128,7 +128,7 @@ class ResumableLearner(Learner):
     epochs_before = 0
     resampled: Resampled | None = None
     replayed: ReplayedStep | None = None
-    """Takes over from the forward to the backward pass where no callback listens to events in between."""
+    """Replaces forward and backward pass where no callback listens to events between them."""
     average: WeightAverage | None = None
     epoch_tokens = 0
     """Tokens of the last epoch of training."""
@@ -161,7 +161,7 @@ class ResumableLearner(Learner):
         return loggable(self.settings)
 
     def __call__(self, event_name: str | Sequence[str]) -> None:
-        """Tell the callbacks that listen, in their order, as fastai does in ten times the time."""
+        """Call the callbacks that listen, in their order; ten times as fast as fastai's own way."""
         for name in [event_name] if isinstance(event_name, str) else event_name:
             for callback in sorted(self.cbs, key=lambda one: one.order):
                 if name == "after_fit" or _listens(callback, name):
@@ -217,7 +217,7 @@ class ResumableLearner(Learner):
                 self._do_grad_opt()
 
     def _replay(self) -> bool:
-        """Run this step in one go where that is possible; return whether it did."""
+        """Run this step in one go if possible; return whether it was run."""
         if self.replayed is None or self.model is not self.inner or not self._is_fused():
             return False
         if any(_listens_inside(callback) for callback in self.cbs):
@@ -275,7 +275,7 @@ class ResumableLearner(Learner):
 
     @contextmanager
     def _logits_as_needed(self) -> Iterator[None]:
-        """Let the model leave logits out of this batch's outputs where nobody asked for them."""
+        """Let the model leave out the logits of this batch where nothing reads them."""
         if self.fused is None:
             yield
             return

@@ -27,7 +27,7 @@ class SmoothLoss(AvgSmoothLoss):
 
 
 class QuietRecorder(Recorder):
-    """fastai's Recorder, whose numbers stay on the device until somebody reads them."""
+    """fastai's Recorder; its numbers stay on the device until they are read."""
 
     name = "recorder"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_for_tests import RECIPE, ulmfit
+from cli_for_tests import RECIPE, ulmfit_here
 
 from ulmfit.evaluation.record import read_record
 from ulmfit.experiments import driver
@@ -60,7 +60,7 @@ def test_set_changes_a_published_preset_for_this_run_alone(recipe: Recipe) -> No
 
 
 def test_a_name_that_nobody_has_is_answered_with_both_kinds() -> None:
-    status, _, errors = ulmfit("plan", RECIPE, "--preset", "multifat")
+    status, _, errors = ulmfit_here("plan", RECIPE, "--preset", "multifat")
     assert (status, len(errors.strip().splitlines())) == (2, 1)
     assert "--preset multifat: preset 'multifat' is none of the recipe's, tiny, forward," in errors
     assert f"none of the published, {', '.join(PUBLISHED)}" in errors

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ulmfit.corpus.checks.found import Thresholds, compared, is_near_empty_row
+from ulmfit.corpus.checks.found import Thresholds
 from ulmfit.corpus.checks.labels import conflicting
-from ulmfit.corpus.checks.likeness import KINDS, Kind, Likeness
+from ulmfit.corpus.checks.likeness import KINDS, Kind, likeness_of
 from ulmfit.corpus.checks.rows import SPLITS, Row, labels_of, numbers_of
 from ulmfit.corpus.checks.texts import is_damaged
 from ulmfit.pipeline.errors import InputError
@@ -29,7 +29,7 @@ class Cleaning:
         self._rows = rows
         self._thresholds = thresholds
         self._kinds = KINDS[: KINDS.index(match) + 1]
-        self._likeness: Likeness = compared(rows, thresholds, advance)
+        self._likeness = likeness_of(rows, thresholds.nearness, advance)
         self._left = {split: numbers_of(rows, split) for split in SPLITS}
         self.dropped: dict[str, dict[str, list[str]]] = {}
 
@@ -43,7 +43,9 @@ class Cleaning:
         """Drop the rows that one of the reasons of `CleanedDataset` names."""
         if reason == "near_empty":
             for split in CHANGED:
-                self._drop(reason, split, self._where(split, self._is_near_empty))
+                self._drop(
+                    reason, split, self._where(split, lambda row: self._thresholds.is_near_empty(row.text))
+                )
         elif reason == "damaged":
             for split in CHANGED:
                 self._drop(reason, split, self._where(split, lambda row: is_damaged(row.text)))
@@ -59,9 +61,6 @@ class Cleaning:
             split, _, other = reason.partition("_in_")
             repeats = self._likeness.across(self._left[split], self._left[other])
             self._drop(reason, split, {one.row for one in repeats if one.kind in self._kinds})
-
-    def _is_near_empty(self, row: Row) -> bool:
-        return is_near_empty_row(row, self._thresholds)
 
     def _where(self, split: str, holds: Callable[[Row], bool]) -> set[int]:
         return {number for number in self._left[split] if holds(self._rows[number])}

@@ -41,15 +41,14 @@ class Thresholds:
         """When two texts count as nearly the same; numbers count like words."""
         return Nearness(self.similarity, self.shingle_words, self.permutations, False)
 
-
-def compared(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[int], None]) -> Likeness:
-    """Compare all texts with each other."""
-    return likeness_of(rows, thresholds.nearness, advance)
+    def is_near_empty(self, text: str) -> bool:
+        """Return whether a text has too few words or letters."""
+        return is_near_empty(text, self.min_words, self.min_letters)
 
 
 def all_checks(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[int], None]) -> dict[str, Any]:
     """Return the content of `checks.json`; `advance` is told of every text."""
-    likeness = compared(rows, thresholds, advance)
+    likeness = likeness_of(rows, thresholds.nearness, advance)
     numbers = {split: found for split in SPLITS if (found := numbers_of(rows, split))}
     counts = {split: label_counts(rows, split) for split in numbers if split != "unlabelled"}
     content: dict[str, Any] = {
@@ -68,7 +67,7 @@ def all_checks(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[i
         "labels": {split: found for split, found in counts.items() if found},
         "label_shift": {},
         "near_empty": {
-            split: [rows[n].id for n in found if is_near_empty_row(rows[n], thresholds)]
+            split: [rows[n].id for n in found if thresholds.is_near_empty(rows[n].text)]
             for split, found in numbers.items()
         },
         "damaged": {split: _damaged([rows[n] for n in found]) for split, found in numbers.items()},
@@ -77,11 +76,6 @@ def all_checks(rows: Sequence[Row], thresholds: Thresholds, advance: Callable[[i
         if shift := label_shift(counts.get("train", {}), counts.get(split, {})):
             content["label_shift"][split] = shift.model_dump()
     return content
-
-
-def is_near_empty_row(row: Row, thresholds: Thresholds) -> bool:
-    """Return whether a text has too few words or letters."""
-    return is_near_empty(row.text, thresholds.min_words, thresholds.min_letters)
 
 
 def _listed(rows: Sequence[Row], repeats: Sequence[Repeat]) -> dict[str, list[dict[str, Any]]]:

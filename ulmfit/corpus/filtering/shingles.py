@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ulmfit.corpus.words import UNSPACED, is_format, is_mark
+from ulmfit.corpus.words import UNSPACED, characters, is_format, is_mark
 
 SEPARATOR, LETTER, ALONE, DIGIT, MARK, IGNORED, EXPANDED = range(7)
 CHARACTERS_A_WORD = 2
@@ -183,8 +183,8 @@ def _folded(characters: str) -> str:
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
-    kinds, folds = np.zeros(UNICODE, np.uint8), np.arange(UNICODE, dtype=np.uint32)
-    for code in range(UNICODE):
+    kinds, folds = np.full(UNICODE, SEPARATOR, np.uint8), np.arange(UNICODE, dtype=np.uint32)
+    for code in characters(UNICODE - 1):
         folded = _folded(chr(code))
         kinds[code] = _kind(folded) if len(folded) == 1 else EXPANDED
         folds[code] = ord(folded) if len(folded) == 1 else code

@@ -9,17 +9,17 @@ from ulmfit.experiments.presets.preset import Preset
 
 
 class Origin(NamedTuple):
-    """Where presets are from, and what is known of the results that were published with them; Markdown."""
+    """The origin of presets, and the results that were published with them; Markdown."""
 
     title: str
     source: str
     """Paper or code, with a link."""
     beside: str
-    """What the published runs had that no preset can say: fields of recipe and data set."""
+    """Settings of the published runs that are no part of a preset: fields of recipe and data set."""
     result: str
     """What was published, on which data."""
     out_of_reach: str
-    """Why these figures cannot be expected to come out again."""
+    """Why these figures cannot be reproduced exactly."""
 
 
 class PublishedPreset(NamedTuple):

@@ -63,7 +63,7 @@ TOY = Preset(
         phases=head_then_all(1e-2, 5e-3, 3), batch_size=16, bptt=50, dropouts=Dropouts(multiplier=0.5)
     ),
     classifier=ClassifierSettings(
-        # Not gradual unfreezing: its low rates for low layers do not get far in the few steps of few texts.
+        # Not gradual unfreezing: with few texts there are too few steps for its low rates of low layers.
         phases=head_then_all(1e-2, 3e-3, 15, discriminative=1),
         batch_size=16,
         dropouts=ULMFIT_DROPOUTS.changed(multiplier=0.5),

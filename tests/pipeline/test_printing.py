@@ -12,10 +12,11 @@ from evaluation.samples import made_up_predictions, made_up_record
 from ulmfit.cli import errors as cli_errors
 from ulmfit.evaluation.record import RowResult, row_result
 from ulmfit.experiments.verify import Figure, table
-from ulmfit.pipeline.printing import printable, show, show_data
+from ulmfit.pipeline.printing import printable, printable_page, show, show_data
 from ulmfit.pipeline.progress import Progress, say
-from ulmfit.report.leaderboard import Source, leaderboard, markdown_leaderboard
+from ulmfit.report.leaderboard import Source, html_leaderboard, leaderboard, markdown_leaderboard
 from ulmfit.report.markdown import escape, markdown_table
+from ulmfit.report.report import render_html
 from ulmfit.report.text_table import text_table
 
 ACTING = "\x00\x07\x08\r\x1b\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\udcff"
@@ -71,7 +72,7 @@ def test_the_title_of_a_progress_bar_does_nothing(monkeypatch: pytest.MonkeyPatc
 def test_tables_of_a_record_do_nothing() -> None:
     base = made_up_record()
     record = base.changed(rows=(hostile_row(),), comparisons=(), labels=(HOSTILE,), title=HOSTILE)
-    for text in (markdown_table(record), text_table(record), text_table(record, 60)):
+    for text in (markdown_table(record), text_table(record), text_table(record, 60), render_html(record)):
         assert not acts(text) and "ULMFiT" in text
     assert not acts(escape(HOSTILE))
 
@@ -80,7 +81,13 @@ def test_a_leaderboard_does_nothing() -> None:
     record = made_up_record().changed(
         rows=(hostile_row(),), comparisons=(), labels=(HOSTILE,), recipe=HOSTILE, commit=HOSTILE
     )
-    assert not acts(markdown_leaderboard(leaderboard([Source(record, HOSTILE, "", "record.json")])))
+    board = leaderboard([Source(record, HOSTILE, "", "record.json")])
+    for text in (markdown_leaderboard(board), html_leaderboard(board, HOSTILE)):
+        assert not acts(text) and "ULMFiT" in text
+
+
+def test_a_page_keeps_its_lines_and_tabs() -> None:
+    assert printable_page("one\n\ttwo\u202e\r") == "one\n\ttwo\\u202e\\u000d"
 
 
 def test_figures_of_verify_do_nothing_and_stay_aligned() -> None:

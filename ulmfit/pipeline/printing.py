@@ -28,6 +28,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def printable_page(text: str) -> str:
+    """Return text in which every line is `printable`, and tabs stay."""
+    return "\t".join(map(printable_lines, text.split("\t")))
+
+
 def show(text: str, file: TextIO | None = None) -> None:
     """Print lines at once, each `printable`; to standard output unless `file` is another."""
     print(printable_lines(text), file=file or sys.stdout, flush=True)

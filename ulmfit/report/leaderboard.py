@@ -14,7 +14,7 @@ from ulmfit.evaluation.metric_text import shown_values
 from ulmfit.evaluation.record import MetricValues, Record, RowResult
 from ulmfit.pipeline.errors import InputError
 from ulmfit.report.markdown import as_markdown, escape
-from ulmfit.report.page import page_environment
+from ulmfit.report.page import page_environment, render_page
 from ulmfit.report.record_tables import label_lines, shown_metrics, shown_titles
 from ulmfit.report.table import Row, Table
 
@@ -199,6 +199,5 @@ def _markdown_source(source: Source) -> str:
 def html_leaderboard(board: Leaderboard, title: str = "Leaderboard") -> str:
     """Return the same as one HTML page that needs nothing else."""
     sources = [(source, source_facts(source), label_lines(source.record)) for source in board.sources]
-    template = page_environment().get_template(TEMPLATE)
-    table = board_table(board)
-    return template.render(title=title, table=table, sources=sources, caption=CAPTION, nothing=NOTHING)
+    values = {"table": board_table(board), "sources": sources, "caption": CAPTION, "nothing": NOTHING}
+    return render_page(page_environment(), TEMPLATE, title=title, **values)

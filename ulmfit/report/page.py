@@ -1,6 +1,7 @@
 """Makes all HTML pages: templates beside this module and the sections, all values escaped.
 
-`table.html.j2` is the writer of tables for pages.
+`table.html.j2` is the writer of tables for pages. Texts of data sets may hold characters that turn the
+direction of what follows them (U+202E), or that nobody sees: a page shows their code in their place.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ulmfit.pipeline.printing import printable_page
 from ulmfit.report.table import parts_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ def page_environment() -> Environment:
     environment.filters["parts"] = parts_of
     environment.tests["drawn"] = is_drawn
     return environment
+
+
+def render_page(environment: Environment, template: str, **values: object) -> str:
+    """Return a whole page; every acting character in it is written as its `\\uXXXX`."""
+    return printable_page(environment.get_template(template).render(values))
 
 
 def scale_header(low: str, high: str) -> Markup:

@@ -12,7 +12,7 @@ from ulmfit.evaluation.error_analysis import ErrorAnalysis
 from ulmfit.evaluation.record import Record
 from ulmfit.report.notes import gap_notes
 from ulmfit.report.overview import describe_overview
-from ulmfit.report.page import page_environment
+from ulmfit.report.page import page_environment, render_page
 from ulmfit.report.record_tables import label_lines
 from ulmfit.report.section import History, Material
 from ulmfit.report.sections import (
@@ -76,7 +76,9 @@ def render_html(
         if shown is not None:
             body = Markup(environment.get_template(section.template).render(shown=shown))
             parts.append({"id": section.id, "title": section.title, "body": body})
-    return environment.get_template(TEMPLATE).render(
+    return render_page(
+        environment,
+        TEMPLATE,
         record=record,
         meanings=label_lines(record),
         verdict=verdict(record),

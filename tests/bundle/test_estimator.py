@@ -237,6 +237,8 @@ def test_settings_come_last(quick: ULMFiTClassifier) -> None:
     assert (settings.class_weights, settings.dropouts.multiplier) == ("balanced", 0.25)
     assert (settings.batch_size, quick._finetune_settings().batch_size) == (8, 4)
     assert [phase.epochs for phase in quick._finetune_settings().phases] == [1, 1]
+    assert settings.select == "best"
+    assert quick.set_params(validation_fraction=0)._classifier_settings(4).select == "last"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_what_cannot_be_trained_on_is_refused_in_a_line(
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         quick.set_params(**parameters).fit(texts, labels)
-    assert not hasattr(quick, "classifier_")
+    assert not hasattr(quick, "classifier_") and not hasattr(quick, "classes_")
     assert isinstance(caught.value, InputError) or "Unknown label" in message or "inconsistent" in message
 
 

@@ -46,7 +46,7 @@ def fitted(language_model: Path) -> ULMFiTClassifier:
 
 
 def test_it_ends_where_a_recipe_ends(single_label: Made, language_model: Path, tmp_path: Path) -> None:
-    estimator = ULMFiTClassifier(language_model, epochs=2, batch_size=8, random_state=3, device="cpu")
+    estimator = ULMFiTClassifier(language_model, epochs=1, batch_size=8, random_state=3, device="cpu")
     TABLE.to_csv(tmp_path / "train.csv", index=False)
     test = pandas.read_csv(single_label.table)
     test.to_csv(tmp_path / "test.csv", index=False)
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_predictions(quick: ULMFiTClassifier, fitte
     assert drawn.fit(TEXTS, LABELS).score(TEXTS, LABELS) > 0
 
 
-@pytest.mark.parametrize("labels", [[10, 9], [True, False], [2.0, -1.0], ["b", "a"]])
+@pytest.mark.parametrize("labels", [[10, 9], [True, False], ["b", "a"]])
 def test_labels_keep_their_type_and_order(quick: ULMFiTClassifier, labels: list[Any]) -> None:
     given = [labels[0] if label == "yes" else labels[1] for label in LABELS]
     quick.set_params(finetune_epochs=0).fit(TEXTS, given)

@@ -50,4 +50,5 @@ def test_its_blocks_run(
     output = capsys.readouterr().out
     for part in ("test texts predicted again", "accuracy", "would run", '"probabilities"'):
         assert part in output, part
+    assert {"my-sklearn-model", "my-fastai-model"} <= {path.name for path in tmp_path.iterdir()}
     assert len(pandas.read_csv("labels.csv")) == len(pandas.read_csv("texts.csv"))

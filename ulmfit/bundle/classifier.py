@@ -241,7 +241,7 @@ class TextClassifier:
         return explain(
             self.values_of,
             self.tokenizer,
-            composed(with_rules(text, self.description.text_rules)),
+            written([text], self.description.text_rules)[0],
             self.labels or ["number"],
             maximum_tokens=self.members[0].settings.read_tokens,
         )
@@ -285,6 +285,8 @@ def written(texts: Iterable[str], rules: Sequence[TextRule] = ()) -> list[str]:
     """Return texts as data sets hold them, after some rules; InputError for what is no string."""
     if isinstance(texts, str):
         raise InputError("texts: expected a list of strings, got one string: put it into a list")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts: expected a list of strings, got {type(texts).__name__}")
     prepared = []
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):

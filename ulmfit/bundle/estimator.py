@@ -109,12 +109,11 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
         more texts for the language model. X may be a list, an array or a column of a table. Raises
         EstimatorError (a ValueError) for what cannot be trained on.
         """
-        given = self._given(_texts(X), y, [] if unlabelled is None else _texts(unlabelled))
-        with (
-            TemporaryDirectory(prefix="ulmfit-") as name,
-            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-        ):
+        classes, given = _given(_texts(X), y, [] if unlabelled is None else _texts(unlabelled))
+        devices = () if self.device == "cpu" else range(torch.cuda.device_count())
+        with TemporaryDirectory(prefix="ulmfit-") as name, torch.random.fork_rng(devices=devices):
             self.classifier_ = self._trained(Path(name), given)
+        self.classes_ = classes
         self._columns = [self.classifier_.labels.index(name) for name in given.names]
         return self
 
@@ -149,25 +148,6 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
     def _values(self, X: Any) -> numpy.ndarray:
         check_is_fitted(self)
         return self.classifier_.values(_texts(X))[:, self._columns]
-
-    def _given(self, texts: list[str], y: Any, unlabelled: list[str]) -> LabelledTexts:
-        """Return texts and labels as they are trained on, and set `classes_`."""
-        if y is None:
-            raise EstimatorError("requires y to be passed, but the target y is None: give a label per text")
-        check_consistent_length(texts, y)
-        columns = getattr(y, "columns", None)
-        y = numpy.asarray(y.toarray() if hasattr(y, "toarray") else y)
-        if pandas.isna(y).any():
-            raise EstimatorError("y has missing values: expected a label per text")
-        check_classification_targets(y)
-        if type_of_target(y).startswith("multilabel"):
-            self.classes_ = numpy.arange(y.shape[1])
-            names = _names(self.classes_ if columns is None else columns)
-            rows = [sorted(name for name, yes in zip(names, row, strict=True) if yes) for row in y]
-            return LabelledTexts(texts, rows, "multi_label", names, unlabelled)
-        self.classes_, places = numpy.unique(column_or_1d(y, warn=True), return_inverse=True)
-        names = _names(self.classes_)
-        return LabelledTexts(texts, [names[one] for one in places], "single_label", names, unlabelled)
 
     # -- training
 
@@ -261,6 +241,27 @@ def _texts(X: Any) -> list[str]:
         if not isinstance(text, str):
             raise EstimatorError(f"text {number} of X is of type {type(text).__name__}: expected a string")
     return [composed(text) for text in texts]
+
+
+def _given(texts: list[str], y: Any, unlabelled: list[str]) -> tuple[numpy.ndarray, LabelledTexts]:
+    """Return the classes (K,), and texts and labels as they are trained on."""
+    if y is None:
+        raise EstimatorError("requires y to be passed, but the target y is None: give a label per text")
+    check_consistent_length(texts, y)
+    columns = getattr(y, "columns", None)
+    y = numpy.asarray(y.toarray() if hasattr(y, "toarray") else y)
+    if pandas.isna(y).any():
+        raise EstimatorError("y has missing values: expected a label per text")
+    check_classification_targets(y)
+    if type_of_target(y).startswith("multilabel"):
+        classes = numpy.arange(y.shape[1])
+        names = _names(classes if columns is None else columns)
+        rows = [sorted(name for name, yes in zip(names, row, strict=True) if yes) for row in y]
+        return classes, LabelledTexts(texts, rows, "multi_label", names, unlabelled)
+    classes, places = numpy.unique(column_or_1d(y, warn=True), return_inverse=True)
+    names = _names(classes)
+    labels = [names[one] for one in places]
+    return classes, LabelledTexts(texts, labels, "single_label", names, unlabelled)
 
 
 def _names(classes: Iterable[Any]) -> list[str]:

@@ -6,7 +6,7 @@ Shapes: N texts, E outputs of the encoder, M models.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -262,9 +262,10 @@ class LanguageModel:
         below 1 prefers likely tokens. The same arguments give the same text on the same machine. Raises
         InputError without a forward model.
         """
-        if temperature <= 0 or tokens < 0:
+        if not temperature > 0 or not isinstance(tokens, int) or tokens < 0:
             raise InputError(
-                f"generate: temperature {temperature:g}, tokens {tokens}: expected > 0, and >= 0"
+                f"generate: temperature {temperature:g}, tokens {tokens}: expected a number above 0, and a "
+                f"whole number from 0 on"
             )
         network, tokenizer = self._network("forward"), self.tokenizer
         ids = tokenizer.encode(written([beginning]))[0].tolist()
@@ -280,9 +281,10 @@ class LanguageModel:
                     chunk = torch.tensor([waiting[start : start + CHUNK]], device=device)
                     outputs, state = network.encoder(chunk, state)
                 assert outputs is not None, "there is xxbos at least"
-                logits = network.decoder(outputs[:, -1:])[0, 0].float().cpu() / temperature
+                logits = network.decoder(outputs[:, -1:])[0, 0].float().cpu()
                 logits[never] = -torch.inf
-                drawn = int(torch.multinomial(logits.softmax(0), 1, generator=random))
+                likely = ((logits - logits.max()) / temperature).softmax(0)
+                drawn = int(torch.multinomial(likely, 1, generator=random))
                 if drawn == tokenizer.bos_id:
                     break
                 ids.append(drawn)
@@ -302,10 +304,11 @@ class LanguageModel:
             each.append(predict_pooled(SentenceEncoder(network.encoder, CHUNK), documents, self.batch))
         return numpy.concatenate(each, axis=1)
 
-    def word_vectors(self, words: Sequence[str]) -> numpy.ndarray:
+    def word_vectors(self, words: Iterable[str]) -> numpy.ndarray:
         """Return the embedding of each word, (words, E): the mean over its pieces, marks of capitals too."""
         table = next(iter(self.networks.values())).encoder.encoder.weight.detach().cpu().numpy()
-        encoded = self.tokenizer.encode(written(words)) if len(words) else []
+        prepared = written(words)
+        encoded = self.tokenizer.encode(prepared) if prepared else []
         rows = [table[ids[1:] if len(ids) > 1 else ids].mean(axis=0) for ids in encoded]
         return numpy.stack(rows) if rows else numpy.zeros((0, table.shape[1]), table.dtype)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from untrained_bundles import make_bundle, make_tokenizer
 
-from serve.made_bundles import make_bundle, make_tokenizer
 from serve.running import Running, running
 from ulmfit import TextClassifier
 from ulmfit.serve.settings import ServeSettings

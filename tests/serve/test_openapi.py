@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from untrained_bundles import make_bundle
 
-from serve.made_bundles import make_bundle
 from serve.running import Running, running
 from ulmfit import TextClassifier
 from ulmfit.serve.settings import ServeSettings

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from report.test_browser import BROWSERS, CONTRAST, MEASURE
+from untrained_bundles import make_bundle
 
 from serve.browsing import Browser, browsing
-from serve.made_bundles import make_bundle
 from serve.running import Running, running
 from ulmfit import TextClassifier
 from ulmfit.serve.app import PAGE, policy

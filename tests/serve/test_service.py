@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy
 import pytest
+from untrained_bundles import make_bundle
 
-from serve.made_bundles import make_bundle
 from serve.running import PATIENCE, Running, running
 from ulmfit import TextClassifier
 from ulmfit.serve.app import CLIENT_LEFT

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy
 
 from ulmfit.bundle.description import ClassifierDescription
+from ulmfit.bundle.hub import local_folder
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
@@ -53,13 +54,13 @@ class TextClassifier:
         engine: Literal["auto", "fast", "plain"] = "auto",
         batch: int = 256,
     ) -> Self:
-        """Load the bundle in a folder.
+        """Load the bundle in a folder, or at `hf:owner/name@revision` of the Hugging Face hub.
 
         No code in it is run: JSON, safetensors and a SentencePiece model, whose sums, shapes and vocabulary
         are checked first. `precision` run computes as the run did whose table shows this classifier; `batch`
         is the number of texts computed at once. Raises InputError where something does not fit.
         """
-        folder = Path(folder)
+        folder = local_folder(folder)
         description = read_description(folder, ClassifierDescription, "classifier")
         chosen = description.precision if precision == "run" else resolve_precision(precision, device)
         where = choose_device(device)

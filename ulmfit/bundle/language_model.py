@@ -15,6 +15,7 @@ import numpy
 import torch
 
 from ulmfit.bundle.classifier import written
+from ulmfit.bundle.hub import local_folder
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import SentenceEncoder
 from ulmfit.language_model.bundle_format import BundleDescription, read_description
@@ -74,11 +75,12 @@ class LanguageModel:
         engine: Literal["auto", "fast", "plain"] = "auto",
         batch: int = 32,
     ) -> Self:
-        """Load the bundle in a folder; nothing in it is run. Raises InputError where something does not fit.
+        """Load the bundle in a folder, or at `hf:owner/name@revision`; nothing in it is run.
 
+        Raises InputError where something does not fit.
         `precision` run computes as in training; `batch` is the number of texts computed at once.
         """
-        folder = Path(folder)
+        folder = local_folder(folder)
         description = read_description(folder, BundleDescription, "language_model")
         chosen = description.precision if precision == "run" else resolve_precision(precision, device)
         where = choose_device(device)

@@ -22,6 +22,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": models.predict,
     "evaluate": models.evaluate,
     "serve": serving.serve,
+    "push": serving.push,
+    "pull": serving.pull,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
     "verify": records.verify,

@@ -19,7 +19,9 @@ from ulmfit.pipeline.progress import Progress
 if TYPE_CHECKING:
     from ulmfit.bundle.inputs import Row
 
-BundleArgument = Annotated[Path, typer.Argument(help="a folder that ulmfit bundle wrote")]
+BundleArgument = Annotated[
+    Path, typer.Argument(help="a folder that ulmfit bundle wrote, or hf:OWNER/NAME[@REVISION]")
+]
 TextColumnOption = Annotated[
     list[str] | None,
     typer.Option(help="column of the texts, may be repeated; default: those that the model was trained on"),

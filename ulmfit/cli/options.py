@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 
 from ulmfit.pipeline.assets import MIRROR_VARIABLE, File
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.printing import show
 
 if TYPE_CHECKING:
     from ulmfit.experiments.recipe import Recipe
@@ -67,7 +69,10 @@ class Changes:
 
     language_model: Annotated[
         Path | None,
-        typer.Option(help="bundle of a language model, whose tokenizer is used: nothing is pretrained"),
+        typer.Option(
+            help="bundle of a language model, or hf:OWNER/NAME[@REVISION]: nothing is pretrained, and its "
+            "tokenizer is used"
+        ),
     ] = None
 
     def recipe(self, reference: str) -> Recipe:
@@ -95,10 +100,8 @@ class Changes:
             if text is not None:
                 recipe = _with_list(recipe, option, text, read, expected)
         if (bundle := self.language_model) is not None:
-            recipe = validated(
-                lambda: recipe.changed(language_model=File(path=bundle.absolute())),
-                f"--language-model {bundle}",
-            )
+            file = _bundle_file(bundle)
+            recipe = validated(lambda: recipe.changed(language_model=file), f"--language-model {bundle}")
         return recipe.with_overrides(self.overrides or [])
 
 
@@ -132,6 +135,16 @@ def with_changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
         return called
 
     return decorate
+
+
+def _bundle_file(bundle: Path) -> File:
+    """Return a bundle as an input; the source of one on the hub is its place with the commit."""
+    from ulmfit.bundle.hub import is_on_hub, place_of, pulled
+
+    if not is_on_hub(bundle):
+        return File(path=bundle.absolute())
+    found = pulled(place_of(str(bundle)), lambda line: show(line, sys.stderr))
+    return File(path=found.folder.absolute(), source=str(found.place))
 
 
 def _with_list(recipe: Recipe, field: str, text: str, read: Callable[[str], Any], expected: str) -> Recipe:

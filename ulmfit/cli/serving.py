@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,3 +54,34 @@ def serve(
     )
     classifier = TextClassifier.load(bundle, device=device, precision=precision)  # type: ignore[arg-type]
     run(classifier, settings, host=host, port=port, log=show, warn=lambda line: show(line, sys.stderr))
+
+
+def push(
+    bundle: Annotated[Path, typer.Argument(help="a folder that ulmfit bundle wrote")],
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="the model on the hub")],
+    private: Annotated[bool, typer.Option("--private", help="only its owner sees it")] = False,
+) -> None:
+    """Upload a saved model to the Hugging Face hub; log in before with hf auth login."""
+    from ulmfit.bundle.hub import push as upload
+
+    place = upload(bundle, name, private=private, log=show)
+    show(f"{place}")
+    show(f"to use it: echo 'some text' | ulmfit predict {place}")
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="the model on the hub")],
+    out: Annotated[
+        Path | None, typer.Argument(help="folder of the bundle, new or an earlier bundle; default: NAME")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="branch, tag or hash of a commit; default: the newest commit")
+    ] = None,
+) -> None:
+    """Download a saved model from the Hugging Face hub as a folder; its sums are checked."""
+    from ulmfit.bundle.hub import place_of
+    from ulmfit.bundle.hub import pull as download
+
+    place = place_of(name, revision)
+    found = download(place, out or Path(place.name.partition("/")[2]), show)
+    show(f"{found.folder}: {found.place}")

@@ -24,6 +24,7 @@ from ulmfit.language_model.bundled import described
 from ulmfit.language_model.poleval import POLEVAL
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline import provenance
+from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json, write_text
 from ulmfit.pipeline.manifest import Manifest, stages_of_outputs
@@ -125,8 +126,8 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     if recipe.language_model is not None:
         made = described(recipe.language_model)
         labels.append(
-            f"language model of a bundle instead of pretraining: {recipe.language_model.label} ({made.name}, "
-            f"commit {made.commit or 'unknown'}); test texts were not looked for in its corpus"
+            f"language model of a bundle instead of pretraining: {_bundle_name(recipe.language_model)} "
+            f"({made.name}, commit {made.commit or 'unknown'}); test texts were not looked for in its corpus"
         )
     if recipe.settings.note:
         labels.append(recipe.settings.note)
@@ -163,6 +164,11 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
     )
 
 
+def _bundle_name(bundle: File) -> str:
+    """Return what a bundle is called in a record: its place and commit if it is from the hub."""
+    return bundle.source if bundle.source.startswith("hf:") else bundle.label
+
+
 def _data_labels(dataset: DatasetStage | None) -> list[str]:
     """Return what has to be said of a data set and of those that it was made from, the last change first."""
     labels = []
@@ -179,7 +185,7 @@ def _command(recipe: RecipeSettings, threads: list[int]) -> str:
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
     if recipe.language_model is not None:
-        words += ["--language-model", recipe.language_model.label]
+        words += ["--language-model", _bundle_name(recipe.language_model)]
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)

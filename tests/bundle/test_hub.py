@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
 import pytest
-from hub_for_tests import OWNER, TOKEN, Hub, Model, hub_running
+from hub_for_tests import OWNER, TOKEN, Hub, Model
 from untrained_bundles import make_bundle, make_tokenizer
 
 from ulmfit import TextClassifier
@@ -28,23 +27,6 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_bundle(folder / "bundle", make_tokenizer(folder / "runs"))
     (made / "notes.txt").write_text("not listed", "utf-8")
     return made
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with nothing on it, an empty cache, and a token to write with."""
-    from huggingface_hub import constants
-
-    with hub_running() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.address)
-        address = running.address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield running
 
 
 def call(*arguments: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hub_for_tests import OWNER, TOKEN, Hub, Model
 from untrained_bundles import make_bundle, make_tokenizer
 
-from ulmfit import TextClassifier
+from ulmfit import LanguageModel, TextClassifier
 from ulmfit.bundle.hub import Place, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
@@ -68,6 +68,11 @@ def test_a_bundle_is_loaded_from_its_place(
     assert f"hf:{NAME} is commit {pushed}" in capsys.readouterr().err
     expected = TextClassifier.load(untrained, device="cpu").predict_proba(TEXTS)
     numpy.testing.assert_array_equal(found, expected)
+
+
+def test_a_language_model_is_looked_for_there_too(hub: Hub, pushed: str) -> None:
+    with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
+        LanguageModel.load(f"hf:{NAME}@{pushed}", device="cpu")
 
 
 def test_a_commit_that_was_pulled_needs_no_network(hub: Hub, pushed: str, untrained: Path) -> None:

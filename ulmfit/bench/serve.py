@@ -49,7 +49,9 @@ def _case(name: str, bundle: Path, connections: int, requests: int, waiting: int
 
 def waiting_times(comparisons: list[Comparison]) -> str:
     """Return a table of how long clients waited, and how often they were told to come back."""
-    rows = [("", "p50 ms", "p99 ms", "p50 ms, alone", "p99 ms, alone", "refused", "lost")]
+    rows: list[tuple[str, ...]] = [
+        ("", "p50 ms", "p99 ms", "p50 ms, alone", "p99 ms, alone", "refused", "lost")
+    ]
     for one in comparisons:
         ours, alone = one.figures["ours"], one.figures["stock"]
         times = [f"{its[f'{name}_milliseconds']:.1f}" for its in (ours, alone) for name in ("p50", "p99")]

@@ -118,11 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(401, "Any")
         elif asked.get("organization") not in (None, OWNER):
             self.refuse(403, "Any")
-        elif name in self.hub.models:
-            self.refuse(409, "Any")
         else:
-            self.hub.models[name] = Model(bool(asked.get("private")))
-            self.answer({"url": f"{self.hub.address}/{name}"})
+            new = name not in self.hub.models
+            if new:  # one version of huggingface_hub sends the first field, another the second
+                self.hub.models[name] = Model(asked.get("private") or asked.get("visibility") == "private")
+            self.answer({"url": f"{self.hub.address}/{name}"}, 200 if new else 409)
 
     def of_model(self, parts: list[str], body: bytes) -> None:
         name, rest = "/".join(parts[:2]), parts[2:]

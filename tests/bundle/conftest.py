@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles_for_tests import Made, make
+from hub_for_tests import TOKEN, Hub, hub_running
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,20 @@ def every_task(request: pytest.FixtureRequest, runs: Path) -> Made:
 @pytest.fixture(scope="session")
 def language_model(single_label: Made, runs: Path) -> Path:
     return single_label.write(runs / "language-model", kind="language_model", weights="fp32")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with nothing on it, an empty cache, and a token to write with."""
+    from huggingface_hub import constants
+
+    with hub_running() as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.address)
+        address = running.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield running

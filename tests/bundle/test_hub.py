@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import numpy
 import pytest
-from hub_for_tests import OWNER, TOKEN, Hub, Model, hub_running
+from hub_for_tests import OWNER, TOKEN, Hub, Model
 from untrained_bundles import make_bundle, make_tokenizer
 
-from ulmfit import TextClassifier
+from ulmfit import LanguageModel, TextClassifier
 from ulmfit.bundle.hub import Place, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
@@ -27,23 +27,6 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_bundle(folder / "bundle", make_tokenizer(folder / "runs"))
     (made / "notes.txt").write_text("not listed", "utf-8")
     return made
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub with nothing on it, an empty cache, and a token to write with."""
-    from huggingface_hub import constants
-
-    with hub_running() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.address)
-        address = running.address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield running
 
 
 def call(*arguments: object) -> None:
@@ -85,6 +68,11 @@ def test_a_bundle_is_loaded_from_its_place(
     assert f"hf:{NAME} is commit {pushed}" in capsys.readouterr().err
     expected = TextClassifier.load(untrained, device="cpu").predict_proba(TEXTS)
     numpy.testing.assert_array_equal(found, expected)
+
+
+def test_a_language_model_is_looked_for_there_too(hub: Hub, pushed: str) -> None:
+    with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
+        LanguageModel.load(f"hf:{NAME}@{pushed}", device="cpu")
 
 
 def test_a_commit_that_was_pulled_needs_no_network(hub: Hub, pushed: str, untrained: Path) -> None:
@@ -219,6 +207,12 @@ def test_the_token_is_never_printed(
         said.append(str(error.value))
     captured = capsys.readouterr()
     assert TOKEN not in captured.out + captured.err + "".join(said)
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r'which is not installed: pip install "ulmfit\[hub\]"'):
+        local_folder(f"hf:{NAME}")
 
 
 def test_places() -> None:

@@ -41,7 +41,8 @@ def begins_with(single_label: Made, bundle: Path, **changes: object) -> Recipe:
 def test_it_ends_where_pretraining_would_have_led(
     single_label: Made, language_model: Path, tmp_path: Path
 ) -> None:
-    recipe = begins_with(single_label, language_model)
+    place = f"hf:somebody/model@{'a' * 40}"
+    recipe = begins_with(single_label, language_model, language_model=File(path=language_model, source=place))
     folder = driver.run(recipe, tmp_path)
     assert folder is not None and not (tmp_path / "stages" / "pretrain").exists()
     found, expected = (
@@ -58,8 +59,10 @@ def test_it_ends_where_pretraining_would_have_led(
         write_bundle(
             recipe, FinishedRunner(tmp_path), tmp_path / "lm", kind="language_model", log=lambda line: None
         )
-    labels = read_record(folder / "record.json").labels
-    assert any("language model of a bundle" in label and "test/single_label" in label for label in labels)
+    record = read_record(folder / "record.json")
+    (label,) = [label for label in record.labels if "language model of a bundle" in label]
+    assert place in label and "test/single_label" in label
+    assert f"--language-model {place}" in record.command
 
 
 def test_the_key_is_the_bundles_content(single_label: Made, language_model: Path, tmp_path: Path) -> None:

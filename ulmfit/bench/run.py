@@ -12,7 +12,9 @@ from typing import Any, Protocol, cast
 
 from ulmfit.pipeline.errors import InputError
 
-BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier")}
+BENCHES = {
+    name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier", "serve")
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Options:
     model: str | None = None
     """lm, classifier: which sizes of a model."""
     steps: int | None = None
-    """lm, classifier: measured steps per process; None: about half a minute's."""
+    """lm, classifier: measured steps per process; serve: requests; None: about half a minute's."""
+    bundle: Path | None = None
+    """serve: the classifier."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def bench(name: str, options: Options, log: Callable[[str], None]) -> Report:
     if name not in BENCHES:
         raise InputError(f"there is no bench {name!r}; expected one of {', '.join(BENCHES)}")
     module = cast(Bench, importlib.import_module(BENCHES[name]))
-    for option in ("dump", "reference", "documents", "megabytes", "model", "steps"):
+    for option in ("dump", "reference", "documents", "megabytes", "model", "steps", "bundle"):
         if getattr(options, option) is not None and option not in module.USES:
             raise InputError(f"bench {name} has no use for {option}: leave {getattr(options, option)} out")
     with tempfile.TemporaryDirectory(prefix="ulmfit-bench-") as folder:

@@ -13,7 +13,7 @@ from ulmfit.pipeline.printing import show
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm or classifier")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier or serve")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -27,15 +27,16 @@ def bench(
         str | None, typer.Option(help="lm, classifier: full, small, quick or all; lm: qrnn")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process")
+        int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process; serve: requests")
     ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="serve: a folder that ulmfit bundle wrote")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object per case")] = False,
 ) -> None:
     """Measure this project beside the stock library, in one run, in alternating processes."""
     from ulmfit.bench.run import Options
     from ulmfit.bench.run import bench as run_bench
 
-    options = Options(dump, reference, documents, megabytes, repetitions, model, steps)
+    options = Options(dump, reference, documents, megabytes, repetitions, model, steps, bundle)
     report = run_bench(name, options, lambda line: show(line, sys.stderr))
     for case in report.cases if as_json else ():
         show(json.dumps(case, ensure_ascii=False, allow_nan=False))

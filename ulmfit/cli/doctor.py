@@ -17,6 +17,8 @@ from ulmfit.training.openmp import THREADS_VARIABLE
 from ulmfit.training.precision import resolve_precision
 
 EXTRAS = {
+    "hub": ("huggingface_hub", "ulmfit push, ulmfit pull and hf:OWNER/NAME"),
+    "serve": ("uvicorn", "ulmfit serve"),
     "slurm": ("submitit", "ulmfit run --launcher slurm"),
     "transformers": ("transformers", "recipes with rows of transformers"),
 }

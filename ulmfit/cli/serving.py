@@ -32,6 +32,7 @@ def serve(
     longest_text: Annotated[int, _limit("longest_text")] = DEFAULT.longest_text,
     most_explained: Annotated[int, _limit("most_explained")] = DEFAULT.most_explained,
     most_waiting: Annotated[int, _limit("most_waiting")] = DEFAULT.most_waiting,
+    most_batched: Annotated[int, _limit("most_batched")] = DEFAULT.most_batched,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "run",
 ) -> None:
@@ -51,6 +52,7 @@ def serve(
         longest_text=longest_text,
         most_explained=most_explained,
         most_waiting=most_waiting,
+        most_batched=most_batched,
     )
     classifier = TextClassifier.load(bundle, device=device, precision=precision)  # type: ignore[arg-type]
     run(classifier, settings, host=host, port=port, log=show, warn=lambda line: show(line, sys.stderr))

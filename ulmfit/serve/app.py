@@ -165,8 +165,9 @@ class Service:
         answer = asyncio.wrap_future(self.batcher.submit(texts, explained=explained))
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         left = asyncio.ensure_future(_left(request))
+        either: set[asyncio.Future[Any]] = {answer, left}
         try:
-            await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 raise Refused(CLIENT_LEFT, "the client closed the connection")
             return answer.result()
@@ -176,7 +177,7 @@ class Service:
 
     def _contents(self, asked: Asked, computed: Computed) -> list[dict[str, Any]]:
         values = computed.values
-        chosen = self._classifier.chosen(values)
+        chosen: Sequence[Any] = self._classifier.chosen(values)
         shown = self._classifier.calibrated(values) if asked.calibrated else values
         description = self._classifier.description
         return [

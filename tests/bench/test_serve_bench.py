@@ -1,0 +1,67 @@
+"""`ulmfit bench serve` on a tiny classifier: what it measures, and that it would notice a lost answer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy
+import pytest
+from serve.running import running
+from untrained_bundles import make_bundle, make_tokenizer
+
+from ulmfit import TextClassifier
+from ulmfit.bench import serve, serve_program
+from ulmfit.bench.run import Options, bench
+from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.serve.settings import ServeSettings
+
+
+def test_every_request_is_answered_under_overload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_bundle(tmp_path / "bundle", make_tokenizer(tmp_path / "runs"))
+    classifier = TextClassifier.load(folder, device="cpu")
+    texts = serve_program.texts_of(12)
+    expected = classifier.predict(texts)
+    values = TextClassifier.values
+
+    def after_a_refusal(self: TextClassifier, texts: list[str]) -> numpy.ndarray:
+        while b'status="429"' not in service.ask("GET", "/metrics").body:
+            pass
+        return values(self, texts)
+
+    monkeypatch.setattr(TextClassifier, "values", after_a_refusal)
+    with running(classifier, ServeSettings(most_waiting=1, most_batched=1)) as service:
+        seen = asyncio.run(serve_program.asked(service.port, texts, 6))
+    assert sorted(seen.answers) == list(range(12))
+    assert [seen.answers[number]["label"] for number in range(12)] == expected
+    assert seen.refused > 0
+    assert len(seen.seconds) == 12
+
+
+@pytest.mark.soak
+def test_the_bench_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "CONNECTIONS", (1, 3))
+    bundle = make_bundle(tmp_path / "bundle", make_tokenizer(tmp_path / "runs"))
+    report = bench("serve", Options(bundle=bundle, steps=50, repetitions=1), lambda line: None)
+    assert [case["case"] for case in report.cases] == [
+        "1 connections",
+        "3 connections",
+        "3 connections, 8 may wait",
+    ]
+    assert [case["figures"]["ours"]["lost"] for case in report.cases] == [0, 0, 0]
+    assert "p99 ms" in report.table
+
+
+def test_what_is_lost_or_another_answer_is_noticed() -> None:
+    answer = {"probabilities": {"no": 0.25, "yes": 0.75}}
+    other = {"probabilities": {"no": 0.26, "yes": 0.74}}
+    serve_program.check({0: answer, 1: answer}, {0: answer}, 2)
+    with pytest.raises(StageFailed, match="1 of 2 requests were lost"):
+        serve_program.check({0: answer}, {0: answer}, 2)
+    with pytest.raises(StageFailed, match="request 0 has another answer than its text alone"):
+        serve_program.check({0: other}, {0: answer}, 1)
+
+
+def test_a_bundle_is_needed() -> None:
+    with pytest.raises(InputError, match="bench serve needs --bundle FOLDER"):
+        bench("serve", Options(), lambda line: None)

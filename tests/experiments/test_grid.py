@@ -16,6 +16,7 @@ from stages_for_tests import InventedCorpus
 from ulmfit.cli.options import Changes
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import load_recipe, load_recipes
+from ulmfit.experiments.run_list import list_runs
 from ulmfit.pipeline import slurm
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -72,29 +73,32 @@ def test_a_folder_means_all_recipes_in_it(tmp_path: Path) -> None:
 
 def test_recipes_share_stages_and_one_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     folder, runs = recipes(tmp_path / "mine", "a", "z", broken="m"), tmp_path / "runs"
+    chosen = [Changes(preset="forward", seeds="0").of(one) for one in load_recipes(str(folder))]
+    assert driver.run_all(chosen, runs, None, "tokens")[1][0].startswith("test/m-forward-changed-")
+    assert len(list(runs.glob("stages/tokenizer/*/manifest.json"))) == 1, "what two need is built once"
+    states = {Path(run.folder).name[:9]: run.state for run in list_runs(runs)}
+    assert states == {"a-forward": "partial", "m-forward": "failed", "z-forward": "partial"}
+    with pytest.raises(InputError, match=r"test/a-forward-changed-.* is named twice"):
+        driver.run_all([*chosen, chosen[0]], runs)
+
+
+@pytest.mark.soak
+def test_several_recipes_end_with_a_leaderboard_and_an_exit_status(tmp_path: Path) -> None:
+    folder, runs = recipes(tmp_path / "mine", "a", "z", broken="m"), tmp_path / "runs"
     status, output, errors = ulmfit("run", folder, "--runs", runs, *QUICK)
     assert status == 1 and "1 of 3 recipes failed: test/m-forward-changed-" in errors
     assert " failed, the others go on: " in output
-    assert output.count("pretrain (forward): started") == 1, "what two recipes need is built once"
     assert output.count("classifier (forward, seed 0): started") == 1
     assert "leaderboard: " in output and "test/a" in output and "test/z" in output
     assert len(list(runs.glob("test/*/record.json"))) == 2
-    states = [run["state"] for run in _listed(runs)]
-    assert sorted(states) == ["done", "done", "failed"]
-    status, _, errors = ulmfit("run", folder, RECIPE, RECIPE, "--runs", runs)
-    assert status == 2 and "test/tiny is named twice" in errors
-
-
-def _listed(runs: Path) -> list[dict]:
-    import json
-
-    return json.loads(ulmfit("runs", "--json", "--runs", runs)[1])
 
 
 def test_jobs_that_are_ready_together_are_one_array(cluster: Path, tmp_path: Path) -> None:
     runner = Runner(tmp_path / "runs")
     stages = [InventedCorpus(documents=n) for n in (10, 11)]
-    bad = InventedCorpus(documents=12, words=-1)
+    bad = InventedCorpus(documents=12)
+    runner.folder(bad).parent.mkdir(parents=True)
+    runner.folder(bad).write_text("in the way")
     failures = build_all([*stages, bad], runner, Cluster())
     assert len(failures) == 1 and "invented_corpus: job 1_2 ended without a result" in failures[0]
     assert all(runner.is_done(stage) for stage in stages)
@@ -117,7 +121,7 @@ def test_a_grid_is_planned_once_and_what_fails_takes_only_its_own_with_it(
     assert folders == [] and len(failures) == 1 and failures[0].startswith("test/m-forward")
     assert len(list(runs.glob("stages/tokenizer/*/manifest.json"))) == 1
     scripts = [path.read_text() for path in sorted(cluster.glob("*.sh"))]
-    assert ["--array" in script for script in scripts] == [True, False], "both corpora, then the vocabulary"
+    assert "--array=0-1" in scripts[0], "the corpora of all recipes are submitted together"
 
 
 @pytest.mark.soak

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ulmfit.experiments.forecast import Forecast, Forecasts
+from ulmfit.experiments.forecast import Forecast, Forecasts, slow_advice
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
@@ -22,7 +22,7 @@ from ulmfit.pipeline import launch, slurm
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.manifest import MANIFEST, stages_in_list
-from ulmfit.pipeline.progress import say
+from ulmfit.pipeline.progress import Heartbeat, say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
 from ulmfit.pipeline.rates import Rates
 from ulmfit.pipeline.runner import Runner, is_locked, lock_path, was_stopped
@@ -118,14 +118,17 @@ def _finish(prepared: _Prepared, runner: Runner, until: str | None) -> Path | No
     """Build here what is missing, then write record and report; return their folder, None with `until`."""
     name, folder = prepared.recipe.run_name, prepared.folder
     for number, stage in enumerate(prepared.wanted, start=1):
-        runner.ensure(stage, f"stage {number} of {len(prepared.wanted)}")
+        built = runner.ensure(stage, f"stage {number} of {len(prepared.wanted)}")
+        if built and (advice := slow_advice(stage, runner, Rates())):
+            say(f"{stage.title}: {advice}")
     if until is not None:
         say(f"{name}: done up to {until}")
         return None
     if is_recorded(prepared.experiment.recipe, runner, prepared.stages, folder):
         say(f"{name}: nothing to do, all {len(prepared.stages)} stages are done")
     else:
-        write_results(prepared.experiment, runner, folder)
+        with Heartbeat(f"{name}: record and report"):
+            write_results(prepared.experiment, runner, folder)
     return folder
 
 
@@ -169,7 +172,8 @@ def run_all(
     def finish(one: _Prepared) -> None:
         missing = [stage for stage in one.wanted if not runner.is_done(stage)] if cluster else []
         if missing:
-            raise StageFailed(f"{missing[0].title} and {len(missing) - 1} more stages have no result")
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise StageFailed(f"no result of {missing[0].title}{more}")
         folder = _finish(one, runner, until)
         folders.extend([folder] if folder else [])
 

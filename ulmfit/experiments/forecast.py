@@ -25,6 +25,7 @@ from ulmfit.experiments.sizes import Sizes
 from ulmfit.language_model.settings import Architecture, LanguageModelSettings
 from ulmfit.language_model.stages import FineTune, Pretrain
 from ulmfit.pipeline.estimates import estimated_seconds
+from ulmfit.pipeline.load import busy_advice
 from ulmfit.pipeline.manifest import MANIFEST, read_config, read_manifest
 from ulmfit.pipeline.rates import SETTINGS, Rates, this_machine
 from ulmfit.pipeline.runner import Runner
@@ -43,6 +44,8 @@ TFIDF = {"word": 0.4e6, "char": 0.1e6}
 CLASSIFIER, SCORING = 1.2, 3.0
 """Speed of a classifier's training, and of scoring, as factors of a language model's training."""
 CARD_SECONDS = 3.0
+SLOW = 2.0
+"""Times slower than measured from which a training is told to be slow."""
 BASE_MEMORY, TRAINING_MEMORY, CLASSIFIER_MEMORY = 0.4e9, 1.0e9, 1.6e9
 MOST_CALIBRATIONS = 3
 """Sizes of models whose steps are measured; each takes some seconds."""
@@ -106,8 +109,7 @@ class Forecasts:
             return max(found), "finished trainings of this size"
         if kind != "pretrain" and (found := self._finished.get(("pretrain", form))):
             return max(found) * factor, "finished pretraining of this size"
-        fields = (settings.resolved().precision, settings.engine, settings.device)
-        name = json.dumps(["train", vocabulary, json.loads(form), *fields])
+        name = rate_name(vocabulary, architecture, settings)
         if self._measures and self._calibrations < MOST_CALIBRATIONS and self.rates.get(name) is None:
             self._calibrations += 1
             self.rates.measure(name, lambda: calibration.training_rate(vocabulary, architecture, settings))
@@ -334,6 +336,29 @@ def _stored_architecture(runner: Runner, name: str, key: str) -> dict[str, Any] 
         return own
     above = config.get("pretrained")
     return _stored_architecture(runner, above["stage"], above["key"]) if isinstance(above, dict) else None
+
+
+def rate_name(vocabulary: int, architecture: Architecture, settings: LanguageModelSettings) -> str:
+    """Return the name under which the speed of training a model of this size is remembered."""
+    fields = (settings.resolved().precision, settings.engine, settings.device)
+    return json.dumps(["train", vocabulary, architecture.model_dump(mode="json"), *fields])
+
+
+def slow_advice(stage: Stage, runner: Runner, rates: Rates) -> str:
+    """Return a line where a training was half as fast as was measured here, or slower; empty: it was not."""
+    if not isinstance(stage, Pretrain | FineTune):
+        return ""
+    manifest, architecture = runner.manifest(stage), _architecture(stage)
+    if manifest is None or architecture is None:
+        return ""
+    known = rates.get(rate_name(_vocabulary(stage.tokens.tokenizer), architecture, stage.settings))
+    rate = manifest["measures"].get("tokens_per_second", 0.0)
+    if known is None or not rate or rate > known / SLOW:
+        return ""
+    return (
+        f"trained at {rate:,.0f} tokens/s; this machine reached {known:,.0f} when it was measured: "
+        f"{busy_advice() or 'other programs may have used it'}"
+    )
 
 
 def total(forecasts: Iterable[Forecast]) -> Forecast:

@@ -29,10 +29,7 @@ def plan(
         bool, typer.Option("--quick", help="measure nothing: rates that are not known yet are guessed")
     ] = False,
 ) -> None:
-    """Show each stage with time, memory and disk that it took or will take; builds nothing.
-
-    What no finished training tells is measured on this machine for some seconds, and remembered.
-    """
+    """Show time, memory and disk of each stage; builds nothing. Measures this machine once, for seconds."""
     from ulmfit.experiments import driver
 
     chosen, runs = changes.chosen(recipe, runs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ulmfit.experiments.forecast import Forecast, Forecasts, slow_advice
+from ulmfit.experiments.forecast import Forecast, Forecasts, slow_advice, total
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
@@ -22,7 +22,7 @@ from ulmfit.pipeline import launch, slurm
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.manifest import MANIFEST, stages_in_list
-from ulmfit.pipeline.progress import Heartbeat, say
+from ulmfit.pipeline.progress import Heartbeat, duration, say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
 from ulmfit.pipeline.rates import Rates
 from ulmfit.pipeline.runner import Runner, is_locked, lock_path, was_stopped
@@ -31,6 +31,8 @@ from ulmfit.pipeline.stage import FAILURE, LOG, SCRATCH, Stage
 from ulmfit.training.checkpoint_share import CHECKPOINTS, share_done
 from ulmfit.training.precision import gpu_generations
 
+SAY_LEFT_EVERY = 60.0
+"""Seconds between two lines of a run that say how long the rest of it will take."""
 State = Literal["done", "running", "stopped", "failed", "altered", "missing"]
 
 
@@ -116,11 +118,15 @@ def _prepare(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster
 
 def _finish(prepared: _Prepared, runner: Runner, until: str | None) -> Path | None:
     """Build here what is missing, then write record and report; return their folder, None with `until`."""
-    name, folder = prepared.recipe.run_name, prepared.folder
+    name, folder, count = prepared.recipe.run_name, prepared.folder, len(prepared.wanted)
+    said = time.monotonic()
     for number, stage in enumerate(prepared.wanted, start=1):
-        built = runner.ensure(stage, f"stage {number} of {len(prepared.wanted)}")
+        built = runner.ensure(stage, f"stage {number} of {count}")
         if built and (advice := slow_advice(stage, runner, Rates())):
             say(f"{stage.title}: {advice}")
+        if built and number < count and time.monotonic() - said > SAY_LEFT_EVERY:
+            said = time.monotonic()
+            say(f"{name}: {time_left(states_of(prepared.wanted, runner, prepared.recipe.language))}")
     if until is not None:
         say(f"{name}: done up to {until}")
         return None
@@ -253,6 +259,18 @@ def states(
     if checked:
         check_files(stages, runner)
     return states_of(stages, runner, recipe.language, measure=measure)
+
+
+def time_left(states: Sequence[StageState]) -> str:
+    """Return how long the rest of a run will take, as far as it is known; empty: it is done."""
+    missing = [state for state in states if state.forecast is not None]
+    if not missing:
+        return ""
+    whole = total(state.forecast for state in missing if state.forecast is not None)
+    begun = sum((state.share or 0) * ((state.forecast and state.forecast.seconds) or 0) for state in missing)
+    seconds = duration((whole.seconds or 0) - begun)
+    known = f"at least about {seconds}, {whole.basis}" if whole.basis else f"about {seconds}"
+    return f"{len(missing)} of {len(states)} stages are left: {known}"
 
 
 def states_of(

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import pytest
 from cli_for_tests import RECIPE
+from stages_for_tests import tiny_pretrain
 
 from ulmfit.corpus.beginnings import DumpBeginning
 from ulmfit.corpus.stages import TextFiles, Wikipedia, WikipediaCorpus
 from ulmfit.datasets.sample import SampledDataset
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.experiments import calibration
-from ulmfit.experiments.forecast import FLOPS, Forecast, Forecasts, parameters, total
+from ulmfit.experiments.forecast import FLOPS, Forecast, Forecasts, parameters, rate_name, slow_advice, total
 from ulmfit.experiments.presets import MULTIFIT, SMALL, ULMFIT
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.experiments.sizes import BYTES_PER_ARTICLE, Sizes
 from ulmfit.language_model.model import LanguageModel
 from ulmfit.language_model.settings import Architecture, Dropouts, PretrainSettings
 from ulmfit.pipeline.assets import File
+from ulmfit.pipeline.manifest import read_manifest
 from ulmfit.pipeline.rates import Rates
 from ulmfit.pipeline.runner import Runner
 
@@ -149,3 +151,20 @@ def test_the_trial_of_the_tests_recipe_is_forecast(tmp_path: Path) -> None:
     found = forecasts(load_recipe(str(RECIPE)).as_trial(), tmp_path)
     assert found["invented_corpus"].seconds is None
     assert found["pretrain (forward)"].seconds is not None
+
+
+def test_a_training_far_below_the_measured_rate_is_told(tmp_path: Path) -> None:
+    stage, runner = tiny_pretrain(), Runner(tmp_path / "runs")
+    rates, name = Rates(tmp_path / "rates.json"), rate_name(80, stage.settings.architecture, stage.settings)
+    assert slow_advice(stage, runner, rates) == "", "it is not finished"
+    folder = runner.build(stage)
+    assert slow_advice(stage, runner, rates) == "", "nothing was measured"
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    reached = manifest["measures"]["tokens_per_second"]
+    rates.measure(name, lambda: 1.5 * reached)
+    assert slow_advice(stage, runner, rates) == ""
+    other = Rates(tmp_path / "other.json")
+    other.measure(name, lambda: 3 * reached)
+    told = f"trained at {reached:,.0f} tokens/s; this machine reached {3 * reached:,.0f}"
+    assert told in slow_advice(stage, runner, other)

@@ -46,6 +46,6 @@ def test_a_damaged_cache_is_empty(content: str, tmp_path: Path) -> None:
 
 
 def test_a_busy_machine_is_told_with_what_helps() -> None:
-    assert busy_advice(0.5, 2, {}) == busy_advice(2.9, 2, {}) == ""
+    assert busy_advice(0.5, 2, {}) == busy_advice(2.0, 2, {}) == ""
     assert "load 7.0 on 2 cores" in busy_advice(7, 2, {}) and "OMP_NUM_THREADS=1" in busy_advice(7, 2, {})
     assert "OMP_NUM_THREADS" not in busy_advice(7, 2, {"OMP_NUM_THREADS": "1"})

@@ -103,6 +103,20 @@ class Changes:
             raise InputError(f"{reference} is the folder of a run, which has its options: leave yours out")
         return recipe_of_run(Path(reference))
 
+    def all_chosen(self, references: list[str], runs: Path) -> tuple[list[Recipe], Path]:
+        """Return the recipes of several files, names and folders as the options change each.
+
+        The folder of one run stands for its recipe, as in `chosen`.
+        """
+        from ulmfit.experiments.recipe import load_recipes
+        from ulmfit.experiments.run_folder import is_run
+
+        if len(references) == 1 and is_run(Path(references[0])):
+            recipe, runs = self.chosen(references[0], runs)
+            return [recipe], runs
+        found = [recipe for reference in references for recipe in load_recipes(reference)]
+        return [self.of(recipe) for recipe in found], runs
+
     def of(self, recipe: Recipe) -> Recipe:
         """Return a changed copy of `recipe`. Raises InputError for an option that does not fit it."""
         from ulmfit.experiments.recipe import validated

@@ -29,10 +29,7 @@ def plan(
         bool, typer.Option("--quick", help="measure nothing: rates that are not known yet are guessed")
     ] = False,
 ) -> None:
-    """Show each stage with time, memory and disk that it took or will take; builds nothing.
-
-    What no finished training tells is measured on this machine for some seconds, and remembered.
-    """
+    """Show time, memory and disk of each stage; builds nothing. Measures this machine once, for seconds."""
     from ulmfit.experiments import driver
 
     chosen, runs = changes.chosen(recipe, runs)
@@ -66,7 +63,7 @@ def status(
             last = "; ".join(filter(None, ["the same command goes on", last]))
         lines.append((state.title, state.key, state_in_words(state), seconds, last))
     _print(lines)
-    if left := _left(states):
+    if left := driver.time_left(states):
         show(left)
 
 
@@ -110,22 +107,6 @@ def _total(states: Sequence[StageState], runs: Path) -> str:
     return (
         f"total: {done}; {len(missing)} would run: {least}~{duration(whole.seconds or 0)}{unknown}, "
         f"{_size(whole.memory, '~')} memory, {least}{_size(whole.disk, '~')} disk of {free} free"
-    )
-
-
-def _left(states: Sequence[StageState]) -> str:
-    """Return how long the rest of a run will take, as far as it is known; empty: it is done."""
-    from ulmfit.experiments.forecast import total
-
-    missing = [state for state in states if state.forecast is not None]
-    if not missing:
-        return ""
-    whole = total(state.forecast for state in missing if state.forecast is not None)
-    begun = sum((state.share or 0) * ((state.forecast and state.forecast.seconds) or 0) for state in missing)
-    least = "at least " if whole.basis else ""
-    return (
-        f"{len(missing)} of {len(states)} stages are left: {least}about "
-        f"{duration((whole.seconds or 0) - begun)}{f', {whole.basis}' if whole.basis else ''}"
     )
 
 

@@ -12,20 +12,22 @@ from ulmfit.cli.options import (
     Changes,
     LauncherOption,
     MirrorOption,
-    RecipeArgument,
     RunsOption,
     SlurmOption,
     with_changes,
 )
-from ulmfit.cli.records import print_results
-from ulmfit.pipeline.errors import InputError
+from ulmfit.cli.records import print_leaderboard, print_results
+from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import is_whole_number
 from ulmfit.pipeline.printing import show
 
 
 @with_changes()
 def run(
-    recipe: RecipeArgument,
+    recipes: Annotated[
+        list[str],
+        typer.Argument(help="recipe files, names of those of the package, folders of recipes, or of a run"),
+    ],
     changes: Changes,
     until: Annotated[str | None, typer.Option(help="last kind of stage to build")] = None,
     runs: RunsOption = Path("runs"),
@@ -33,14 +35,26 @@ def run(
     launcher: LauncherOption = "local",
     slurm: SlurmOption = None,
 ) -> None:
-    """Build what is missing of a recipe, then its record and report."""
+    """Build what is missing of a recipe, then its record and report; of several, a leaderboard as well."""
     from ulmfit.experiments import driver
+    from ulmfit.experiments.run_folder import RECORD
+    from ulmfit.pipeline.load import busy_advice
     from ulmfit.pipeline.slurm import choose_cluster
 
-    chosen = changes.recipe(recipe)
-    folder = driver.run(chosen, runs, mirror, until, choose_cluster(launcher, slurm or []))
-    if folder is not None:
-        print_results(folder)
+    cluster = choose_cluster(launcher, slurm or [])
+    chosen, runs = changes.all_chosen(recipes, runs)
+    if cluster is None and (advice := busy_advice()):
+        show(advice)
+    if len(chosen) == 1:
+        folder = driver.run(chosen[0], runs, mirror, until, cluster)
+        if folder is not None:
+            print_results(folder)
+        return
+    folders, failures = driver.run_all(chosen, runs, mirror, until, cluster)
+    if folders:
+        print_leaderboard([folder / RECORD for folder in folders], runs)
+    if failures:
+        raise StageFailed(f"{len(failures)} of {len(chosen)} recipes failed: {'; '.join(failures)}")
 
 
 def clean(

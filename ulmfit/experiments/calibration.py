@@ -97,7 +97,7 @@ def _made_text() -> str:
     draw = random.Random(0)
     syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
     words = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(3_000)]
-    lines = []
-    while sum(map(len, lines)) < TEXT_BYTES:
+    lines: list[str] = []
+    while sum(len(line) for line in lines) < TEXT_BYTES:
         lines.append(" ".join(draw.choices(words, k=40)).capitalize() + ".")
     return "\n".join(lines)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ulmfit.experiments.forecast import Forecast, Forecasts
+from ulmfit.experiments.forecast import Forecast, Forecasts, slow_advice, total
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
@@ -18,10 +19,10 @@ from ulmfit.experiments.recipe_settings import OPTION_NAMES
 from ulmfit.experiments.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.experiments.run_folder import STAGE_LIST, write_run
 from ulmfit.pipeline import launch, slurm
-from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.manifest import MANIFEST, stages_in_list
-from ulmfit.pipeline.progress import say
+from ulmfit.pipeline.progress import Heartbeat, duration, say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
 from ulmfit.pipeline.rates import Rates
 from ulmfit.pipeline.runner import Runner, is_locked, lock_path, was_stopped
@@ -30,6 +31,8 @@ from ulmfit.pipeline.stage import FAILURE, LOG, SCRATCH, Stage
 from ulmfit.training.checkpoint_share import CHECKPOINTS, share_done
 from ulmfit.training.precision import gpu_generations
 
+SAY_LEFT_EVERY = 60.0
+"""Seconds between two lines of a run that say how long the rest of it will take."""
 State = Literal["done", "running", "stopped", "failed", "altered", "missing"]
 
 
@@ -77,14 +80,32 @@ def run(
     return folder
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A recipe whose files and devices were checked, and whose folder says what it asks for."""
+
+    recipe: Recipe
+    experiment: Experiment
+    stages: list[Stage]
+    wanted: list[Stage]
+    folder: Path
+
+
 def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | None) -> Path | None:
-    runs, experiment = runner.runs, recipe.stages()
+    prepared = _prepare(recipe, runner, until, cluster)
+    if cluster is not None:
+        slurm.build(prepared.wanted, runner, cluster)
+    return _finish(prepared, runner, until)
+
+
+def _prepare(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | None) -> _Prepared:
+    experiment = recipe.stages()
     stages = runner.order(*experiment.all())
     wanted = stages if until is None else _up_to(runner, stages, until)
     if cluster is None:
         check_devices(wanted, runner)
     check_files(wanted, runner)
-    folder = runs / recipe.run_name
+    folder = runner.runs / recipe.run_name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / STAGE_LIST, [[stage.stage_name, runner.keys.key(stage)] for stage in stages])
     write_run(recipe, folder)
@@ -92,18 +113,83 @@ def _run(recipe: Recipe, runner: Runner, until: str | None, cluster: Cluster | N
     if recipe.options:
         names = ", ".join(OPTION_NAMES[name] for name in recipe.options)
         say(f"{recipe.run_name}: what {names} changed has a folder of its own, beside the recipe's")
-    if cluster is not None:
-        slurm.build(wanted, runner, cluster)
-    for number, stage in enumerate(wanted, start=1):
-        runner.ensure(stage, f"stage {number} of {len(wanted)}")
+    return _Prepared(recipe, experiment, stages, wanted, folder)
+
+
+def _finish(prepared: _Prepared, runner: Runner, until: str | None) -> Path | None:
+    """Build here what is missing, then write record and report; return their folder, None with `until`."""
+    name, folder, count = prepared.recipe.run_name, prepared.folder, len(prepared.wanted)
+    said = time.monotonic()
+    for number, stage in enumerate(prepared.wanted, start=1):
+        built = runner.ensure(stage, f"stage {number} of {count}")
+        if built and (advice := slow_advice(stage, runner, Rates())):
+            say(f"{stage.title}: {advice}")
+        if built and number < count and time.monotonic() - said > SAY_LEFT_EVERY:
+            said = time.monotonic()
+            say(f"{name}: {time_left(states_of(prepared.wanted, runner, prepared.recipe.language))}")
     if until is not None:
-        say(f"{recipe.run_name}: done up to {until}")
+        say(f"{name}: done up to {until}")
         return None
-    if is_recorded(experiment.recipe, runner, stages, folder):
-        say(f"{recipe.run_name}: nothing to do, all {len(stages)} stages are done")
+    if is_recorded(prepared.experiment.recipe, runner, prepared.stages, folder):
+        say(f"{name}: nothing to do, all {len(prepared.stages)} stages are done")
     else:
-        write_results(experiment, runner, folder)
+        with Heartbeat(f"{name}: record and report"):
+            write_results(prepared.experiment, runner, folder)
     return folder
+
+
+def run_all(
+    recipes: Sequence[Recipe],
+    runs: Path,
+    mirror: Path | None = None,
+    until: str | None = None,
+    cluster: Cluster | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Run several recipes; return the folders of those that are done, and what failed, in words.
+
+    All stages are planned before anything is built; what recipes share is built once. Here they are worked
+    off one after another, and one that fails does not stop the others. On a `cluster` whatever is ready is
+    submitted together, of all recipes.
+    """
+    if is_rank():
+        raise InputError("torchrun starts the processes of one recipe: name one, or leave torchrun out")
+    runner = launch.LaunchingRunner(runs, mirror)
+    chosen = [pinned(recipe, recipe.file, runner) for recipe in recipes]
+    if twice := [one.run_name for one in chosen if [o.run_name for o in chosen].count(one.run_name) > 1]:
+        raise InputError(f"{twice[0]} is named twice: name each recipe once")
+    for recipe in chosen:
+        recipe.stages()
+    folders: list[Path] = []
+    failures: list[str] = []
+    prepared: list[_Prepared] = []
+
+    def attempt(recipe: Recipe, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # whatever it is, the other recipes go on
+            reason = str(error).partition("\n")[0]
+            kind = "" if isinstance(error, InputError | StageFailed) else f"{type(error).__name__}: "
+            failures.append(f"{recipe.run_name}: {kind}{reason}")
+            say(f"{recipe.run_name} failed, the others go on: {kind}{reason}")
+
+    def prepare(recipe: Recipe) -> None:
+        prepared.append(_prepare(recipe, runner, until, cluster))
+
+    def finish(one: _Prepared) -> None:
+        missing = [stage for stage in one.wanted if not runner.is_done(stage)] if cluster else []
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise StageFailed(f"no result of {missing[0].title}{more}")
+        folder = _finish(one, runner, until)
+        folders.extend([folder] if folder else [])
+
+    for recipe in chosen:
+        attempt(recipe, functools.partial(prepare, recipe))
+    if cluster is not None:
+        slurm.build_all(runner.order(*(stage for one in prepared for stage in one.wanted)), runner, cluster)
+    for one in prepared:
+        attempt(one.recipe, functools.partial(finish, one))
+    return folders, failures
 
 
 def check_devices(wanted: list[Stage], runner: Runner) -> None:
@@ -173,6 +259,18 @@ def states(
     if checked:
         check_files(stages, runner)
     return states_of(stages, runner, recipe.language, measure=measure)
+
+
+def time_left(states: Sequence[StageState]) -> str:
+    """Return how long the rest of a run will take, as far as it is known; empty: it is done."""
+    missing = [state for state in states if state.forecast is not None]
+    if not missing:
+        return ""
+    whole = total(state.forecast for state in missing if state.forecast is not None)
+    begun = sum((state.share or 0) * ((state.forecast and state.forecast.seconds) or 0) for state in missing)
+    seconds = duration((whole.seconds or 0) - begun)
+    known = f"at least about {seconds}, {whole.basis}" if whole.basis else f"about {seconds}"
+    return f"{len(missing)} of {len(states)} stages are left: {known}"
 
 
 def states_of(

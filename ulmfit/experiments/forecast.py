@@ -21,16 +21,18 @@ from ulmfit.corpus.stages import CorpusStage, DumpStage, WikipediaCorpus
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.stages import TfidfBaseline
 from ulmfit.experiments import calibration
-from ulmfit.experiments.sizes import Sizes
+from ulmfit.experiments.sizes import Sizes, unpacked_bytes
+from ulmfit.language_model.bundled import BundledModel, described
 from ulmfit.language_model.settings import Architecture, LanguageModelSettings
-from ulmfit.language_model.stages import FineTune, Pretrain
+from ulmfit.language_model.stages import FineTune, ImportedModel, Pretrain
 from ulmfit.pipeline.estimates import estimated_seconds
+from ulmfit.pipeline.load import busy_advice
 from ulmfit.pipeline.manifest import MANIFEST, read_config, read_manifest
 from ulmfit.pipeline.rates import SETTINGS, Rates, this_machine
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Stage
 from ulmfit.tokens.card import TokenizerCard
-from ulmfit.tokens.stages import EncodeTokens, TrainTokenizer
+from ulmfit.tokens.stages import EncodeTokens, TokenizerStage, TrainTokenizer
 
 FLOPS = 3e11
 """Of a training on two cores, in bf16."""
@@ -42,7 +44,9 @@ TFIDF = {"word": 0.4e6, "char": 0.1e6}
 """Bytes per second of the stages that work on texts, on the machine of REFERENCE."""
 CLASSIFIER, SCORING = 1.2, 3.0
 """Speed of a classifier's training, and of scoring, as factors of a language model's training."""
-CARD_SECONDS = 3.0
+CARD_SECONDS, GIVEN_SECONDS = 3.0, 5.0
+SLOW = 2.0
+"""Times slower than measured from which a training is told to be slow."""
 BASE_MEMORY, TRAINING_MEMORY, CLASSIFIER_MEMORY = 0.4e9, 1.0e9, 1.6e9
 MOST_CALIBRATIONS = 3
 """Sizes of models whose steps are measured; each takes some seconds."""
@@ -106,8 +110,7 @@ class Forecasts:
             return max(found), "finished trainings of this size"
         if kind != "pretrain" and (found := self._finished.get(("pretrain", form))):
             return max(found) * factor, "finished pretraining of this size"
-        fields = (settings.resolved().precision, settings.engine, settings.device)
-        name = json.dumps(["train", vocabulary, json.loads(form), *fields])
+        name = rate_name(vocabulary, architecture, settings)
         if self._measures and self._calibrations < MOST_CALIBRATIONS and self.rates.get(name) is None:
             self._calibrations += 1
             self.rates.measure(name, lambda: calibration.training_rate(vocabulary, architecture, settings))
@@ -257,6 +260,12 @@ class Forecasts:
         # Weights, gradients and Adam's two moments; activations of a chunk with what the gradient needs.
         return 16.0 * count + 6.0 * tokens * units, 4.0 * count
 
+    def given(self, stage: Stage) -> Forecast:
+        """Return the forecast of a model or tokenizer that is read, not trained."""
+        sizes = [unpacked_bytes(file) for file in stage.input_files()]
+        known = None if None in sizes else float(sum(size or 0 for size in sizes))
+        return Forecast(GIVEN_SECONDS, BASE_MEMORY + (known or 0), known, "it is read, not trained")
+
 
 Forecaster = Callable[[Forecasts, Any], Forecast]
 KINDS: tuple[tuple[type | tuple[type, ...], Forecaster], ...] = (
@@ -272,6 +281,7 @@ KINDS: tuple[tuple[type | tuple[type, ...], Forecaster], ...] = (
     ((Pretrain, FineTune), Forecasts.language_model),
     (TrainClassifier, Forecasts.classifier),
     (TfidfBaseline, Forecasts.tfidf),
+    ((ImportedModel, BundledModel, TokenizerStage), Forecasts.given),
 )
 """Kind of stage -> what forecasts it; the first that fits."""
 
@@ -299,6 +309,8 @@ def _architecture(stage: Stage) -> Architecture | None:
     if isinstance(stage, Pretrain):
         return stage.settings.architecture
     above = getattr(stage, "pretrained", None)
+    if isinstance(above, BundledModel):
+        return described(above.bundle).architecture
     return _architecture(above) if isinstance(above, Pretrain) else getattr(above, "architecture", None)
 
 
@@ -334,6 +346,29 @@ def _stored_architecture(runner: Runner, name: str, key: str) -> dict[str, Any] 
         return own
     above = config.get("pretrained")
     return _stored_architecture(runner, above["stage"], above["key"]) if isinstance(above, dict) else None
+
+
+def rate_name(vocabulary: int, architecture: Architecture, settings: LanguageModelSettings) -> str:
+    """Return the name under which the speed of training a model of this size is remembered."""
+    fields = (settings.resolved().precision, settings.engine, settings.device)
+    return json.dumps(["train", vocabulary, architecture.model_dump(mode="json"), *fields])
+
+
+def slow_advice(stage: Stage, runner: Runner, rates: Rates) -> str:
+    """Return a line where a training was half as fast as was measured here, or slower; empty: it was not."""
+    if not isinstance(stage, Pretrain | FineTune):
+        return ""
+    manifest, architecture = runner.manifest(stage), _architecture(stage)
+    if manifest is None or architecture is None:
+        return ""
+    known = rates.get(rate_name(_vocabulary(stage.tokens.tokenizer), architecture, stage.settings))
+    rate = manifest["measures"].get("tokens_per_second", 0.0)
+    if known is None or not rate or rate > known / SLOW:
+        return ""
+    return (
+        f"trained at {rate:,.0f} tokens/s; this machine reached {known:,.0f} when it was measured: "
+        f"{busy_advice() or 'other programs may have used it'}"
+    )
 
 
 def total(forecasts: Iterable[Forecast]) -> Forecast:

@@ -184,6 +184,26 @@ def load_recipe(reference: str) -> Recipe:
     return _load(path if path.is_file() else _named(reference))
 
 
+def load_recipes(reference: str) -> list[Recipe]:
+    """Load the recipe that a file or a name means, or all recipes of a folder, in the order of their files.
+
+    Other modules in the folder are passed over. Raises InputError for a folder without any recipe.
+    """
+    folder = Path(reference)
+    if not folder.is_dir():
+        return [load_recipe(reference)]
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        recipe = getattr(_module(path), "recipe", None)
+        if isinstance(recipe, Recipe):
+            found.append(recipe.from_file(path))
+    if not found:
+        raise InputError(
+            f"{reference} has no recipe in it: expected files such as recipes/de/germeval2018.py"
+        )
+    return found
+
+
 def load_named_recipe(name: str) -> Recipe:
     """Load a recipe that came with the package; no other file is ever read."""
     return _load(_named(name))

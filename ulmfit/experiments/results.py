@@ -18,6 +18,7 @@ from ulmfit.experiments.explain import MOST_ERRORS, gather_errors
 from ulmfit.experiments.plan import Experiment, Trained
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.recipe_settings import RecipeSettings
+from ulmfit.experiments.run_folder import RECORD as RECORD
 from ulmfit.experiments.run_folder import bundle_name, command_of
 from ulmfit.experiments.scoring import scored_curves, scored_rows
 from ulmfit.experiments.trial import trial_label
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
     from ulmfit.report.section import History
 
-RECORD, REPORT, TABLE = "record.json", "report.html", "report.md"
+REPORT, TABLE = "report.html", "report.md"
 FINGERPRINT = "made-from.json"
 STEP_TITLES = {"pretrain": "pretraining", "finetune": "fine-tuning"}
 """What a page calls a training, where it is not the name of the stage."""

@@ -17,8 +17,9 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.settings import Settings, first_fault
 
-RUN, STAGE_LIST = "run.json", "stages.json"
-"""In a run's folder: what made it; the stages that its latest run asked for, which `clean` leaves alone."""
+RUN, STAGE_LIST, RECORD = "run.json", "stages.json", "record.json"
+"""In a run's folder: what made it; the stages that its latest run asked for, which `clean` leaves alone; its
+results."""
 LISTS = ("seeds", "train_sizes", "label_noise")
 """Fields of a recipe that options set as lists."""
 

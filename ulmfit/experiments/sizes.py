@@ -181,13 +181,14 @@ class Sizes:
 
     def _rows_of_files(self, stage: DatasetStage) -> Rows:
         why = f"the data set has not been read yet: ulmfit run ... --until {stage.stage_name} does that"
-        files: dict[str, File | tuple[File, ...] | None] = getattr(stage, "files", None) or {
-            split: getattr(stage, split, None) for split in ("train", "valid", "test", "unlabelled")
-        }
+        named = getattr(stage, "files", None)
+        if not isinstance(named, dict):
+            named = {split: getattr(stage, split, None) for split in (*SHARES, "unlabelled")}
+        files = {name: file for name, file in named.items() if isinstance(file, File | tuple)}
         sizes: dict[str, float] = {}
         for name, some in files.items():
             for file in some if isinstance(some, tuple) else (some,):
-                size = 0.0 if file is None else unpacked_bytes(file)
+                size = unpacked_bytes(file)
                 if size is None:
                     return Rows({}, why=why)
                 split = next((split for split in (*SHARES, "unlabelled") if name.startswith(split)), "all")

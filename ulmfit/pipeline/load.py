@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 
 THREADS = "OMP_NUM_THREADS"
-BUSY = 1.5
-"""Load per core from which a machine counts as busy: others want the cores that a training would have."""
 
 
 def cores() -> int:
@@ -24,7 +22,7 @@ def busy_advice(
     """
     load = os.getloadavg()[0] if load is None else load
     available = cores() if available is None else available
-    if load < BUSY * available:
+    if load <= available:
         return ""
     line = f"other programs use this machine (load {load:.1f} on {available} cores): training will be slower"
     if THREADS in environment or available < 2:

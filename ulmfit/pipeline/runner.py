@@ -6,6 +6,7 @@ content before they are used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -186,7 +187,10 @@ class Runner:
         work.log(f"started ({folder.name})" + (f", {place}" if place else ""))
         started = time.monotonic()
         try:
-            self.execute(stage.resolved(), work)
+            # Several processes speak for themselves.
+            alone = stage.processes().total == 1
+            with work.heartbeat if alone else contextlib.nullcontext():
+                self.execute(stage.resolved(), work)
         except Exception as error:
             _note_failure(folder, error)
             if removed := self._removed(stage):

@@ -1,11 +1,12 @@
 """`--launcher slurm`: every stage is a job of its own, submitted through submitit.
 
 All stages are jobs, short ones too: login nodes forbid long work, and nobody knows beforehand how long a dump
-takes. A stage is submitted when all its upstreams are done, so that independent stages (seeds, directions)
-run side by side. The submitting command only waits: if it ends, the jobs go on. The same command finds them
-again by `runs/jobs/<stage>-<key>.json`, and waits for those that run. For a job that failed it prints where
-the log is; the next command submits it again. As everywhere, a stage is done when its manifest is there; the
-files that submitit pickles beside its logs are never read here.
+takes. A stage is submitted when all its upstreams are done, so that independent stages (seeds, directions,
+recipes) run side by side; those that are ready together and ask for the same are one array of jobs. The
+submitting command only waits: if it ends, the jobs go on. The same command finds them again by
+`runs/jobs/<stage>-<key>.json`, and waits for those that run. For a job that failed it prints where the log
+is; the next command submits it again. As everywhere, a stage is done when its manifest is there; the files
+that submitit pickles beside its logs are never read here.
 
 A stage that trains in several processes gets one task per process; the tasks connect through torch's
 environment variables. Before a time limit or a preemption Slurm sends a signal: training writes a checkpoint,
@@ -14,6 +15,7 @@ and the job is queued again and goes on from there, also if no command waits for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -121,60 +123,99 @@ def need_submitit() -> Any:
 def build(stages: list[Stage], runner: Runner, cluster: Cluster) -> None:
     """Build what is missing of `stages`, upstream first, each in a job; waits until all are done.
 
-    Raises StageFailed with the place of the log for the first job that ends without a result; others go on.
+    Raises StageFailed with the place of the log of the first job that ended without a result.
+    """
+    if failures := build_all(stages, runner, cluster):
+        more = f"; {len(failures) - 1} more jobs failed" if len(failures) > 1 else ""
+        raise StageFailed(f"{failures[0]}{more}")
+
+
+def build_all(stages: list[Stage], runner: Runner, cluster: Cluster) -> list[str]:
+    """Build what is missing of `stages` as `build` does; return what failed, in words.
+
+    Stages that are ready together and ask for the same are one array of jobs. What needs a stage that failed
+    is left out, everything else is built.
     """
     need_submitit()
     missing = [stage for stage in stages if not runner.is_done(stage)]
     jobs: dict[Path, Any] = {}
+    failures: list[str] = []
+    lost: set[Path] = set()
     while missing:
         waiting = {runner.folder(stage) for stage in missing}
+        above = {id(stage): {runner.folder(one) for one in stage.upstream()} for stage in missing}
+        new = [one for one in missing if runner.folder(one) not in jobs and not waiting & above[id(one)]]
+        if new:
+            jobs |= _find_or_submit(new, runner, cluster)
         for stage in list(missing):
             folder = runner.folder(stage)
-            if folder not in jobs:
-                if waiting & {runner.folder(above) for above in stage.upstream()}:
-                    continue
-                jobs[folder] = _find_or_submit(stage, runner, cluster)
-            if _is_over(jobs[folder]):
-                _check_result(stage, runner, jobs[folder])
+            if lost & above[id(stage)]:
+                lost.add(folder)
                 missing.remove(stage)
-                waiting.discard(folder)
+            elif folder in jobs and _is_over(jobs[folder]):
+                missing.remove(stage)
+                try:
+                    _check_result(stage, runner, jobs[folder])
+                except StageFailed as error:
+                    say(str(error))
+                    failures.append(str(error))
+                    lost.add(folder)
         if missing:
             time.sleep(POLL_SECONDS if cluster.name == "slurm" else 0.2)
+    return failures
 
 
-def _find_or_submit(stage: Stage, runner: Runner, cluster: Cluster) -> Any:
-    """Return the job that builds `stage`: one that runs already, or a new one."""
+def _find_or_submit(stages: list[Stage], runner: Runner, cluster: Cluster) -> dict[Path, Any]:
+    """Return the jobs that build `stages`, by folder: those that run already, and new ones."""
     from filelock import FileLock
 
-    folder = runner.folder(stage)
-    name = f"{stage.stage_name}-{folder.name}"
-    note = runner.runs / "jobs" / f"{name}.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
+    (runner.runs / "jobs").mkdir(parents=True, exist_ok=True)
     (runner.runs / "locks").mkdir(exist_ok=True)
-    with FileLock(runner.runs / "locks" / f"{name}.job.lock"):
-        job = _noted_job(note, cluster)
-        if job is not None and not _is_over(job):
-            say(f"{stage.title}: job {job.job_id} is building {folder.name}; waiting for it")
-            return job
-        job = _submit(stage, runner, cluster, note.with_suffix(""))
-        tasks = list(range(job.num_tasks))
-        write_json(note, {"job": job.job_id, "tasks": tasks, "folder": str(job.paths.folder.resolve())})
-    say(f"{stage.title}: job {job.job_id} submitted, logs in {job.paths.folder}")
-    return job
+    names = {runner.folder(stage): f"{stage.stage_name}-{runner.folder(stage).name}" for stage in stages}
+    jobs: dict[Path, Any] = {}
+    with contextlib.ExitStack() as locks:
+        # All commands take them in this order, so that no two wait for each other.
+        for name in sorted(names.values()):
+            locks.enter_context(FileLock(runner.runs / "locks" / f"{name}.job.lock"))
+        alike: dict[str, list[Stage]] = {}
+        for stage in stages:
+            folder = runner.folder(stage)
+            job = _noted_job(runner.runs / "jobs" / f"{names[folder]}.json", cluster)
+            if job is not None and not _is_over(job):
+                say(f"{stage.title}: job {job.job_id} is building {folder.name}; waiting for it")
+                jobs[folder] = job
+            else:
+                alike.setdefault(repr(cluster.parameters(stage)), []).append(stage)
+        for group in alike.values():
+            for stage, job in zip(group, _submit(group, runner, cluster, names), strict=True):
+                folder = runner.folder(stage)
+                jobs[folder] = job
+                where = str(job.paths.folder.resolve())
+                note = {"job": job.job_id, "tasks": list(range(job.num_tasks)), "folder": where}
+                write_json(runner.runs / "jobs" / f"{names[folder]}.json", note)
+                say(f"{stage.title}: job {job.job_id} submitted, logs in {job.paths.folder}")
+    return jobs
 
 
-def _submit(stage: Stage, runner: Runner, cluster: Cluster, folder: Path) -> Any:
-    executor = _executor(cluster, folder)
+def _submit(group: list[Stage], runner: Runner, cluster: Cluster, names: dict[Path, str]) -> list[Any]:
+    """Submit stages that ask for the same: one alone as a job, several as an array."""
+    name = names[runner.folder(group[0])]
+    several = f"-and-{len(group) - 1}-more" if len(group) > 1 else ""
+    executor = _executor(cluster, runner.runs / "jobs" / f"{name}{several}")
     try:
-        executor.update_parameters(**cluster.parameters(stage))
+        executor.update_parameters(**cluster.parameters(group[0]))
     except (NameError, ValueError, AssertionError) as error:
         raise InputError(f"--slurm: {str(error).splitlines()[0]}") from error
     mirror = None if runner.mirror is None else runner.mirror.resolve()
+    work = [StageJob(stage, runner.runs.resolve(), mirror) for stage in group]
     try:
         with safe_children():  # sbatch gives jobs the environment of the process that submits them
-            return executor.submit(StageJob(stage, runner.runs.resolve(), mirror))
+            if len(work) == 1:
+                return [executor.submit(work[0])]
+            with executor.batch():
+                return [executor.submit(one) for one in work]
     except need_submitit().core.utils.FailedJobError as error:
-        raise StageFailed(f"{stage.stage_name}: the cluster refused the job: {error}") from error
+        raise StageFailed(f"{group[0].stage_name}: the cluster refused the job: {error}") from error
 
 
 def _executor(cluster: Cluster, folder: Path) -> Any:

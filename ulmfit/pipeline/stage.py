@@ -22,7 +22,7 @@ from ulmfit.pipeline.manifest import CONFIG as CONFIG
 from ulmfit.pipeline.manifest import MANIFEST as MANIFEST
 from ulmfit.pipeline.manifest import cache_entry, hashes_in_cache
 from ulmfit.pipeline.printing import printable
-from ulmfit.pipeline.progress import Progress, say
+from ulmfit.pipeline.progress import Heartbeat, Progress, say
 from ulmfit.pipeline.settings import NOT_IN_KEY, Settings
 
 LOG, FAILURE, SCRATCH = "log.txt", "failed.txt", "scratch"
@@ -213,6 +213,8 @@ class Work:
         self.warnings: list[str] = []
         self.measures: dict[str, float] = {}
         self.machine: dict[str, Any] = {}
+        self.heartbeat = Heartbeat(stage.title)
+        """Shows that the stage is at work while it says nothing; the runner lets it beat."""
 
     def input(self, stage: Stage) -> Path:
         """Return the folder of a direct or indirect upstream stage, whose contents are verified first."""
@@ -231,6 +233,7 @@ class Work:
     def log(self, message: str) -> None:
         """Write one line to the terminal and to the stage's log."""
         line = f"{self._stage.title}: {message}"
+        self.heartbeat.touch()
         say(line)
         with (self.folder / LOG).open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(message)}\n")
@@ -250,7 +253,7 @@ class Work:
 
     def progress(self, total: int, unit: str, done: int = 0) -> Progress:
         """Return a progress display with rate and time left: a bar on a terminal, else lines in the log."""
-        return Progress(total, unit, self._stage.title, self.log, done)
+        return Progress(total, unit, self._stage.title, self.log, done, self.heartbeat.touch)
 
     def scratch(self) -> Path:
         """Return a folder for checkpoints and partial results: kept when killed, removed at success."""

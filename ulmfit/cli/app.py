@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, records, runs, single_steps
+from ulmfit.cli import bench, doctor, export, models, records, runs, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bundle": models.bundle,
     "predict": models.predict,
     "evaluate": models.evaluate,
+    "export": export.export,
     "clean": runs.clean,
     "leaderboard": records.leaderboard,
     "verify": records.verify,

@@ -17,6 +17,7 @@ from ulmfit.training.openmp import THREADS_VARIABLE
 from ulmfit.training.precision import resolve_precision
 
 EXTRAS = {
+    "onnx": ("onnxruntime", "ulmfit export"),
     "slurm": ("submitit", "ulmfit run --launcher slurm"),
     "transformers": ("transformers", "recipes with rows of transformers"),
 }

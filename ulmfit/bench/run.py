@@ -12,7 +12,8 @@ from typing import Any, Protocol, cast
 
 from ulmfit.pipeline.errors import InputError
 
-BENCHES = {name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier")}
+NAMES = ("extract", "encode", "loader", "lm", "classifier", "predict")
+BENCHES = {name: f"ulmfit.bench.{name}" for name in NAMES}
 
 
 @dataclass(frozen=True)

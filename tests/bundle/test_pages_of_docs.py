@@ -22,6 +22,7 @@ from ulmfit import TextClassifier
 from ulmfit.cli.app import COMMANDS, app
 from ulmfit.experiments import recipe as recipes
 from ulmfit.experiments.recipe import load_recipe
+from ulmfit.report.report import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -81,6 +82,12 @@ def test_make_has_the_targets_that_are_named() -> None:
         match for page in PAGES for match in re.findall(r"(?m)(?:^|`)make (\w+)", page.read_text("utf-8"))
     }
     assert named <= targets and "demo" in named
+
+
+def test_the_sections_of_a_report_that_are_explained_exist() -> None:
+    text = (ROOT / "docs" / "reports.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([A-Z][\w ]+) \| ", text, re.MULTILINE)
+    assert len(rows) > 6 and set(rows) <= {section.title for section in SECTIONS}
 
 
 RUN = ("quick-start", "onnx", "tokenizers", "reports", "few-labels", "clusters")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy
+import torch
 
 from ulmfit.bench import classifier_program
 from ulmfit.bench.classifier_program import (
@@ -117,6 +118,7 @@ def with_onnxruntime(job: Job, folder: Path) -> Predict:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
     tokenizer = load_tokenizer(folder / TOKENIZER)
 

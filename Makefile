@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread a process (tests/conftest.py); neighbours stay in one process, for what they share.
 PARALLEL ?= --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test soak lint clean
+.PHONY: demo test soak lint docs clean
 
 demo: .venv/.installed
 	$(BIN)/ulmfit run recipes/toy/sentiment.py
@@ -21,6 +21,10 @@ lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site of docs/, without the network; a warning is an error.
+docs: .venv/.installed-dev
+	$(BIN)/sphinx-build -q -n -W --keep-going docs build/docs
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv

@@ -11,6 +11,8 @@ from ulmfit.errors import InputError
 
 ASSETS = {"train": "germeval2018/train", "test": "germeval2018/test"}
 TASKS = ("coarse", "fine")
+TEXT_RULES = (("|LBR|", "\n"),)
+"""|LBR| stands where a tweet has a new line."""
 
 
 def convert(files: Mapping[str, Path], task: str = "coarse") -> dict[str, pd.DataFrame]:
@@ -25,8 +27,7 @@ def _table(path: Path, column: int) -> pd.DataFrame:
     for number, row in enumerate(rows, 1):
         if len(row) != 3:
             raise InputError(f"{path}, line {number}: {len(row)} fields, expected text and two labels")
-    texts = [row[0].replace("|LBR|", "\n") for row in rows]
-    return pd.DataFrame({"text": texts, "label": [row[column] for row in rows]})
+    return pd.DataFrame({"text": [row[0] for row in rows], "label": [row[column] for row in rows]})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ulmfit.datasets.script import main
 from ulmfit.errors import InputError
 
 ASSETS = {"archive": "zhang2015/ag"}
+TEXT_RULES = (("\\n", "\n"),)
 AG = ("world", "sports", "business", "science and technology")
 DBPEDIA = (
     "company",
@@ -82,8 +83,7 @@ def _rows(place: str, content: str, name: str) -> Iterator[tuple[str, str, str]]
                 f"{place}, row {number}: {len(row)} fields that begin with {row[:1]}, expected {columns}, "
                 f"the first a number from 1 to {len(labels)}"
             )
-        text = row[-1].replace("\\n", "\n")
-        yield labels[row[0]], row[1] if columns == 3 else "", text
+        yield labels[row[0]], row[1] if columns == 3 else "", row[-1]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from ulmfit.datasets.expected_counts import check_counts
-from ulmfit.datasets.script import load_convert, run_convert
+from ulmfit.datasets.script import load_convert, run_convert, text_rules_of
+from ulmfit.datasets.text_rules import TextRule
 from ulmfit.pipeline.errors import InputError
 
 SCRIPTS = Path(__file__).parents[2] / "data_scripts"
@@ -23,6 +24,10 @@ SCRIPTS = Path(__file__).parents[2] / "data_scripts"
 def convert(script: str, files: Mapping[str, Path], **options: str) -> Mapping[str, pd.DataFrame]:
     path = SCRIPTS / f"{script}.py"
     return run_convert(load_convert(path), path.name, files, {"counts": "any", **options})
+
+
+def rules(script: str) -> tuple[TextRule, ...]:
+    return text_rules_of(load_convert(SCRIPTS / f"{script}.py"), script)
 
 
 def write_tar(path: Path, members: Mapping[str, str]) -> Path:
@@ -152,8 +157,9 @@ def test_news_and_reviews_of_zhang_are_csv_in_an_archive(tmp_path: Path) -> None
     assert train.to_dict("records")[0] == {
         "label": "business",
         "title": 'A "title"',
-        "text": "First\nsecond",
+        "text": "First\\nsecond",
     }
+    assert rules("zhang2015") == (("\\n", "\n"),), "line breaks, in training and in a bundle"
     yelp = write_tar(tmp_path / "y.tgz", {"y/train.csv": '"5","Nice."\n', "y/test.csv": '"1","Bad."\n'})
     made = convert("zhang2015", {"archive": yelp}, name="yelp_full")
     assert pairs(made["train"]) == [("Nice.", "5 stars")]
@@ -239,6 +245,15 @@ XML = """<?xml version="1.0" encoding="UTF-8"?>
   <Document id="2"><relevance>false</relevance><sentiment>neutral</sentiment><text>Bahn</text></Document>
 </Documents>
 """
+
+
+def test_line_breaks_of_germeval_2018_are_a_rule_that_bundles_know(tmp_path: Path) -> None:
+    lines = write(tmp_path / "lines.txt", "Erst|LBR|dann\tOTHER\tOTHER\n")
+    made = run_convert(load_convert(SCRIPTS / "germeval2018.py"), "germeval2018.py", {"test": lines}, {})
+    assert pairs(made["test"]) == [("Erst|LBR|dann", "OTHER")]
+    assert rules("germeval2018") == (("|LBR|", "\n"),)
+
+
 TSV = "http://a/1\tZug & Bahn zu spät\ttrue\tnegative\tA#B:negative\n2\tBahn\tfalse\tneutral\n"
 
 

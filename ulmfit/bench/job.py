@@ -1,4 +1,4 @@
-"""The job of one process of `ulmfit bench lm` or `classifier`, and its operations. Imports no torch."""
+"""The job of one process of `ulmfit bench lm`, `classifier` or `predict`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ulmfit.language_model.settings import Architecture
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["cpu", "cuda"]
-Library = Literal["ours", "stock"]
+Library = Literal["ours", "onnx", "stock"]
 Work = Literal["lm", "inference", "training"]
 """Training of a language model; prediction and training of a classifier."""
 
@@ -104,7 +104,7 @@ class Job:
     @property
     def name(self) -> str:
         """What is run and with which settings, for people."""
-        library = "ulmfit" if self.who == "ours" else "fastai"
+        library = {"ours": "ulmfit", "onnx": "onnxruntime", "stock": "fastai"}[self.who]
         work = "" if self.work == "lm" else f", {self.work}"
         workers = f", {self.workers} workers" if self.workers else ""
         graphs = "" if self.graphs else ", no CUDA graphs"

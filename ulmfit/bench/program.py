@@ -41,15 +41,15 @@ class Watch:
         self.memory = PeakMemory(self.device)
         if self.profile:
             self.profile.start()
-        self.started = time.perf_counter()
+        self.busy, self.started = time.process_time(), time.perf_counter()
 
     def stop(self) -> None:
         """End, after the last batch."""
         self._wait()
-        seconds = time.perf_counter() - self.started
+        seconds, busy = time.perf_counter() - self.started, time.process_time() - self.busy
         names = {"peak_memory_bytes": "peak_mebibytes", "peak_gpu_memory_bytes": "gpu_peak_mebibytes"}
         peaks = {names[name]: value / MEBIBYTE for name, value in self.memory.measures().items()}
-        self.figures = {"seconds": seconds, "amount": self.amount, **peaks}
+        self.figures = {"seconds": seconds, "busy_seconds": busy, "amount": self.amount, **peaks}
         if self.profile:
             self.figures["profile"] = self.profile.stop(seconds)
 

@@ -12,9 +12,8 @@ from typing import Any, Protocol, cast
 
 from ulmfit.pipeline.errors import InputError
 
-BENCHES = {
-    name: f"ulmfit.bench.{name}" for name in ("extract", "encode", "loader", "lm", "classifier", "serve")
-}
+NAMES = ("extract", "encode", "loader", "lm", "classifier", "predict", "serve")
+BENCHES = {name: f"ulmfit.bench.{name}" for name in NAMES}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,18 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, compare, doctor, models, planning, records, runs, serving, single_steps
+from ulmfit.cli import (
+    bench,
+    compare,
+    doctor,
+    export,
+    models,
+    planning,
+    records,
+    runs,
+    serving,
+    single_steps,
+)
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -22,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bundle": models.bundle,
     "predict": models.predict,
     "evaluate": models.evaluate,
+    "export": export.export,
     "serve": serving.serve,
     "push": serving.push,
     "pull": serving.pull,

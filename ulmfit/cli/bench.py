@@ -13,7 +13,7 @@ from ulmfit.pipeline.printing import show
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier or serve")],
+    name: Annotated[str, typer.Argument(help="extract, encode, loader, lm, classifier, predict or serve")],
     dump: Annotated[Path | None, typer.Argument(help="extract: a dump; default: a generated one")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="extract: compare texts, not speed, on the dumps in this folder")
@@ -24,10 +24,11 @@ def bench(
     megabytes: Annotated[int | None, typer.Option(min=1, help="size of the generated input")] = None,
     repetitions: Annotated[int, typer.Option(min=1, help="how often each program runs")] = 3,
     model: Annotated[
-        str | None, typer.Option(help="lm, classifier: full, small, quick or all; lm: qrnn")
+        str | None, typer.Option(help="lm, classifier, predict: full, small, quick or all; lm: qrnn")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="lm, classifier: measured steps of a process; serve: requests")
+        int | None,
+        typer.Option(min=1, help="lm, classifier, predict: measured steps per process; serve: requests"),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="serve: a folder that ulmfit bundle wrote")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object per case")] = False,

@@ -18,6 +18,7 @@ from ulmfit.training.precision import resolve_precision
 
 EXTRAS = {
     "hub": ("huggingface_hub", "ulmfit push, ulmfit pull and hf:OWNER/NAME"),
+    "onnx": ("onnxruntime", "ulmfit export"),
     "serve": ("uvicorn", "ulmfit serve"),
     "slurm": ("submitit", "ulmfit run --launcher slurm"),
     "transformers": ("transformers", "recipes with rows of transformers"),

@@ -97,11 +97,14 @@ def verify(
     recipe: Annotated[
         str | None, typer.Option(help="the recipe's file, if it is not found by the record's name")
     ] = None,
+    language_model: Annotated[
+        Path | None, typer.Option(help="the bundle that the run began with, if it did")
+    ] = None,
 ) -> None:
     """Run what a record names again and compare every figure; exit status 1 when one is outside."""
     from ulmfit.experiments.verify import verify as verify_record
 
-    verify_record(record_file(record), runs, mirror, recipe)
+    verify_record(record_file(record), runs, mirror, recipe, language_model)
 
 
 def record_file(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ulmfit.corpus.stages import NEWEST, Wikipedia
 from ulmfit.pipeline.assets import File, all_settings, with_settings
@@ -31,11 +31,20 @@ def with_pins(recipe: Pinnable, folder: Path) -> Pinnable:
 
 
 def unpinned(recipe: Settings) -> list[str]:
-    """Return what a recipe does not pin yet: dumps without a date, files without a hash."""
-    dumps = [dump for dump in all_settings(recipe, Wikipedia) if dump.date == NEWEST]
-    files = [file for file in all_settings(recipe, File) if is_unpinned(file)]
+    """Return what a recipe reads and does not pin yet: dumps without a date, files without a hash."""
+    parts = tuple(_parts_read(recipe).values())
+    dumps = [dump for dump in all_settings(parts, Wikipedia) if dump.date == NEWEST]
+    files = [file for file in all_settings(parts, File) if is_unpinned(file)]
     found = [*(f"the newest dump of {dump.language}" for dump in dumps), *(file.name for file in files)]
     return list(dict.fromkeys(found))
+
+
+def _parts_read(recipe: Settings) -> dict[str, Any]:
+    """Return the fields of a recipe that a run reads: with a trained language model not the corpus."""
+    fields = {name: getattr(recipe, name) for name in type(recipe).model_fields}
+    if fields.get("language_model") is not None:
+        del fields["corpus"]
+    return fields
 
 
 def pinned(recipe: Pinnable, recipe_file: Path | None, runner: Runner) -> Pinnable:
@@ -69,6 +78,5 @@ def pinned(recipe: Pinnable, recipe_file: Path | None, runner: Runner) -> Pinnab
     def hashed(file: File) -> File:
         return pin_file(file, pins, cache, runner.mirror, say)
 
-    found = with_settings(with_settings(recipe, Wikipedia, dated), File, hashed)
-    assert isinstance(found, type(recipe))
-    return found
+    parts = _parts_read(recipe)
+    return recipe.changed(**with_settings(with_settings(parts, Wikipedia, dated), File, hashed))

@@ -34,6 +34,7 @@ from ulmfit.experiments.recipe_settings import NAME, RecipeSettings
 from ulmfit.experiments.results import RECORD, configuration
 from ulmfit.experiments.trial import is_trial
 from ulmfit.pipeline import provenance
+from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.printing import printable
 from ulmfit.pipeline.progress import say
@@ -74,17 +75,23 @@ class Figure:
 
 
 def verify(
-    path: Path, runs: Path | None, mirror: Path | None, reference: str | None, say: Print = say
+    path: Path,
+    runs: Path | None,
+    mirror: Path | None,
+    reference: str | None,
+    language_model: Path | None = None,
+    say: Print = say,
 ) -> list[Figure]:
     """Run what the record at `path` names again, and compare; `say` gets the lines for a reader.
 
-    `reference` names the recipe where the record's own name does not find it. Raises InputError when
-    configuration or inputs are not the record's, and StageFailed when a figure is outside.
+    `reference` names the recipe where the record's own name does not find it; `language_model` is the bundle
+    that the run began with, if it did. Raises InputError when configuration or inputs are not the record's,
+    and StageFailed when a figure is outside.
     """
     from ulmfit.evaluation.record import read_record
 
     record = read_record(path)
-    recipe = recorded_recipe(record, reference)
+    recipe = recorded_recipe(record, reference, language_model)
     check_configuration(record, recipe)
     runs = runs or RUNS
     runner = Runner(runs, mirror)
@@ -112,8 +119,13 @@ def verify(
     return figures
 
 
-def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
-    """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none."""
+def recorded_recipe(
+    record: Record, reference: str | None = None, language_model: Path | None = None
+) -> Recipe:
+    """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none.
+
+    A record, which is data, names the bundle that the run began with, but not where it lies.
+    """
     check_recorded(record.recipe, record.configuration.get("overrides", ()))
     try:
         recipe = load_recipe(reference) if reference else load_named_recipe(record.recipe)
@@ -127,6 +139,7 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     recorded = of_its_time(record.configuration)
     chosen = {name: recorded[name] for name in CHOSEN if name in recorded}
+    chosen["language_model"] = _given_bundle(record, recipe, language_model)
     try:
         recipe = validated(lambda: recipe.changed(preset=record.preset), "record")
         recipe = recipe.as_trial() if is_trial(recorded) else recipe
@@ -154,6 +167,22 @@ def _with_rows(recipe: Recipe, settings: Any) -> Recipe:
         return recipe
     preset = recipe.settings.changed(comparisons=rows)
     return recipe.changed(presets={**recipe.presets, recipe.preset_name: preset})
+
+
+def _given_bundle(record: Record, recipe: Recipe, given: Path | None) -> File | None:
+    """Return the bundle that the recipe or `given` names; InputError where it is not the record's."""
+    bundle = recipe.language_model if given is None else File(path=given.absolute())
+    recorded = record.configuration.get("language_model")
+    name = str(recorded.get("path")) if isinstance(recorded, Mapping) else None
+    if bundle is None and name is not None:
+        raise InputError(
+            f"the run began with the language model of the bundle {name!r}: give that folder with "
+            f"--language-model"
+        )
+    if bundle is not None and bundle.label != name:
+        expected = f"the record's is called {name!r}" if name else "the run of the record began with none"
+        raise InputError(f"--language-model {bundle.label}: {expected}")
+    return bundle
 
 
 def check_recorded(name: str, overrides: Any) -> None:
@@ -186,12 +215,13 @@ def check_configuration(record: Record, recipe: Recipe) -> None:
     passed_over = (
         WORDS_ONLY | set(_fields_not_in_key(used)) | set(_fields_not_in_key(used.settings, "settings"))
     )
+    read_no_corpus = used.language_model is not None
     found = [
         f"{name} was {recorded!r}, now {now!r}"
         for name, recorded, now in differences(
             of_its_time(record.configuration), configuration(used), _defaults(used)
         )
-        if name not in passed_over
+        if name not in passed_over and not (read_no_corpus and name.startswith("corpus."))
     ]
     if found:
         listed = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")

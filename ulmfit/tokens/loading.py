@@ -15,8 +15,9 @@ KINDS: dict[str, type[Tokenizer]] = {one.kind: one for one in (SentencePieceToke
 """A new kind of tokenizer is one entry."""
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path | str) -> Tokenizer:
     """Read a tokenizer folder; raises InputError if it is missing, altered, or of another version."""
+    folder = Path(folder)
     rules = _read_rules(folder)
     kind = rules.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:

@@ -63,7 +63,7 @@ def _sections() -> Iterator[str]:
 def _section(origin: Origin, names: str) -> str:
     return "\n".join(
         [
-            f"### {origin.title}",
+            f"## {origin.title}",
             "",
             f"{names}. {origin.source}",
             "",
@@ -75,7 +75,7 @@ def _section(origin: Origin, names: str) -> str:
 
 
 def _ours() -> str:
-    lines = ["### Ours", "", "| `OURS` | value | what it is, and why |", "|---|---|---|"]
+    lines = ["## Ours", "", "| `OURS` | value | what it is, and why |", "|---|---|---|"]
     lines += [
         f"| `{name}` | {str(getattr(OURS, name)).lower()} | {field.description} |"
         for name, field in type(OURS).model_fields.items()

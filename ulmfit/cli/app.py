@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from ulmfit.cli import bench, doctor, models, records, runs, single_steps
+from ulmfit.cli import bench, doctor, models, new, records, runs, single_steps
 from ulmfit.cli.errors import guarded
 from ulmfit.pipeline.child_processes import import_safely
 from ulmfit.training.openmp import wait_briefly
@@ -16,6 +16,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": runs.run,
     "plan": runs.plan,
     "status": runs.status,
+    "new": new.new,
     "report": records.report,
     "explain": records.explain,
     "bundle": models.bundle,

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -15,10 +15,21 @@ import pyarrow.parquet as pq
 from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
-from ulmfit.pipeline.streams import unpacked
+from ulmfit.pipeline.streams import in_utf8, unpacked
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+
+
+class TextForm(NamedTuple):
+    """How a table that is text is written."""
+
+    encoding: str = "utf-8"
+    separator: str = ""
+    """Stands between the columns of a CSV file; "": a comma."""
+
+
+PLAIN = TextForm()
 
 
 def read_text(path: Path) -> str:
@@ -60,13 +71,14 @@ def read_table(
     optional: Collection[str] = (),
     lists: Collection[str] = (),
     header: Sequence[str] = (),
+    form: TextForm = PLAIN,
 ) -> pd.DataFrame:
     """Read a CSV, TSV (no quoting), JSON, JSON Lines or Parquet file, compressed or not.
 
     `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
     those in `lists` may hold lists of strings. Of several columns of a kind each has a number behind its name
     (text 1, text 2). `header` names the columns of a CSV or TSV file without a
-    header. Raises InputError naming the file and the place.
+    header; `form` says how a text file is written. Raises InputError naming the file and the place.
     """
     check_table_name(path.name)
     if table_suffix(path.name) == ".parquet":
@@ -75,8 +87,9 @@ def read_table(
         return pd.DataFrame({name: table.iloc[:, place] for name, place in places.items()})
     values: dict[str, list[Any]] = {name: [] for name in columns}
     found = {name for name in columns if name not in optional}
-    with _opened(path) as stream:
-        for number, row in enumerate(table_rows(stream, str(path), columns, optional, header), start=1):
+    with opened(path, form.encoding) as stream:
+        rows = table_rows(stream, str(path), columns, optional, header, form.separator)
+        for number, row in enumerate(rows, start=1):
             found |= row.keys()
             for name, cells in values.items():
                 cells.append(row.get(name))
@@ -112,7 +125,11 @@ def check_table_name(name: str) -> None:
 
 
 def check_table(
-    path: Path, columns: Mapping[str, str], optional: Collection[str] = (), header: Sequence[str] = ()
+    path: Path,
+    columns: Mapping[str, str],
+    optional: Collection[str] = (),
+    header: Sequence[str] = (),
+    form: TextForm = PLAIN,
 ) -> None:
     """Raise InputError for a file whose kind, columns or first row `read_table` would refuse."""
     check_table_name(path.name)
@@ -123,15 +140,17 @@ def check_table(
             names = pq.read_schema(path).names
         column_places(str(path), columns, optional, names)
         return
-    with _opened(path) as stream:
-        next(table_rows(stream, str(path), columns, optional, header), None)
+    with opened(path, form.encoding) as stream:
+        next(table_rows(stream, str(path), columns, optional, header, form.separator), None)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path, encoding: str = "utf-8") -> Iterator[IO[bytes]]:
+    """Open a file, compressed or not, and give its content in UTF-8, whatever its encoding."""
     try:
         with path.open("rb") as file:
-            yield unpacked(file, path.name)
+            stream = unpacked(file, path.name)
+            yield stream if encoding == "utf-8" else in_utf8(stream, str(path), encoding)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -32,16 +32,17 @@ FASTEST = 0
 
 
 class Repository(Settings):
-    """Files of a public repository at a commit, of which a catalogued file is made; see `fetch_repository`."""
+    """Files of a public repository at a commit, of which a catalogued file is made (`fetch_repository`)."""
 
     address: str = Field(
-        pattern=r"^https://[\w.-]+/[\w.-]+/[\w.-]+$", description="the repository, such as https://github.com/a/b"
+        pattern=r"^https://[\w.-]+/[\w.-]+/[\w.-]+$",
+        description="the repository, such as https://github.com/a/b",
     )
     commit: str = Field(pattern="^[0-9a-f]{40}$", description="the commit, 40 hexadecimal digits")
     paths: tuple[str, ...] = Field(
         min_length=1,
-        description="paths or patterns such as texts/*.xml, in the order in which the files are packed; files "
-        "of one pattern are in the order of their names",
+        description="paths or patterns such as texts/*.xml, in the order in which the files are packed; "
+        "those of one pattern are in the order of their names",
     )
     folder: str = Field(
         "", pattern=r"^(?:[\w-]+/)*$", description="folder of the files in the packed file; empty: none"
@@ -134,14 +135,19 @@ def _chosen(archive: Path, repository: Repository, folder: Path) -> list[tuple[s
     found: dict[str, Path] = {}
     size = 0
     try:
-        with archive.open("rb") as packed, tarfile.open(fileobj=unpacked(packed, archive.name), mode="r|") as tar:
+        with (
+            archive.open("rb") as packed,
+            tarfile.open(fileobj=unpacked(packed, archive.name), mode="r|") as tar,
+        ):
             for member in tar:
                 name = member.name.partition("/")[2]
                 if not member.isfile() or not any(fnmatchcase(name, path) for path in repository.paths):
                     continue
                 size += member.size
                 if size > LARGEST_ARCHIVE:
-                    raise InputError(f"{repository.label}: its files have more than {LARGEST_ARCHIVE:,} bytes")
+                    raise InputError(
+                        f"{repository.label}: its files have more than {LARGEST_ARCHIVE:,} bytes"
+                    )
                 stream = tar.extractfile(member)
                 assert stream is not None
                 found[name] = folder / str(len(found))

@@ -107,6 +107,40 @@ class _Bounded(io.RawIOBase):
         return len(data)
 
 
+def in_utf8(stream: IO[bytes], name: str, encoding: str) -> IO[bytes]:
+    """Return a text of another encoding as UTF-8; InputError for an unknown one, and for a byte it lacks."""
+    try:
+        reader = io.TextIOWrapper(stream, encoding, newline="")
+    except LookupError as error:
+        raise InputError(
+            f"encoding {encoding!r} is not known: expected one such as cp1250 or utf-16"
+        ) from error
+    return io.BufferedReader(_Recoded(reader, name, encoding), READ_BYTES)
+
+
+class _Recoded(io.RawIOBase):
+    """The UTF-8 bytes of a text in another encoding."""
+
+    def __init__(self, reader: io.TextIOWrapper, name: str, encoding: str) -> None:
+        self._reader, self._name, self._encoding = reader, name, encoding
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        if not self._left:
+            try:
+                self._left = self._reader.read(READ_BYTES).encode("utf-8", "surrogatepass")
+            except (UnicodeError, ValueError) as error:
+                raise InputError(
+                    f"{self._name} is not {self._encoding}: {error}; name another encoding"
+                ) from error
+        count = min(len(buffer), len(self._left))
+        buffer[:count], self._left = self._left[:count], self._left[count:]
+        return count
+
+
 def decoded_lines(stream: IO[bytes], name: str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their ends, which are LF, CR LF or CR; no byte order mark.
 

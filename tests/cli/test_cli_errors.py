@@ -146,11 +146,14 @@ def test_a_runs_folder_that_is_a_file_and_an_unreadable_recipe_are_one_line(
     misspelt = "from ulmfit.datasets.stages import LabelledFiles\nLabelledFiles(trian=1, test={'path': 'a'})"
     (tmp_path / "fails.py").write_text(misspelt, encoding="utf-8")
     with pytest.raises(
-        InputError, match="LabelledFiles: trian: there is no such field, and train is missing"
+        InputError,
+        match=r"fails\.py, line 2: LabelledFiles: trian: there is no such field, and train is missing",
     ):
         load_recipe(str(tmp_path / "fails.py"))
     (tmp_path / "fails.py").write_text("1 / 0", encoding="utf-8")
-    with pytest.raises(InputError, match=r"fails\.py cannot be read: ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        InputError, match=r"fails\.py, line 1 cannot be read: ZeroDivisionError: division by zero"
+    ):
         load_recipe(str(tmp_path / "fails.py"))
 
 

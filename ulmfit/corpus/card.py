@@ -85,6 +85,15 @@ class CorpusFigures(RecordPart):
         return self
 
 
+class CorpusPart(RecordPart):
+    """What a joined corpus took of one of its parts."""
+
+    source: str = Field(description="the part, in words")
+    available: int = Field(ge=0, description="documents of the part, before it was sampled or repeated")
+    documents: int = Field(ge=0, description="documents taken, repeats counted")
+    words: int = Field(ge=0, description="words of those")
+
+
 class CorpusAccount(RecordPart):
     """Where the pages of a corpus went; the sum closes."""
 
@@ -92,6 +101,9 @@ class CorpusAccount(RecordPart):
     pages_read: int = Field(ge=0)
     documents_written: int = Field(ge=0)
     left_out: dict[str, NonNegativeInt] = Field(description="reason -> number of pages")
+    parts: tuple[CorpusPart, ...] = Field(
+        (), description="what was taken of each part of a joined corpus; (): it is not joined"
+    )
     figures: CorpusFigures | None = Field(None, description="what the documents are; None: not measured")
 
     @model_validator(mode="after")
@@ -123,7 +135,7 @@ class CorpusCard(Stage):
     """
 
     stage_name: ClassVar[str] = "corpus-card"
-    stage_version: ClassVar[int] = 2
+    stage_version: ClassVar[int] = 3
 
     corpus: CorpusStage = Field(description="documents and account that are measured")
     language_documents: int = Field(

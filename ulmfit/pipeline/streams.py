@@ -11,6 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, cast
 
 from ulmfit.pipeline.errors import InputError
@@ -105,6 +106,14 @@ class _Bounded(io.RawIOBase):
             )
         buffer[: len(data)] = data
         return len(data)
+
+
+def check_is_text(path: Path) -> None:
+    """Raise InputError where a file, compressed or not, begins as no text does; nothing else is read."""
+    with path.open("rb") as file:
+        beginning = unpacked(file, path.name).read(READ_BYTES)
+    if reason := no_text(beginning):
+        raise InputError(f"{path} {reason}")
 
 
 def in_utf8(stream: IO[bytes], name: str, encoding: str) -> IO[bytes]:

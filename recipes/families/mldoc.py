@@ -90,8 +90,8 @@ def _published(language: str) -> tuple[PublishedResult, ...]:
     source = "Eisenschlos et al. 2019, MultiFiT (arXiv 1909.04761)"
     logs = "logs of github.com/n-waves/multifit"
     return (
-        *read_in(source, "accuracy", {"MultiFiT": paper}),
-        *read_in(logs, "accuracy", {"MultiFiT, mean of 3 runs": log}),
-        *read_in(logs, "accuracy", {ZERO_SHOT: zero_shot}, note="no labels of this language"),
-        *read_in(logs, "accuracy", {"MultiFiT, 100 labels": hundred}, note="a tenth of the labels"),
+        *read_in(source, "accuracy", {"MultiFiT": paper}, training_texts=1_000),
+        *read_in(logs, "accuracy", {"MultiFiT, mean of 3 runs": log}, training_texts=1_000),
+        *read_in(logs, "accuracy", {ZERO_SHOT: zero_shot}, training_texts=0),
+        *read_in(logs, "accuracy", {"MultiFiT, 100 labels": hundred}, training_texts=100),
     )

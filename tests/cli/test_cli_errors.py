@@ -180,7 +180,9 @@ def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(text, encoding="utf-8")
     status, _, errors = ulmfit("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
     assert status == 2
-    assert "Recipe: seed: there is no such field" in errors
+    assert "Recipe: seed: there is no such field; did you mean seeds?" in errors
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith("recipe = "))
+    assert f"wrong.py, line {line}: Recipe" in errors
     assert len(errors.strip().splitlines()) == 1
 
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
-from ulmfit.pipeline.streams import in_utf8, unpacked
+from ulmfit.pipeline.streams import opened
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
@@ -142,17 +142,6 @@ def check_table(
         return
     with opened(path, form.encoding) as stream:
         next(table_rows(stream, str(path), columns, optional, header, form.separator), None)
-
-
-@contextmanager
-def opened(path: Path, encoding: str = "utf-8") -> Iterator[IO[bytes]]:
-    """Open a file, compressed or not, and give its content in UTF-8, whatever its encoding."""
-    try:
-        with path.open("rb") as file:
-            stream = unpacked(file, path.name)
-            yield stream if encoding == "utf-8" else in_utf8(stream, str(path), encoding)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Literal
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
+from ulmfit.experiments.recipe_index import needs
 from ulmfit.experiments.recipe_settings import OPTION_NAMES
 from ulmfit.experiments.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.pipeline import launch, slurm
@@ -155,11 +156,14 @@ def states(
 ) -> list[StageState]:
     """Return how every stage of a recipe stands, upstream first; builds nothing.
 
-    `checked` refuses input files that a run would refuse at its start.
+    `checked` refuses input files that a run would refuse at its start, and says what a recipe needs that
+    nobody can simply download.
     """
     runner = Runner(runs, mirror)
     stages = runner.order(*recipe.stages().all())
     if checked:
+        for need in needs(recipe):
+            say(f"{recipe.name} needs {need}")
         check_files(stages, runner)
     estimates = estimated_seconds(stages, runner)
     return [

@@ -55,6 +55,17 @@ def unpacked(file: IO[bytes], name: str, suffix: str | None = None) -> IO[bytes]
     return io.BufferedReader(_Bounded(_decoder(cast(IO[bytes], counted), suffix), counted, name), READ_BYTES)
 
 
+@contextmanager
+def opened(path: Path, encoding: str = "utf-8") -> Iterator[IO[bytes]]:
+    """Lend the content of a file, unpacked, in UTF-8; raises InputError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            stream = unpacked(file, path.name)
+            yield stream if encoding == "utf-8" else in_utf8(stream, str(path), encoding)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
 def _decoder(file: IO[bytes], suffix: str) -> IO[bytes]:
     if suffix == ".bz2":
         return bz2.open(file, "rb")

@@ -19,14 +19,13 @@ from ulmfit.datasets.reading import (
     LIST_TYPES,
     TextForm,
     check_table_name,
-    opened,
     read_lines,
     read_table,
 )
 from ulmfit.datasets.table_files import column_names
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
-from ulmfit.pipeline.streams import READ_BYTES, decoded_lines
+from ulmfit.pipeline.streams import READ_BYTES, decoded_lines, opened
 
 if TYPE_CHECKING:
     from ulmfit.experiments.new_recipe.languages import Language

@@ -420,15 +420,15 @@ def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:
     taken = [part["taken"] for part in account(small)["parts"]]
     assert sum(part["documents"] for part in taken) == 5
     assert sum(part["words"] for part in taken) == sum(len(row["text"].split()) for row in rows(small))
-    card = read_corpus_card(
-        build(tmp_path, CorpusCard(corpus=JoinedCorpus(parts=(one, two), max_documents=5)))
-    )
+    joined = JoinedCorpus(parts=(one, two), max_documents=5)
+    card = read_corpus_card(build(tmp_path, CorpusCard(corpus=joined, language_documents=0)))
     parts = [(part.source, part.available, part.documents, part.words) for part in card.parts]
     assert parts == [
         ("a.txt", 20, taken[0]["documents"], taken[0]["words"]),
-        ("wiki_00", 3, taken[1]["documents"], taken[1]["words"]),
+        ("wiki_00", 2, taken[1]["documents"], taken[1]["words"]),
     ]
-    assert read_corpus_card(build(tmp_path, CorpusCard(corpus=one))).parts == ()
+    single = CorpusCard(corpus=one, language_documents=0)
+    assert read_corpus_card(build(tmp_path, single)).parts == ()
 
 
 @pytest.mark.parametrize(

@@ -421,14 +421,15 @@ def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:
     assert sum(part["documents"] for part in taken) == 5
     assert sum(part["words"] for part in taken) == sum(len(row["text"].split()) for row in rows(small))
     joined = JoinedCorpus(parts=(one, two), max_documents=5)
-    card = read_corpus_card(build(tmp_path, CorpusCard(corpus=joined, language_documents=0)))
-    parts = [(part.source, part.available, part.documents, part.words) for part in card.parts]
+    card = build(tmp_path, CorpusCard(corpus=joined, language_documents=0))
+    found = read_corpus_card(card, build(tmp_path, joined)).parts
+    parts = [(part.source, part.available, part.documents, part.words) for part in found]
     assert parts == [
         ("a.txt", 20, taken[0]["documents"], taken[0]["words"]),
         ("wiki_00", 2, taken[1]["documents"], taken[1]["words"]),
     ]
     single = CorpusCard(corpus=one, language_documents=0)
-    assert read_corpus_card(build(tmp_path, single)).parts == ()
+    assert read_corpus_card(build(tmp_path, single), build(tmp_path, one)).parts == ()
 
 
 @pytest.mark.parametrize(

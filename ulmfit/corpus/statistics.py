@@ -122,20 +122,7 @@ def account_counts(account: Mapping[str, Any]) -> dict[str, Any]:
         "pages_read": account["pages_read"],
         "documents_written": account["documents_written"],
         "left_out": {reason: entry["count"] for reason, entry in account["left_out"].items()},
-        **({"parts": parts} if (parts := _parts(account)) else {}),
     }
-
-
-def _parts(account: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what was taken of each part of a joined corpus; none: it is not joined, or filtered."""
-    parts = account.get("parts", [])
-    if not all("taken" in part for part in parts):
-        return []
-    if sum(part["taken"]["documents"] for part in parts) != account["documents_written"]:
-        return []
-    return [
-        {"source": part["source"], "available": part["documents_written"], **part["taken"]} for part in parts
-    ]
 
 
 def summary(figures: CorpusFigures) -> str:

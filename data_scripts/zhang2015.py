@@ -3,6 +3,9 @@
 Archives such as `ag_news_csv.tgz` with train.csv and test.csv, from the copies that fast.ai keeps. Licences:
 AG free for research, DBpedia CC BY-SA 3.0, Yelp under its terms for data sets. Nothing is to be done by hand.
 
+The counts are those of the readme.txt in each archive: 30,000 and 1,900 texts of each label in AG, 40,000 and
+5,000 in DBpedia, 280,000 and 19,000 in Yelp's polarity, 130,000 and 10,000 of its stars.
+
 A row is the number of its label, from 1, and the text: a title and a body, in Yelp the body alone. Quotes are
 doubled; line breaks are written as a backslash and n.
 """

@@ -12,6 +12,7 @@ recipe = english.make(
     script="imdb",
     files={"reviews": "imdb"},
     error=4.6,
+    finetune_epochs=50,
 )
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def make(language: str, domain: str) -> Recipe:
             "Eisenschlos et al. 2019, MultiFiT (arXiv 1909.04761)",
             "accuracy",
             {"MultiFiT": ACCURACIES[language][DOMAINS.index(domain)]},
+            training_texts=2_000,
         ),
         notes=(f"pretrained on {NAMES[language]} Wikipedia",),
     )

@@ -4,22 +4,25 @@ from pathlib import Path
 from typing import Any
 
 from ulmfit.datasets.stages import DataScript
-from ulmfit.experiments.presets import MULTIFIT, SMALL
+from ulmfit.experiments.presets import PUBLISHED, SMALL, Preset
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.pipeline.assets import Catalogue, File
 
 ROOT = Path(__file__).parents[2]
 ASSETS = Catalogue(ROOT / "data_scripts" / "assets.toml")
+OTHERS = ("poleval_2019_20_epochs", "poleval_2019_lstm", "poleval_2019_lstm_20_epochs")
+"""Published presets beside the first one, `poleval_2019`; all of them get the recipe's weights of labels."""
 
 
 def make(task: str, title: str, *, class_weights: Any, metric: str, **dataset: Any) -> Recipe:
     """Return the recipe of a part, 6-1 or 6-2; what else is given are fields of the data set."""
     wikipedia = load_recipe(str(ROOT / "recipes" / "pl" / "wikipedia.py"))
-    paper = MULTIFIT.changed(
-        note="MultiFiT, 4 QRNN layers of 1550 units, 25k pieces and bytes, weights of classes",
-        vocabulary=MULTIFIT.vocabulary.changed(size=25_000),
-        classifier=MULTIFIT.classifier.changed(class_weights=class_weights),
-    )
+    select = "binary_f1" if "positive_label" in dataset else "macro_f1"
+
+    def weighted(preset: Preset, **classifier: Any) -> Preset:
+        changed = preset.classifier.changed(class_weights=class_weights, **classifier)
+        return preset.changed(classifier=changed)
+
     return wikipedia.changed(
         name=f"pl/poleval2019_{task.replace('-', '_')}",
         title=title,
@@ -35,10 +38,12 @@ def make(task: str, title: str, *, class_weights: Any, metric: str, **dataset: A
             **dataset,
         ),
         presets={
-            "paper": paper,
-            "small": SMALL.changed(
-                max_documents=3_000, classifier=SMALL.classifier.changed(class_weights=class_weights)
-            ),
+            "paper": weighted(PUBLISHED["poleval_2019"].preset, select_metric=select),
+            "small": weighted(SMALL.changed(max_documents=3_000)),
+            **{name: weighted(PUBLISHED[name].preset, select_metric=select) for name in OTHERS},
         },
-        notes=("pretrained on Polish Wikipedia",),
+        notes=(
+            "pretrained on Polish Wikipedia; n-waves had texts of Polish Reddit, which are not published",
+            "n-waves fine-tuned on the test texts as well: --set transductive=true",
+        ),
     )

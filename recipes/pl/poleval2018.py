@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ulmfit.corpus.stages import JoinedCorpus, TextFiles
 from ulmfit.evaluation.published import PublishedResult
-from ulmfit.experiments.presets import MULTIFIT, SMALL
+from ulmfit.experiments.presets import PUBLISHED, SMALL
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.pipeline.assets import File
 
@@ -27,12 +27,10 @@ recipe = Recipe(
         test_part=1,
     ),
     poleval_2018=True,
+    # n-waves read each line once: sort | uniq.
+    deduplication="exact",
     presets={
-        "paper": MULTIFIT.changed(
-            note="MultiFiT, 4 QRNN layers of 1550 units, 25k pieces and bytes",
-            vocabulary=MULTIFIT.vocabulary.changed(size=25_000),
-            directions=("forward",),
-        ),
+        "paper": PUBLISHED["poleval_2018"].preset,
         "small": SMALL.changed(max_documents=100_000),
     },
     published=tuple(

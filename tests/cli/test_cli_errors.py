@@ -146,11 +146,14 @@ def test_a_runs_folder_that_is_a_file_and_an_unreadable_recipe_are_one_line(
     misspelt = "from ulmfit.datasets.stages import LabelledFiles\nLabelledFiles(trian=1, test={'path': 'a'})"
     (tmp_path / "fails.py").write_text(misspelt, encoding="utf-8")
     with pytest.raises(
-        InputError, match="LabelledFiles: trian: there is no such field, and train is missing"
+        InputError,
+        match=r"fails\.py, line 2: LabelledFiles: trian: there is no such field, and train is missing",
     ):
         load_recipe(str(tmp_path / "fails.py"))
     (tmp_path / "fails.py").write_text("1 / 0", encoding="utf-8")
-    with pytest.raises(InputError, match=r"fails\.py cannot be read: ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        InputError, match=r"fails\.py, line 1 cannot be read: ZeroDivisionError: division by zero"
+    ):
         load_recipe(str(tmp_path / "fails.py"))
 
 
@@ -177,7 +180,9 @@ def test_an_unknown_recipe_field_is_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(text, encoding="utf-8")
     status, _, errors = ulmfit_here("run", tmp_path / "wrong.py", "--runs", tmp_path / "runs")
     assert status == 2
-    assert "Recipe: seed: there is no such field" in errors
+    assert "Recipe: seed: there is no such field; did you mean seeds?" in errors
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith("recipe = "))
+    assert f"wrong.py, line {line}: Recipe" in errors
     assert len(errors.strip().splitlines()) == 1
 
 

@@ -10,7 +10,7 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,8 +19,10 @@ import pytest
 from pydantic import ValidationError
 
 from corpus.making import account, left_out, rows, texts
+from ulmfit.corpus.card import CorpusCard, read_corpus_card
 from ulmfit.corpus.sources import archives
-from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles
+from ulmfit.corpus.stages import CorpusStage, ExtractedCorpus, JoinedCorpus, TextFiles, WikipediaCorpus
+from ulmfit.experiments.driver import check_files
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.runner import Runner
@@ -418,6 +420,34 @@ def test_joined_corpora_keep_ids_apart_and_splits(tmp_path: Path) -> None:
     taken = [part["taken"] for part in account(small)["parts"]]
     assert sum(part["documents"] for part in taken) == 5
     assert sum(part["words"] for part in taken) == sum(len(row["text"].split()) for row in rows(small))
+    joined = JoinedCorpus(parts=(one, two), max_documents=5)
+    card = build(tmp_path, CorpusCard(corpus=joined, language_documents=0))
+    found = read_corpus_card(card, build(tmp_path, joined)).parts
+    parts = [(part.source, part.available, part.documents, part.words) for part in found]
+    assert parts == [
+        ("a.txt", 20, taken[0]["documents"], taken[0]["words"]),
+        ("wiki_00", 2, taken[1]["documents"], taken[1]["words"]),
+    ]
+    single = CorpusCard(corpus=one, language_documents=0)
+    assert read_corpus_card(build(tmp_path, single), build(tmp_path, one)).parts == ()
+
+
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        lambda file: TextFiles(files=(file, file)),
+        lambda file: ExtractedCorpus(archive=file),
+        lambda file: WikipediaCorpus(dump=file, language="xx"),
+        lambda file: JoinedCorpus(parts=(TextFiles(files=file),)),
+    ],
+)
+def test_a_file_of_a_wrong_kind_is_refused_by_a_plan(
+    corpus: Callable[[File], CorpusStage], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(stored_zip())
+    runner = Runner(tmp_path / "runs")
+    with pytest.raises(InputError, match=r"a\.txt is a zip archive"):
+        check_files(runner.order(corpus(File(path=tmp_path / "a.txt"))), runner)
 
 
 def test_a_joined_part_can_be_read_several_times(tmp_path: Path) -> None:

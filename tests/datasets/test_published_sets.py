@@ -274,6 +274,13 @@ def test_germeval_2017_is_read_from_xml_and_tsv_alike(tmp_path: Path) -> None:
         convert("germeval2017", files, test="test3")
 
 
+@pytest.mark.parametrize(("suffix", "neutral"), [("xml", "1,670"), ("tsv", "1,681")])
+def test_germeval_2017_has_other_counts_in_xml_than_in_tsv(suffix: str, neutral: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"all.{suffix}", XML if suffix == "xml" else TSV)
+    with pytest.raises(InputError, match=f"test has 1 times neutral, published: {neutral}"):
+        convert("germeval2017", dict.fromkeys(("train", "valid", "test"), path), counts="published")
+
+
 @pytest.mark.parametrize("language", ["cs", "de", "fi", "hr", "hu", "pl", "tr"])
 def test_xed_as_published(language: str, shared_data: Path) -> None:
     lines = shared_data / "xed" / f"{language}-projections{'2' if language == 'tr' else ''}.tsv"

@@ -15,7 +15,15 @@ import pytest
 import sentencepiece
 import torch
 from cli_for_tests import ulmfit_here
-from foreign_models_for_tests import EMBEDDING, HIDDEN, VOCABULARY, fastai_model, qrnn_state
+from foreign_models_for_tests import (
+    EMBEDDING,
+    HIDDEN,
+    VOCABULARY,
+    as_fastai_v1,
+    fastai_model,
+    fastai_v1_qrnn_logits,
+    qrnn_state,
+)
 from pydantic import ValidationError
 from recipes_for_tests.tiny import recipe as tiny_recipe
 from stages_for_tests import InventedDataset, invented_text, tiny_classifier, tiny_pretrain
@@ -148,6 +156,25 @@ def test_released_weights_are_fine_tuned_and_classify(
     tuned = read_json(runner.folder(finetune) / "model.json")
     assert (tuned["kind"], tuned["direction"]) == (f"awd_{kind}", direction)
     assert 0 < read_json(runner.folder(finetune) / "metrics.json")["vocabulary"]["matched_share"] < 1
+
+
+def test_a_multifit_release_keeps_its_forward_pass_through_the_stage(tmp_path: Path) -> None:
+    """Four QRNN layers, weights beside an optimizer, the vocabulary a pickled list: MultiFiT's layout."""
+    state = qrnn_state(layers=4)
+    model = imported_stage(tmp_path, "forward", state={"model": state, "opt": None})
+    loaded = load_language_model(Runner(tmp_path / "runs").build(model), Dropouts(multiplier=0), "forward")
+    ids = np.array([2, 17, 3, 44, 9, 9, 21])
+    with torch.no_grad():
+        logits = loaded.double().eval()(torch.from_numpy(ids)[None]).logits[0]
+    np.testing.assert_allclose(logits.numpy(), fastai_v1_qrnn_logits(state, ids), rtol=1e-9, atol=1e-9)
+
+
+def test_a_fastai_release_keeps_its_forward_pass_through_the_stage(tmp_path: Path) -> None:
+    model = imported_stage(tmp_path, "backward", state=as_fastai_v1(fastai_model().state_dict()))
+    loaded = load_language_model(Runner(tmp_path / "runs").build(model), Dropouts(multiplier=0), "backward")
+    ids = torch.tensor([[2, 17, 3, 44, 9, 9, 21]])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.eval()(ids).logits, fastai_model()(ids)[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_classifier_can_begin_with_released_weights_at_once(tmp_path: Path) -> None:

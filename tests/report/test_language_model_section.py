@@ -11,9 +11,10 @@ from evaluation.samples import (
 )
 
 from report.test_report import FORBIDDEN, HOSTILE, Page
+from ulmfit.evaluation.metric_text import shown_perplexity
 from ulmfit.language_model.figures import TrainedModel
 from ulmfit.report.report import render_html
-from ulmfit.report.sections.language_models import describe_language_models, number
+from ulmfit.report.sections.language_models import describe_language_models
 
 
 def fine_tuned(losses: list[float], **more) -> list:
@@ -89,7 +90,18 @@ def test_replaced_words_mark_as_well():
 def test_perplexity_beyond_a_float_has_no_mean():
     line = describe_language_models(fine_tuned([2.0, 900.0]), ()).quality.lines[0]
     assert line[5] == line[6] == "–"
-    assert number(2.5e6) == "2.50e+06"
+    assert shown_perplexity(2.5e6, 5_000) == "2.50e+06"
+
+
+def test_perplexity_of_a_few_tokens_is_rough() -> None:
+    """A figure over 35 tokens is not printed like one over 100,000."""
+    assert shown_perplexity(123.456, 100_000) == "123.46"
+    assert shown_perplexity(123.456, 35) == "≈ 123"
+    assert shown_perplexity(None, 35) == "–"
+    models = [one.model_copy(update={"tokens": 35}) for one in fine_tuned([2.0, 2.1])]
+    quality = describe_language_models(models, ()).quality
+    assert quality.lines[0][5].startswith("≈ 8 ± ")
+    assert "≈ rough: fewer than 1,000 tokens were scored, and a few words decide" in quality.notes
 
 
 def test_terms_of_training():

@@ -210,6 +210,18 @@ def with_differences(record) -> Record:
     )
 
 
+def test_published_results_with_other_numbers_of_labels_say_so(record) -> None:
+    texts = record.dataset.rows["train"]
+    published = tuple(
+        PublishedResult(
+            name="x", metric="macro_f1", value=0.9, source="S", verified=True, training_texts=count
+        )
+        for count in (80 * texts, texts, texts // 4, 0)
+    )
+    table = published_table(record.changed(published=published))
+    assert [line[3] for line in table.lines] == ["80 times the labels", "–", "1/4 of the labels", "no labels"]
+
+
 DIFFERENCES = """
 model                                        macro F1      accuracy    validation            difference       p  seeds
 --------------------------  -------------------------  ------------  ------------  --------------------  ------  -----

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
@@ -85,6 +85,15 @@ class CorpusFigures(RecordPart):
         return self
 
 
+class CorpusPart(RecordPart):
+    """What a joined corpus took of one of its parts."""
+
+    source: str = Field(description="the part, in words")
+    available: int = Field(ge=0, description="documents of the part, before it was sampled or repeated")
+    documents: int = Field(ge=0, description="documents taken, repeats counted")
+    words: int = Field(ge=0, description="words of those")
+
+
 class CorpusAccount(RecordPart):
     """Where the pages of a corpus went; the sum closes."""
 
@@ -92,6 +101,9 @@ class CorpusAccount(RecordPart):
     pages_read: int = Field(ge=0)
     documents_written: int = Field(ge=0)
     left_out: dict[str, NonNegativeInt] = Field(description="reason -> number of pages")
+    parts: tuple[CorpusPart, ...] = Field(
+        (), description="what was taken of each part of a joined corpus; (): it is not joined"
+    )
     figures: CorpusFigures | None = Field(None, description="what the documents are; None: not measured")
 
     @model_validator(mode="after")
@@ -154,15 +166,32 @@ class CorpusCard(Stage):
         work.log(summary(figures))
 
 
-def read_corpus_card(folder: Path) -> CorpusAccount:
+def read_corpus_card(folder: Path, corpus: Path | None = None) -> CorpusAccount:
     """Return what a record says of a corpus, from the folder of a CorpusCard.
 
-    Raises InputError when its card is malformed.
+    The corpus' own folder tells what was taken of each part of a joined one. Raises InputError when the card
+    is malformed.
     """
+    from ulmfit.corpus.documents import ACCOUNT
+
     card = read_json(folder / CARD)
     account = card.pop("account", None) if isinstance(card, dict) else None
     content = {**account, "figures": card} if isinstance(account, dict) else account
+    if corpus is not None and isinstance(content, dict):
+        content = {**content, "parts": _parts(read_json(corpus / ACCOUNT))}
     return part_of(CorpusAccount, content, "card of the corpus")
+
+
+def _parts(account: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was taken of each part of a joined corpus; none: it is not joined, or filtered."""
+    parts = account.get("parts", [])
+    if not all("taken" in part for part in parts):
+        return []
+    if sum(part["taken"]["documents"] for part in parts) != account["documents_written"]:
+        return []
+    return [
+        {"source": part["source"], "available": part["documents_written"], **part["taken"]} for part in parts
+    ]
 
 
 def read_samples(folder: Path) -> list[SampleDocument]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import table_suffix
 from ulmfit.pipeline.settings import NOT_IN_KEY
 from ulmfit.pipeline.stage import Stage, Work
 
@@ -120,6 +121,16 @@ class Wikipedia(DumpStage):
         )
 
 
+def _check_is_text(file: File) -> None:
+    """Raise InputError for a local file that begins as no text, Parquet file or tar archive does."""
+    from ulmfit.corpus.sources.archives import is_tar
+    from ulmfit.pipeline.streams import check_is_text
+
+    path = file.path
+    if path is not None and path.is_file() and not is_tar(path) and table_suffix(path.name) != ".parquet":
+        check_is_text(path)
+
+
 class WikipediaCorpus(CorpusStage):
     """The articles of a Wikipedia dump as text.
 
@@ -169,6 +180,11 @@ class WikipediaCorpus(CorpusStage):
             raise ValueError("templates has no effect with engine='fast', which drops them: leave it out")
         return self
 
+    def check_files(self) -> None:
+        """Raise InputError for a local file that is no XML, compressed or not, by its beginning."""
+        if isinstance(self.dump, File):
+            _check_is_text(self.dump)
+
     def build(self, work: Work) -> None:
         """Extract the dump; go on with what a killed run has left."""
         from ulmfit.corpus.wikiextractor.extraction import Limits
@@ -205,6 +221,10 @@ class ExtractedCorpus(CorpusStage):
         description="folder, .tar.xz or .tar.gz of WikiExtractor's output, or one file of it"
     )
     first_megabytes: int | None = FIRST_MEGABYTES
+
+    def check_files(self) -> None:
+        """Raise InputError for a local file that is neither text nor an archive, by its beginning."""
+        _check_is_text(self.archive)
 
     def build(self, work: Work) -> None:
         """Read the archive once, without unpacking it."""
@@ -245,10 +265,11 @@ class TextFiles(CorpusStage):
     first_megabytes: int | None = FIRST_MEGABYTES
 
     def check_files(self) -> None:
-        """Raise InputError for local tables whose columns or first row `build` would refuse."""
+        """Raise InputError for local files that are no text, and tables that `build` would refuse."""
         from ulmfit.corpus.sources.text_files import check_text_file
 
         for file in self._files():
+            _check_is_text(file)
             if file.path is not None:
                 check_text_file(file.path, self._form())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +18,17 @@ from ulmfit.pipeline.streams import opened
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
 LIST_TYPES = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+
+
+class TextForm(NamedTuple):
+    """How a table that is text is written."""
+
+    encoding: str = "utf-8"
+    separator: str = ""
+    """Stands between the columns of a CSV file; "": a comma."""
+
+
+PLAIN = TextForm()
 
 
 def read_text(path: Path) -> str:
@@ -59,13 +70,14 @@ def read_table(
     optional: Collection[str] = (),
     lists: Collection[str] = (),
     header: Sequence[str] = (),
+    form: TextForm = PLAIN,
 ) -> pd.DataFrame:
     """Read a CSV, TSV (no quoting), JSON, JSON Lines or Parquet file, compressed or not.
 
     `columns` maps the names of the result to the columns of the file; those in `optional` may be missing, and
     those in `lists` may hold lists of strings. Where several columns make up one, their names end in a number
-    (text 1, text 2). `header` names the columns of a CSV or TSV file without a header. Raises InputError
-    naming the file and the place.
+    (text 1, text 2). `header` names the columns of a CSV or TSV file without a header; `form` says
+    how a text file is written. Raises InputError naming the file and the place.
     """
     check_table_name(path.name)
     if table_suffix(path.name) == ".parquet":
@@ -74,8 +86,9 @@ def read_table(
         return pd.DataFrame({name: table.iloc[:, place] for name, place in places.items()})
     values: dict[str, list[Any]] = {name: [] for name in columns}
     found = {name for name in columns if name not in optional}
-    with opened(path) as stream:
-        for number, row in enumerate(table_rows(stream, str(path), columns, optional, header), start=1):
+    with opened(path, form.encoding) as stream:
+        rows = table_rows(stream, str(path), columns, optional, header, form.separator)
+        for number, row in enumerate(rows, start=1):
             found |= row.keys()
             for name, cells in values.items():
                 cells.append(row.get(name))
@@ -111,7 +124,11 @@ def check_table_name(name: str) -> None:
 
 
 def check_table(
-    path: Path, columns: Mapping[str, str], optional: Collection[str] = (), header: Sequence[str] = ()
+    path: Path,
+    columns: Mapping[str, str],
+    optional: Collection[str] = (),
+    header: Sequence[str] = (),
+    form: TextForm = PLAIN,
 ) -> None:
     """Raise InputError for a file whose kind, columns or first row `read_table` would refuse."""
     check_table_name(path.name)
@@ -122,8 +139,8 @@ def check_table(
             names = pq.read_schema(path).names
         column_places(str(path), columns, optional, names)
         return
-    with opened(path) as stream:
-        next(table_rows(stream, str(path), columns, optional, header), None)
+    with opened(path, form.encoding) as stream:
+        next(table_rows(stream, str(path), columns, optional, header, form.separator), None)
 
 
 def _parquet(path: Path, wanted: Collection[str], lists: Collection[str]) -> pd.DataFrame:

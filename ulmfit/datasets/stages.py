@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -16,6 +17,8 @@ from ulmfit.pipeline.stage import Stage, Work
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from ulmfit.datasets.reading import TextForm
 
 METRICS_OF_TASK: dict[Task, tuple[str, ...]] = {task: ranking_metrics(task) for task in TASKS}
 """The metrics that a task's data sets can be ranked by; the first is its default."""
@@ -184,7 +187,16 @@ class LabelledFiles(DatasetStage):
 
     train: Files = Field(description="labelled texts to train on: a file, or several")
     valid: Files | None = Field(None, description="labelled texts for validation; None: made from train")
-    test: Files = Field(description="labelled texts for testing")
+    test: Files | None = Field(
+        None, description="labelled texts for testing; None: made from train, see test_fraction"
+    )
+    test_fraction: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of train that becomes test where no file is given, chosen by a hash of the texts; "
+        "None: test is a file",
+    )
     unlabelled: Files | None = Field(None, description="texts for the language model alone; None: none")
     text_column: str | tuple[str, ...] = TEXT_COLUMN
     field_marks: bool = FIELD_MARKS
@@ -193,11 +205,19 @@ class LabelledFiles(DatasetStage):
     columns: tuple[str, ...] = Field(
         (), description="names of the columns, for CSV and TSV files without a header; (): they have one"
     )
+    encoding: str = Field("utf-8", description="encoding of files that are text, such as cp1250 or utf-16")
+    separator: str = Field(
+        "",
+        max_length=1,
+        description='character between the columns of CSV files, such as ";"; empty: a comma',
+    )
 
     @model_validator(mode="after")
     def _splits_have_files(self) -> Self:
         if empty := [split for split, files in self._files().items() if not files]:
             raise ValueError(f"{empty[0]} is an empty list: name a file")
+        if (self.test is None) == (self.test_fraction is None):
+            raise ValueError("expected test, a file, or test_fraction, such as 0.2: one of them")
         return self
 
     def check_files(self) -> None:
@@ -209,22 +229,36 @@ class LabelledFiles(DatasetStage):
                 if file.path is None:
                     check_table_name(file.name)
                 elif file.path.exists():
-                    check_table(file.path, self._columns(split), ("id",), self.columns)
+                    check_table(file.path, self._columns(split), ("id",), self.columns, self._form())
 
     def build(self, work: Work) -> None:
         """Read the files and write the tables; InputError names what is wrong in which file."""
+        write_dataset(work, self, self.read(work.file))
+
+    def read(self, place: Callable[[File], Path]) -> dict[str, DataFrame]:
+        """Return the tables of the splits, not checked yet; `place` says where a file is on the disk."""
         from ulmfit.datasets.fields import with_text
         from ulmfit.datasets.reading import join_tables, read_table
+        from ulmfit.datasets.tables import split_off_test
         from ulmfit.datasets.targets import LABELS
 
         lists = ("label",) if LABELS[self.task].several else ()
         splits = {}
         for split, files in self._files().items():
-            columns = self._columns(split)
-            tables = [read_table(work.file(file), columns, ("id",), lists, self.columns) for file in files]
+            columns, form = self._columns(split), self._form()
+            tables = [read_table(place(file), columns, ("id",), lists, self.columns, form) for file in files]
             table = join_tables([file.label for file in files], tables)
             splits[split] = with_text(table, tuple(self._texts()), self.field_marks, split)
-        write_dataset(work, self, splits)
+        if self.test_fraction is not None:
+            splits["train"], splits["test"] = split_off_test(
+                splits["train"], self.test_fraction, self.task, self.label_separator
+            )
+        return splits
+
+    def _form(self) -> TextForm:
+        from ulmfit.datasets.reading import TextForm
+
+        return TextForm(self.encoding, self.separator)
 
     def _files(self) -> dict[str, tuple[File, ...]]:
         given = {"train": self.train, "valid": self.valid, "test": self.test, "unlabelled": self.unlabelled}

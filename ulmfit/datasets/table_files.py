@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,6 +20,8 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import other_separator, table_suffix
 from ulmfit.pipeline.streams import LARGEST_LINE, decoded_lines
 
+FIRST_OBJECTS = 1_000
+"""Objects of a JSON file that tell its fields."""
 _HALF_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -29,20 +31,49 @@ def table_rows(
     columns: Mapping[str, str],
     optional: Collection[str] = (),
     header: Sequence[str] = (),
+    separator: str = "",
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table as `columns` names them: name of the result -> column of the file.
 
     The suffix of `name` says what the file is; `stream` is its unpacked content. Columns in `optional` may be
     missing; the others have to be there. `header` names the columns of a CSV or TSV file whose first line
-    is data. Values are strings, in JSON whatever stands there. Raises InputError that names the place.
+    is data; `separator` stands between the columns of a CSV file, "": the comma. Values are strings, in JSON
+    whatever stands there. Raises InputError that names the place.
     """
     lines = _without_nul(decoded_lines(stream, name), name)
     suffix = table_suffix(name)
     if suffix in (".csv", ".tsv"):
-        return _separated(lines, name, "\t" if suffix == ".tsv" else ",", columns, optional, header)
-    if header:
-        raise InputError(f"{name}: objects name their fields themselves: leave columns out")
+        usual = "\t" if suffix == ".tsv" else ","
+        # A stray quote is an error in CSV, and a letter like any other in TSV.
+        quoting: Literal[0, 3] = csv.QUOTE_NONE if suffix == ".tsv" else csv.QUOTE_MINIMAL
+        return _separated(lines, name, separator or usual, quoting, columns, optional, header)
+    if header or separator:
+        field = "columns" if header else "separator"
+        raise InputError(f"{name}: objects name their fields themselves: leave {field} out")
     return (_fields(row, place, columns, optional) for place, row in _objects(lines, name))
+
+
+def column_names(stream: IO[bytes], name: str, separator: str = "") -> list[str]:
+    """Return the columns of a table: the first row of CSV and TSV, the fields of the first objects of JSON.
+
+    Fields that hold objects are left out. Raises InputError as `table_rows` does.
+    """
+    lines = _without_nul(decoded_lines(stream, name), name)
+    suffix = table_suffix(name)
+    if suffix not in (".csv", ".tsv"):
+        found = dict.fromkeys(
+            (field, isinstance(value, dict))
+            for _, row in islice(_objects(lines, name), FIRST_OBJECTS)
+            for field, value in row.items()
+        )
+        nested = {field for field, is_object in found if is_object}
+        return list(dict.fromkeys(field for field, _ in found if field not in nested))
+    usual = "\t" if suffix == ".tsv" else ","
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if suffix == ".tsv" else csv.QUOTE_MINIMAL
+    try:
+        return next(csv.reader(lines, strict=True, quoting=quoting, delimiter=separator or usual), [])
+    except csv.Error as error:
+        raise InputError(f"{name}, line 1: {error}; check its quotes") from error
 
 
 def missing_column(name: str, columns: Mapping[str, str], wanted: str, found: Iterable[str]) -> InputError:
@@ -83,6 +114,7 @@ def _separated(
     lines: Iterator[str],
     name: str,
     separator: str,
+    quoting: Literal[0, 3],
     columns: Mapping[str, str],
     optional: Collection[str],
     header: Sequence[str],
@@ -93,8 +125,6 @@ def _separated(
         raise InputError(
             f"{name}: the columns seem to be separated by {other!r}; expected {separator!r}: {plain[:60]}"
         )
-    # A stray quote is an error in CSV, and an ordinary character in TSV.
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(chain([first], lines), strict=True, quoting=quoting, delimiter=separator)
     limit = csv.field_size_limit(LARGEST_LINE)
     try:

@@ -161,6 +161,42 @@ def split_off_validation(
     return train[~chosen].reset_index(drop=True), train[chosen].reset_index(drop=True)
 
 
+def split_off_test(
+    table: pd.DataFrame, fraction: float, task: Task, separator: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return train and test rows of a table that is not checked yet, as `split_off_validation` chooses them.
+
+    Rows whose text or label is missing or wrong stay in train, where the checks find them. Raises InputError
+    where no label has two texts.
+    """
+    kind = LABELS[task]
+
+    def label(value: Any) -> Any:
+        try:
+            return kind.read(value, separator)
+        except ValueError:
+            return None
+
+    rows = pd.DataFrame(
+        {
+            "id": [f"{number:09d}" for number in range(len(table))],
+            "text": [text_form(value) for value in table["text"]],
+            "label": pd.Series([label(value) for value in table["label"]], dtype=object),
+        }
+    )
+    usable = rows[rows["label"].notna() & (rows["text"].str.strip() != "")].reset_index(drop=True)
+    _, chosen = split_off_validation(usable, fraction, task)
+    if chosen.empty:
+        raise InputError(
+            "train is too small to make a test split: no label has two texts; give it more, or a file of "
+            "test texts (test)"
+        )
+    places = pd.Series([int(name) for name in chosen["id"]])
+    in_test = numpy.zeros(len(table), dtype=bool)
+    in_test[places] = True
+    return table[~in_test].reset_index(drop=True), table[in_test].reset_index(drop=True)
+
+
 def _text_hash(text: str) -> str:
     content = " ".join(text.split()).encode(errors="surrogatepass")
     return hashlib.sha256(_VALIDATION_SALT + content).hexdigest()

@@ -14,6 +14,11 @@ PERPLEXITIES = {"token_perplexity": "token perplexity", "word_perplexity": "word
 METRIC_TITLES = {metric.name: metric.title for metric in METRICS} | PERPLEXITIES
 PLAIN = frozenset(metric.name for metric in METRICS if metric.plain) | frozenset(PERPLEXITIES)
 """Metrics that are no shares: correlations, errors in the labels' units, perplexities."""
+LARGEST_PLAIN = 1e6
+"""Perplexities of this size and more are written with a power of ten."""
+ROUGHLY = "≈ "
+FEW_TOKENS = 1_000
+"""Tokens below which a perplexity says little: a few words decide about it."""
 PLAIN_DECIMALS, PERCENT_DECIMALS = 4, 2
 BOUNDS = {metric.name: metric.bounds for metric in METRICS} | dict.fromkeys(PERPLEXITIES, (1.0, math.inf))
 """The lowest and the highest value of each metric."""
@@ -23,6 +28,15 @@ def shown_number(metric: str, value: float, decimals: int | None = None) -> str:
     """Return a metric's value: in percent, or a plain decimal number where that is no share."""
     shown = value if metric in PLAIN else 100 * value
     return f"{shown:.{_decimals(metric) if decimals is None else decimals}f}"
+
+
+def shown_perplexity(value: float | None, tokens: int) -> str:
+    """Return a perplexity as text; a rough one where it was measured on fewer than FEW_TOKENS tokens."""
+    if value is None:
+        return "–"
+    if value >= LARGEST_PLAIN:
+        return f"{value:.2e}"
+    return f"{value:,.2f}" if tokens >= FEW_TOKENS else f"{ROUGHLY}{value:,.0f}"
 
 
 def shown_interval(metric: str, interval: tuple[float, float]) -> str:

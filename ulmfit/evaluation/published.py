@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from ulmfit.evaluation.metric_text import BOUNDS, METRIC_TITLES
 from ulmfit.pipeline.record_part import Figure, RecordPart
 
+MANY_TIMES = 1.5
+"""Times as many labels from which a published figure is no comparison without a remark."""
+
 
 class PublishedResult(RecordPart):
     """One number that others reported for the same test split."""
@@ -20,6 +23,9 @@ class PublishedResult(RecordPart):
     source: str = Field(min_length=1, description="paper, page or table where it stands")
     verified: bool = Field(
         False, description="whether the number was read in its source; False: shown as unverified"
+    )
+    training_texts: int | None = Field(
+        None, ge=0, description="labelled texts that it was trained on; None: as many as the recipe has"
     )
     note: str = Field("", description="what differs, such as 'frozen vectors'; empty: nothing known")
 
@@ -33,11 +39,36 @@ class PublishedResult(RecordPart):
         return self
 
 
+def labels_beside(result: PublishedResult, training_texts: int) -> str:
+    """Return how many labels a published system had beside `training_texts` here; empty: about as many."""
+    if result.training_texts is None or not training_texts:
+        return ""
+    if not result.training_texts:
+        return "no labels"
+    times = result.training_texts / training_texts
+    if MANY_TIMES > times > 1 / MANY_TIMES:
+        return ""
+    return f"{times:.0f} times the labels" if times > 1 else f"1/{1 / times:.0f} of the labels"
+
+
 def read_in(
-    source: str, metric: str, values: Mapping[str, float], *, note: str = ""
+    source: str,
+    metric: str,
+    values: Mapping[str, float],
+    *,
+    note: str = "",
+    training_texts: int | None = None,
 ) -> tuple[PublishedResult, ...]:
     """Return results that were read in one source; the arguments map system -> value of one metric."""
     return tuple(
-        PublishedResult(name=name, metric=metric, value=value, source=source, verified=True, note=note)
+        PublishedResult(
+            name=name,
+            metric=metric,
+            value=value,
+            source=source,
+            verified=True,
+            note=note,
+            training_texts=training_texts,
+        )
         for name, value in values.items()
     )

@@ -15,6 +15,7 @@ from ulmfit.experiments.forecast import Forecast, Forecasts, slow_advice, total
 from ulmfit.experiments.pinning import pinned, unpinned
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
+from ulmfit.experiments.recipe_index import needs
 from ulmfit.experiments.recipe_settings import OPTION_NAMES
 from ulmfit.experiments.results import FINGERPRINT, is_recorded, recorded_stages, write_results
 from ulmfit.experiments.run_folder import STAGE_LIST, write_run
@@ -251,12 +252,14 @@ def states(
 ) -> list[StageState]:
     """Return the state of every stage of a recipe, upstream first; builds nothing.
 
-    `checked` refuses input files that a run would refuse at its start. `measure` takes some seconds for
-    rates of this machine that are not known yet.
+    `checked` refuses input files that a run would refuse at its start, and says what a recipe needs that
+    nobody can simply download. `measure` takes some seconds for rates of this machine that are not known yet.
     """
     runner = Runner(runs, mirror)
     stages = runner.order(*recipe.stages().all())
     if checked:
+        for need in needs(recipe):
+            say(f"{recipe.name} needs {need}")
         check_files(stages, runner)
     return states_of(stages, runner, recipe.language, measure=measure)
 

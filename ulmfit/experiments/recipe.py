@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -232,7 +233,7 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        raise InputError(f"recipe {path}: {error.title}: {first_fault(error)}") from error
+        raise InputError(f"recipe {path}{_line(error, path)}: {error.title}: {first_fault(error)}") from error
     except SyntaxError as error:
         raise InputError(f"recipe {path} is not valid Python: {error.msg}, line {error.lineno}") from error
     except InputError:
@@ -241,8 +242,15 @@ def _module(path: Path) -> ModuleType:
         other = "" if error.filename in (None, str(path)) else f"{error.filename}: "
         raise InputError(f"recipe {path} cannot be read: {other}{error.strerror or error}") from error
     except Exception as error:
-        raise InputError(f"recipe {path} cannot be read: {type(error).__name__}: {error}") from error
+        place = f"{path}{_line(error, path)}"
+        raise InputError(f"recipe {place} cannot be read: {type(error).__name__}: {error}") from error
     return module
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Return the line of a recipe's file in which it went wrong; empty: in none of its lines."""
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def _named(reference: str) -> Path:

@@ -106,7 +106,7 @@ def needs(recipe: Recipe) -> list[str]:
     """Return what a recipe needs that cannot simply be downloaded; empty: it can be repeated as it is."""
     files = all_settings(recipe, File)
     by_hand = sorted({file.source for file in files if file.path is not None and file.source})
-    mirrored = sorted({file.name for file in files if file.path is None and not file.url})
+    mirrored = sorted({file.name for file in files if file.path is None and not file.address})
     return [*(f"files by hand ({how})" for how in by_hand), *(f"a mirror with {name}" for name in mirrored)]
 
 

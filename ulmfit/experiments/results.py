@@ -154,7 +154,9 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         poleval=tuple(_poleval(experiment, runner)),
         seeds=recipe.seeds,
         stages=times,
-        corpora=(read_corpus_card(runner.verified(experiment.corpus_card)),),
+        corpora=(
+            read_corpus_card(runner.verified(experiment.corpus_card), runner.folder(experiment.corpus)),
+        ),
         leaks=read_leaks(runner.verified(experiment.leaks)) if experiment.leaks else None,
         tokenizers=read_tokenizer_card(runner.verified(experiment.tokenizer_card)),
         data_checks=_data_checks(experiment, runner),

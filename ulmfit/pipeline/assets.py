@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import has_textual_name, sha256_of
+from ulmfit.pipeline.repository import Repository, contents_of, fetch_repository
 from ulmfit.pipeline.settings import Settings, first_fault
 
 MIRROR_VARIABLE: Final = "ULMFIT_MIRROR"
@@ -22,7 +23,11 @@ Changed = TypeVar("Changed", bound=Settings)
 
 
 class File(Settings):
-    """One input file: either a local `path`, or a catalogued file with its SHA-256."""
+    """One input file: either a local `path`, or a catalogued file with its SHA-256.
+
+    A catalogued file may be made from a `repository` where no mirror has it: it has the same contents then,
+    though compression may give it other bytes.
+    """
 
     path: Path | None = Field(None, description="local file or folder; None for a catalogued file")
     name: str = Field("", pattern=r"^[^/\\]*$", description="file name of a catalogued file")
@@ -34,13 +39,18 @@ class File(Settings):
         "its first download in pins.toml beside the recipe",
     )
     size: int | None = Field(None, ge=0, description="bytes of a catalogued file; None: not known")
+    repository: Repository | None = Field(
+        None, description="public repository that a catalogued file is made from; None: not from one"
+    )
     licence: str = Field("", description="licence of the data")
     source: str = Field("", description="where the data comes from, in words")
 
     @model_validator(mode="after")
     def _either_local_or_catalogued(self) -> Self:
-        if self.path is None and not (self.name and (self.sha256 or self.url)):
-            raise ValueError("a File needs a path, or a name and a sha256 or a url")
+        if self.path is None and not (self.name and (self.sha256 or self.url or self.repository)):
+            raise ValueError("a File needs a path, or a name and a sha256, a url or a repository")
+        if self.repository and self.sha256 and not self.repository.contents:
+            raise ValueError("a File with a sha256 and a repository needs the repository's contents")
         if not has_textual_name(path := self.path or Path(self.name)):
             raise ValueError(f"{path.name!r} is not UTF-8 or has control characters: rename the file")
         if self.name in (".", ".."):
@@ -56,6 +66,16 @@ class File(Settings):
     def label(self) -> str:
         """The name shown to people and written to records; never a path."""
         return self.path.name if self.path else self.name
+
+    @property
+    def address(self) -> str:
+        """Where a catalogued file is downloaded from; empty: nowhere."""
+        return self.repository.url if self.repository else self.url
+
+    @property
+    def known_hash(self) -> str:
+        """The hash that says which catalogued file it is; empty: nobody has seen it yet."""
+        return self.sha256 or (self.repository.contents if self.repository else "")
 
 
 def with_files(value: Any, change: Callable[[File], File]) -> Any:
@@ -109,8 +129,13 @@ class Catalogue:
         return File(
             name=entry["file"],
             url=entry.get("url", ""),
-            sha256=entry["sha256"] if "url" not in entry else entry.get("sha256", ""),
+            sha256=entry["sha256"] if not {"url", "address"} & entry.keys() else entry.get("sha256", ""),
             size=entry.get("bytes"),
+            repository=(
+                Repository(**{name: entry[name] for name in Repository.model_fields if name in entry})
+                if "address" in entry
+                else None
+            ),
             licence=entry.get("licence", ""),
             source=entry.get("source", ""),
         )
@@ -132,31 +157,40 @@ def fetch(file: File, cache: Path, mirror: Path | None, log: Callable[[str], Non
         if not file.path.exists():
             raise InputError(missing(file))
         return file.path
-    if not file.sha256:
+    if not file.known_hash:
         raise InputError(
             f"{file.name}: its SHA-256 is not known before its first download: run the recipe itself "
             f"(ulmfit run), which notes it"
         )
     if mirror is not None and (found := _mirrored(file, mirror, log)):
         return found
-    target = cache / file.sha256[:16] / file.name
+    target = cache / file.known_hash[:16] / file.name
     if _is_whole(target, file):
         return target
-    if not file.url:
+    if not file.address:
         raise InputError(
             f"{file.name} cannot be downloaded ({file.source or 'no address is known'}): "
             f"put it into a folder and name that with --mirror"
         )
     from filelock import FileLock
 
-    from ulmfit.pipeline.download import download
-
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f"{target.name}.lock")):
         if not _is_whole(target, file):
             target.unlink(missing_ok=True)
-            download(file.url, target, sums={"sha256": file.sha256}, size=file.size, log=log)
+            download_file(file, target, log)
     return target
+
+
+def download_file(file: File, target: Path, log: Callable[[str], None]) -> None:
+    """Download a catalogued file to `target`; it is held to its hash where that is known."""
+    from ulmfit.pipeline.download import download
+
+    if file.repository is not None:
+        fetch_repository(file.repository, target, log)
+    else:
+        sums = {"sha256": file.sha256} if file.sha256 else {}
+        download(file.url, target, sums=sums, size=file.size, log=log)
 
 
 def missing(file: File) -> str:
@@ -165,8 +199,22 @@ def missing(file: File) -> str:
     return f"input file {file.path} does not exist{origin}"
 
 
-def _is_whole(target: Path, file: File) -> bool:
-    return target.exists() and sha256_of(target) == file.sha256
+def _is_whole(path: Path, file: File) -> bool:
+    """Return whether the file is there with the bytes, or the contents, that it should have."""
+    if not path.exists():
+        return False
+    if file.sha256 and file.size in (None, path.stat().st_size) and sha256_of(path) == file.sha256:
+        return True
+    repository = file.repository
+    return repository is not None and bool(repository.contents) and _contents(path) == repository.contents
+
+
+def _contents(path: Path) -> str:
+    """Return the hash of a file's contents; empty: it is damaged."""
+    try:
+        return contents_of(path)
+    except InputError:
+        return ""
 
 
 def check_mirror(mirror: Path) -> None:
@@ -185,7 +233,7 @@ def _mirrored(file: File, mirror: Path, log: Callable[[str], None]) -> Path | No
     """Return the mirror's copy of `file`; a file of this name with other bytes is skipped, and `log` told."""
     candidates = in_mirror(mirror, file.name)
     for path in candidates:
-        if file.size in (None, path.stat().st_size) and sha256_of(path) == file.sha256:
+        if _is_whole(path, file):
             return path
     if candidates:
         log(f"{candidates[0]} is not the catalogued {file.name} (another size or sha256); it is not used")

@@ -11,9 +11,10 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ulmfit.pipeline.assets import File, in_mirror
+from ulmfit.pipeline.assets import File, download_file, in_mirror
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import sha256_of, write_text
+from ulmfit.pipeline.repository import contents_of
 
 PINS = "pins.toml"
 DUMPS, FILES = "dumps", "files"
@@ -74,37 +75,46 @@ def _strings(table: object) -> dict[str, str]:
 
 def is_unpinned(file: File) -> bool:
     """Return whether the hash of a file is not known before its first download."""
-    return file.path is None and not file.sha256
+    return file.path is None and not file.known_hash
 
 
 def pinned_file(file: File, pins: Pins) -> File:
     """Return `file` with the hash that is noted for it, or as it is."""
-    noted = pins.get(FILES, file.url) if is_unpinned(file) else ""
-    return file.changed(sha256=noted) if noted else file
+    noted = pins.get(FILES, file.address) if is_unpinned(file) else ""
+    return _with_hash(file, noted) if noted else file
+
+
+def _with_hash(file: File, noted: str) -> File:
+    if file.repository is None:
+        return file.changed(sha256=noted)
+    return file.changed(repository=file.repository.changed(contents=noted))
 
 
 def pin_file(file: File, pins: Pins, cache: Path, mirror: Path | None, log: Callable[[str], None]) -> File:
     """Return `file` with its hash, which is noted in `pins` when the file is met for the first time.
 
-    Its first copy comes from the mirror or from its address, and is kept where `assets.fetch` finds it.
+    Its first copy comes from the mirror or from its address, and is kept where `assets.fetch` finds it. Of
+    files of a repository the hash is that of their contents.
     """
-    from ulmfit.pipeline.download import download
-
     known = pinned_file(file, pins)
     if not is_unpinned(known):
         return known
     copies = in_mirror(mirror, file.name) if mirror is not None else []
     if copies:
-        sha256 = sha256_of(copies[0])
+        noted = _hash_of(copies[0], file)
     else:
         arrived = cache / "first" / file.name
         arrived.parent.mkdir(parents=True, exist_ok=True)
-        log(f"downloading {file.name} from {file.url}; no hash of it is known yet")
-        download(file.url, arrived, sums={}, size=file.size, log=log)
-        sha256 = sha256_of(arrived)
-        target = cache / sha256[:16] / file.name
+        log(f"downloading {file.name} from {file.address}; no hash of it is known yet")
+        download_file(file, arrived, log)
+        noted = _hash_of(arrived, file)
+        target = cache / noted[:16] / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         arrived.replace(target)
-    pins.add(FILES, file.url, sha256)
-    log(f"{file.name}: SHA-256 {sha256}, noted in {pins.path}: later runs take no other file")
-    return file.changed(sha256=sha256)
+    pins.add(FILES, file.address, noted)
+    log(f"{file.name}: SHA-256 {noted}, noted in {pins.path}: later runs take no other file")
+    return _with_hash(file, noted)
+
+
+def _hash_of(path: Path, file: File) -> str:
+    return sha256_of(path) if file.repository is None else contents_of(path)

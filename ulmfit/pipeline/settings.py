@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from difflib import get_close_matches
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -85,6 +86,8 @@ EXPECTED: Final = {
 UNION_PART: Final = re.compile(r"int|float|str|bool|constrained-\w+|[\w-]+\[.*\]")
 """Parts of an error's place that pydantic adds for a union: the type that was tried, and no field."""
 LONGEST_SHOWN: Final = 60
+WRITTEN: Final = ("origin", "overrides")
+"""Fields that commands write, and nobody else."""
 
 
 def first_fault(error: ValidationError) -> str:
@@ -97,7 +100,8 @@ def first_fault(error: ValidationError) -> str:
     if furthest["type"] == "missing" and (unknown := _unknown_beside(furthest, error)):
         return f"{unknown}: there is no such field, and {furthest['loc'][-1]} is missing"
     faults = [fault for fault in faults if _place(fault) == place]
-    return f"{place}: {_wrong(faults)}" if place else _wrong(faults)
+    wrong = _wrong(faults, error.title)
+    return f"{place}: {wrong}" if place else wrong
 
 
 def _unknown_beside(missing: Any, error: ValidationError) -> str:
@@ -111,11 +115,23 @@ def _place(fault: Any) -> str:
     return ".".join(str(part) for part in fault["loc"] if not UNION_PART.fullmatch(str(part)))
 
 
-def _wrong(faults: list[Any]) -> str:
+def _listed(fault: Any, model: str) -> str:
+    """Return the fields of the settings called `model`, the one that is most alike first; empty: unknown."""
+    kinds: list[type[Settings]] = [Settings]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind.__name__ == model:
+            names = [name for name in kind.model_fields if name not in WRITTEN]
+            alike = get_close_matches(str(fault["loc"][0]), names, n=1)
+            return f"; did you mean {alike[0]}?" if alike else f"; {model} has {', '.join(names)}"
+    return ""
+
+
+def _wrong(faults: list[Any], model: str) -> str:
     """Return what is wrong at one place, for every kind of value that may stand there."""
     fault = faults[0]
     if fault["type"] == "extra_forbidden":
-        return "there is no such field"
+        return "there is no such field" + (_listed(fault, model) if len(fault["loc"]) == 1 else "")
     if fault["type"] == "missing":
         return "is missing"
     wanted = [EXPECTED[one["type"]].format(**one.get("ctx", {})) for one in faults if one["type"] in EXPECTED]

@@ -140,7 +140,7 @@ class Keys:
         """Return the SHA-256 of a file's content; of a folder, that of its files' names and contents."""
         if file.path is None:
             # Of a file that nobody has seen yet `plan` gives a key that is none of a finished stage.
-            return file.sha256 or f"not downloaded yet: {file.url}"
+            return file.known_hash or f"not downloaded yet: {file.address}"
         if not file.path.exists():
             raise InputError(missing(file))
         if file.path.is_dir():

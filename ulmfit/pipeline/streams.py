@@ -56,11 +56,12 @@ def unpacked(file: IO[bytes], name: str, suffix: str | None = None) -> IO[bytes]
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Lend the content of a file, unpacked; raises InputError where it cannot be read."""
+def opened(path: Path, encoding: str = "utf-8") -> Iterator[IO[bytes]]:
+    """Lend the content of a file, unpacked, in UTF-8; raises InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            yield unpacked(file, path.name)
+            stream = unpacked(file, path.name)
+            yield stream if encoding == "utf-8" else in_utf8(stream, str(path), encoding)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -116,6 +117,48 @@ class _Bounded(io.RawIOBase):
             )
         buffer[: len(data)] = data
         return len(data)
+
+
+def check_is_text(path: Path) -> None:
+    """Raise InputError where a file, compressed or not, begins as no text does; nothing else is read."""
+    with path.open("rb") as file:
+        beginning = unpacked(file, path.name).read(READ_BYTES)
+    if reason := no_text(beginning):
+        raise InputError(f"{path} {reason}")
+
+
+def in_utf8(stream: IO[bytes], name: str, encoding: str) -> IO[bytes]:
+    """Return a text of another encoding as UTF-8; InputError for an unknown one, and for a byte it lacks."""
+    try:
+        reader = io.TextIOWrapper(stream, encoding, newline="")
+    except LookupError as error:
+        raise InputError(
+            f"encoding {encoding!r} is not known: expected one such as cp1250 or utf-16"
+        ) from error
+    return io.BufferedReader(_Recoded(reader, name, encoding), READ_BYTES)
+
+
+class _Recoded(io.RawIOBase):
+    """The UTF-8 bytes of a text in another encoding."""
+
+    def __init__(self, reader: io.TextIOWrapper, name: str, encoding: str) -> None:
+        self._reader, self._name, self._encoding = reader, name, encoding
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        if not self._left:
+            try:
+                self._left = self._reader.read(READ_BYTES).encode("utf-8", "surrogatepass")
+            except (UnicodeError, ValueError) as error:
+                raise InputError(
+                    f"{self._name} is not {self._encoding}: {error}; name another encoding"
+                ) from error
+        count = min(len(buffer), len(self._left))
+        buffer[:count], self._left = self._left[:count], self._left[count:]
+        return count
 
 
 def decoded_lines(stream: IO[bytes], name: str) -> Iterator[str]:

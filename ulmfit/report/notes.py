@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ulmfit.corpus.checks.summary import DataCheckSummary
 from ulmfit.corpus.checks.wording import sentences
 from ulmfit.corpus.filters import LeakSummary
-from ulmfit.evaluation.metric_text import METRIC_TITLES, PLAIN, shown_difference, shown_number
+from ulmfit.evaluation.metric_text import FEW_TOKENS, METRIC_TITLES, PLAIN, shown_difference, shown_number
 from ulmfit.evaluation.record import Record
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
@@ -119,6 +119,8 @@ def comparability_notes(models: Sequence[LanguageModelResult]) -> list[str]:
         notes.append(f"* not comparable: {_per_hundred(marked)} unknown tokens per 100 words {limit}")
     if few:
         notes.append(f"without *: {_per_hundred(few)} unknown tokens per 100 words {limit}")
+    if any(model.tokens < FEW_TOKENS for model in models):
+        notes.append(f"≈ rough: fewer than {FEW_TOKENS:,} tokens were scored, and a few words decide")
     if any(model.rare_words_replaced for model in models):
         notes.append("* not comparable: rare words of the texts were replaced by a mark")
     return notes

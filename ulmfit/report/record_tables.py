@@ -18,9 +18,10 @@ from ulmfit.evaluation.metric_text import (
     p_value,
     shown_difference,
     shown_number,
+    shown_perplexity,
     shown_values,
 )
-from ulmfit.evaluation.published import PublishedResult
+from ulmfit.evaluation.published import PublishedResult, labels_beside
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.language_model.figures import LanguageModelResult
@@ -134,7 +135,9 @@ def published_table(record: Record) -> Table:
     unit = "percent" if plain == {False} else "value"
     header = ["published, not from this run", "metric", "source", "remarks", unit]
     mark = " %" if len(plain) > 1 else ""
-    return Table.of(header, [_published_line(result, mark) for result in record.published], words=4)
+    texts = record.dataset.rows.get("train", 0) if record.dataset else 0
+    lines = [_published_line(result, mark, texts) for result in record.published]
+    return Table.of(header, lines, words=4)
 
 
 def curve_table(curve: LearningCurve) -> Table:
@@ -143,9 +146,10 @@ def curve_table(curve: LearningCurve) -> Table:
     return Table(header, [Row(line) for line in lines], notes=curve.notes)
 
 
-def _published_line(result: PublishedResult, mark: str) -> list[str]:
-    """Return the cells; `mark` is put after a share."""
-    remarks = [*([] if result.verified else ["unverified"]), *([result.note] if result.note else [])]
+def _published_line(result: PublishedResult, mark: str, texts: int) -> list[str]:
+    """Return the cells; `mark` is put after a share, `texts` is the number of training texts here."""
+    said = ("" if result.verified else "unverified", labels_beside(result, texts), result.note)
+    remarks = [remark for remark in said if remark]
     metric = METRIC_TITLES[result.metric]
     value = shown_number(result.metric, result.value).removesuffix("0")
     value += "" if result.metric in PLAIN else mark
@@ -163,10 +167,11 @@ def language_model_table(record: Record) -> Table:
 def _language_model_line(model: LanguageModelResult) -> list[str]:
     mark = "" if model.comparable else "*"
 
-    def number(value: float | None) -> str:
-        return "–" if value is None else f"{value:,.2f}{mark}" if value < 1e6 else f"{value:.2e}{mark}"
-
-    figures = [number(model.token_perplexity), number(model.word_perplexity)]
+    figures = [
+        shown + (mark if value is not None else "")
+        for value in (model.token_perplexity, model.word_perplexity)
+        if (shown := shown_perplexity(value, model.tokens))
+    ]
     bits = f"{model.bits_per_character:.3f}{mark}"
     counts = [f"{model.documents:,}", f"{model.tokens:,}"]
     return [model.name, model.direction, model.split, *counts, *figures, bits]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ulmfit.evaluation.metric_text import shown_number, shown_values
+from ulmfit.evaluation.published import labels_beside
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.report.leaderboard import Source
 from ulmfit.report.markdown import escape
@@ -70,8 +71,9 @@ def _published(record: Record) -> str:
     if not found:
         return "–"
     best = max(found, key=lambda result: result.value)
-    doubt = "" if best.verified else ", unverified"
-    return escape(f"{shown_number(metric, best.value)} ({best.name}{doubt})")
+    texts = record.dataset.rows.get("train", 0) if record.dataset else 0
+    said = (best.name, "" if best.verified else "unverified", labels_beside(best, texts))
+    return escape(f"{shown_number(metric, best.value)} ({', '.join(one for one in said if one)})")
 
 
 def _labels(sources: Sequence[Source]) -> list[str]:

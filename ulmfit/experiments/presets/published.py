@@ -38,7 +38,7 @@ PAPER: Final = Origin(
     result="Test error of both directions averaged: IMDb 4.6, TREC-6 3.6, AG 5.01, DBpedia 0.80,"
     " Yelp-bi 2.16, Yelp-full 29.98 %.",
     out_of_reach="Pretraining is not described. The words were spaCy's, which are not here; `ulmfit` "
-    "has pieces in their place. No recipe has these data sets.",
+    "has pieces in their place.",
 )
 SCRIPTS: Final = Origin(
     title="ULMFiT, its scripts for IMDb",
@@ -72,8 +72,8 @@ MULTIFIT: Final = Origin(
     "languages and 0.99 for others, as the released models had.",
     result="MLDoc, 1,000 texts, accuracy: de 95.90, es 96.07, fr 94.77, it 90.25, ja 90.03, ru "
     "87.65, zh 92.52 %; CLS.",
-    out_of_reach="Paper and logs differ by up to 0.4 points, and the best run was chosen by dev. No "
-    "recipe has MLDoc or CLS. Wikipedia's validation texts were the first articles of an "
+    out_of_reach="Paper and logs differ by up to 0.4 points, and the best run was chosen by dev. "
+    "Wikipedia's validation texts were the first articles of an "
     "unsorted folder.",
 )
 POLEVAL_2018: Final = Origin(
@@ -85,8 +85,8 @@ POLEVAL_2018: Final = Origin(
     "`--set deduplication=exact`. The task has no labels: fine-tuning and classifier are "
     "GermEval 2017's, which is our choice.",
     result="Word perplexity 117.67 submitted, about 95 later (both unverified); the second team's: 146.71.",
-    out_of_reach="No recipe has the task's texts. They were split by a shuffle with a "
-    "seed, here by hashes; their size was limited in pieces, here in words.",
+    out_of_reach="The task's texts are fetched by hand (recipe pl/poleval2018). They were split by a shuffle "
+    "with a seed, here by hashes; their size was limited in pieces, here in words.",
 )
 POLEVAL_2019: Final = Origin(
     title="PolEval 2019, task 6-1: hateful tweets",

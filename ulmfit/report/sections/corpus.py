@@ -46,6 +46,8 @@ class Corpus:
     account: CorpusAccount
     kept: str
     bars: list[Bar]
+    parts: Table | None
+    """What was taken of each part; None: the corpus is not joined."""
     measured: Measured | None
     samples: Sequence[SampleDocument]
 
@@ -88,6 +90,7 @@ def describe_corpus(account: CorpusAccount, samples: Sequence[SampleDocument]) -
         account,
         kept=share(account.documents_written, account.pages_read),
         bars=_account_bars(account),
+        parts=_parts(account) if account.parts else None,
         measured=_measured(account.figures) if account.figures else None,
         samples=samples,
     )
@@ -100,6 +103,23 @@ def _account_bars(account: CorpusAccount) -> list[Bar]:
         Bar(reason, f"{count:,}", width(count, most), share(count, account.pages_read))
         for reason, count in [("documents written", account.documents_written), *reasons]
     ]
+
+
+def _parts(account: CorpusAccount) -> Table:
+    words = sum(part.words for part in account.parts)
+    return Table.of(
+        ["part", "its documents", "taken", "words", "of all words"],
+        [
+            [
+                part.source,
+                f"{part.available:,}",
+                f"{part.documents:,}",
+                f"{part.words:,}",
+                share(part.words, words),
+            ]
+            for part in account.parts
+        ],
+    )
 
 
 def _measured(figures: CorpusFigures) -> Measured:

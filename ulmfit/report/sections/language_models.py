@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ulmfit.evaluation.metric_text import ROUGHLY, shown_perplexity
 from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
 from ulmfit.report.bars import duration, share
 from ulmfit.report.notes import comparability_notes
@@ -16,8 +17,6 @@ from ulmfit.report.table import Row, Table
 SEED = re.compile(r", seed (\d+)$")
 KINDS = {"lstm": "AWD-LSTM", "qrnn": "QRNN"}
 UNKNOWN = "–"
-LARGEST_PLAIN = 1e6
-"""Perplexities of this size and more are written with a power of ten."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,6 @@ def describe_language_models(
 def family(name: str) -> str:
     """Return the name that all seeds of a model share."""
     return SEED.sub("", name)
-
-
-def number(value: float | None) -> str:
-    """Return a perplexity as text."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:,.2f}" if value < LARGEST_PLAIN else f"{value:.2e}"
 
 
 # --- How they were trained ----------------------------------------------------------------------------------
@@ -150,11 +142,15 @@ def _quality_rows(group: list[LanguageModelResult]) -> list[Row]:
 def _figures(group: list[LanguageModelResult]) -> list[str]:
     """Return the figures of one model, or their means; tokenizers are shared, so counts are too."""
     mark = "" if all(model.comparable for model in group) else "*"
+
+    def perplexity(value: float) -> str:
+        return shown_perplexity(value, group[0].tokens)
+
     return [
         f"{group[0].tokens:,}",
         _cell([model.loss for model in group], "{:.4f}".format),
-        _cell([model.token_perplexity for model in group], number, mark),
-        _cell([model.word_perplexity for model in group], number, mark),
+        _cell([model.token_perplexity for model in group], perplexity, mark),
+        _cell([model.word_perplexity for model in group], perplexity, mark),
         _cell([model.bits_per_character for model in group], "{:.3f}".format, mark),
     ]
 
@@ -163,7 +159,7 @@ def _cell(values: Sequence[float | None], text: Callable[[float], str], mark: st
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return UNKNOWN
-    sd = f" ± {text(statistics.stdev(known))}" if len(known) > 1 else ""
+    sd = f" ± {text(statistics.stdev(known)).removeprefix(ROUGHLY)}" if len(known) > 1 else ""
     return f"{text(statistics.fmean(known))}{mark}{sd}"
 
 
@@ -176,7 +172,7 @@ def _poleval(results: Sequence[PolEvalResult]) -> Table:
             f"{result.sentences:,}",
             f"{result.words:,}",
             share(result.replaced_words, result.words, 2),
-            number(result.poleval_2018_word_perplexity),
+            shown_perplexity(result.poleval_2018_word_perplexity, result.words),
         ]
         for result in results
     ]

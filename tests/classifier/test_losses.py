@@ -248,3 +248,19 @@ def test_smoothing_divided_by_the_number_of_classes() -> None:
     assert [effective_smoothing(divided, classes) for classes in (2, 4)] == [0.05, 0.025]
     assert effective_smoothing(MULTIFIT.classifier, 4) == 0.025
     assert effective_smoothing(MULTIFIT_FP16.classifier, 4) == 0.1
+
+
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 1.0, 3.0])])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_probabilities_of_one_label_are_that_label(weight: torch.Tensor | None, gamma: float) -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    loss = CrossEntropy(weight, label_smoothing=0.1, focal_gamma=gamma)
+    soft = torch.nn.functional.one_hot(targets, 3).float()
+    assert loss(logits, soft).item() == pytest.approx(loss(logits, targets).item(), rel=1e-5)
+
+
+def test_soft_labels_weigh_the_labels_by_their_probabilities() -> None:
+    logits, soft = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.7, 0.3]])
+    no, yes = (CrossEntropy()(logits, torch.tensor([label])).item() for label in (0, 1))
+    assert CrossEntropy()(logits, soft).item() == pytest.approx(0.7 * no + 0.3 * yes, rel=1e-5)

@@ -107,6 +107,9 @@ def test_names_are_escaped_and_series_have_whiskers_of_one_deviation():
     assert "<characters>" not in str(curve_chart(size_curve()))
     series = curve_series(size_curve())
     assert len({line.style for line in series}) == 2, "lines can be told apart"
+    many = size_curve()
+    many = many.changed(lines=tuple(many.lines[0].changed(name=str(number)) for number in range(13)))
+    assert len({line.style for line in curve_series(many)}) == 13
     low, high = series[0].whiskers[0]
     assert (low, high) == (pytest.approx(65 - 7.0711, abs=1e-3), pytest.approx(65 + 7.0711, abs=1e-3))
     assert series[1].whiskers[2] == (80.0, 80.0)

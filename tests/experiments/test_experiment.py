@@ -300,7 +300,7 @@ def test_stages_of_one_kind_are_told_apart() -> None:
         "finetune (forward, 10 texts, seed 0)",
         "classifier (forward, without fine-tuning, 10 % wrong labels, seed 2)",
         "classifier (forward, from scratch, 10 texts, seed 0)",
-        "tfidf-baseline (char, logistic_regression, 10 texts, seed 1)",
+        "tfidf-baseline (char, logistic_regression, cross-validated, 10 texts, seed 1)",
         "tokens (dataset-texts, words, 90)",
     } <= set(titles)
 

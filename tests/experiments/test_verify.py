@@ -260,6 +260,18 @@ def test_sizes_and_noise_of_the_command_are_taken_from_the_record() -> None:
     record = base.changed(recipe="test/tiny", preset="tiny", seeds=(0,), configuration=configuration)
     recipe = verify.recorded_recipe(record, str(RECIPE))
     assert (recipe.train_sizes, recipe.label_noise) == ((10, "all"), (0, 0.5))
+    assert recipe.curve_choice == "validation", "as all curves were before records said so"
+    now = record.changed(configuration={**configuration, "curve_choice": "labels"})
+    assert verify.recorded_recipe(now, str(RECIPE)).curve_choice == "labels"
+
+
+def test_a_record_is_repeated_with_the_rows_that_it_has() -> None:
+    base = made_up_record().changed(recipe="test/tiny", preset="tiny", seeds=(0,))
+    record = base.changed(configuration={"settings": {"comparisons": ["tfidf"]}})
+    assert verify.recorded_recipe(record, str(RECIPE)).settings.comparisons == ("tfidf",)
+    strange = base.changed(configuration={"settings": {"comparisons": ["lunch"]}})
+    with pytest.raises(InputError, match=r"comparisons.0: expected 'ensemble'"):
+        verify.recorded_recipe(strange, str(RECIPE))
 
 
 COMMITTED = sorted((TESTS.parent / "recipes").glob("*/records/*.json"))

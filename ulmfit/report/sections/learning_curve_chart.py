@@ -8,7 +8,8 @@ from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.metric_text import METRIC_TITLES
 from ulmfit.report.charts import Series, line_chart
 
-STYLES = ("training", "validation", "third", "fourth", "fifth")
+HUES = ("training", "validation", "third", "fourth")
+STYLES = (*HUES, "fifth", *(f"{hue} {dashes}" for dashes in ("dashed", "dotted") for hue in HUES))
 """CSS classes of the page, in the order of a curve's lines; they differ in hue or dashes."""
 
 

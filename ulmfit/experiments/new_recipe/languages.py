@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.tokens.marks import DOTLESS_I_LANGUAGES, OTHER_CODES
+from ulmfit.tokens.casing import DOTLESS_I_LANGUAGES, OTHER_CODES
 
 WIKIPEDIAS: Final = {
     "nb": "no",

@@ -24,7 +24,7 @@ lint: .venv/.installed-dev
 
 # The site of docs/, without the network; a warning is an error.
 docs: .venv/.installed-dev
-	$(BIN)/sphinx-build -q -n -W --keep-going docs build/docs
+	$(BIN)/sphinx-build -q -E -n -W --keep-going docs build/docs
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv

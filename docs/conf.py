@@ -12,7 +12,9 @@ from ulmfit.pipeline.settings import Settings
 project = "ulmfit"
 author = copyright = "the ulmfit contributors"
 release = version = ulmfit.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+napoleon_google_docstring = False
+napoleon_use_ivar = True
 myst_heading_anchors = 4
 html_theme = "alabaster"
 html_theme_options = {
@@ -51,13 +53,21 @@ def without_links_to_the_checkout(app: Any, name: str, source: list[str]) -> Non
     source[0] = OUTSIDE.sub(named, source[0])
 
 
+MEMBERS = "   :members:\n   :exclude-members: set_fit_request, set_score_request\n"
+"""Options of every class; scikit-learn adds the excluded methods itself."""
+
+
 def with_public_names(app: Any, name: str, source: list[str]) -> None:
     """Add every name of the front door to the page `api`."""
     if name != "api":
         return
     for public in ulmfit.PUBLIC:
         kind = "autoclass" if inspect.isclass(getattr(ulmfit, public)) else "autofunction"
-        members = "   :members:\n" if kind == "autoclass" else ""
+        members = (
+            "   :members:\n   :exclude-members: set_fit_request, set_score_request\n"
+            if kind == "autoclass"
+            else ""
+        )
         source[0] += f"\n## {public}\n\n```{{eval-rst}}\n.. {kind}:: ulmfit.{public}\n{members}```\n"
 
 

@@ -42,31 +42,46 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    language_model : folder of a bundle (kind language_model), or a `LanguageModel`.
-    direction : "all" trains a classifier for each direction of the language model and averages their
+    language_model
+        Folder of a bundle (kind language_model), or a `LanguageModel`.
+    direction
+        "all" trains a classifier for each direction of the language model and averages their
         probabilities; "forward" or "backward" trains one.
-    finetune_epochs : epochs of all layers in fine-tuning of the language model, after one of the top alone;
+    finetune_epochs
+        Epochs of all layers in fine-tuning of the language model, after one of the top alone;
         0: the classifier begins with the language model as it is.
-    finetune_rate : highest learning rate of those epochs.
-    epochs : epochs of all layers of the classifier, after those in which some are frozen.
-    learning_rate : highest learning rate of those epochs.
-    unfreezing : "head_first" trains an epoch of the head alone, then all layers at one rate, which suits
+    finetune_rate
+        Highest learning rate of those epochs.
+    epochs
+        Epochs of all layers of the classifier, after those in which some are frozen.
+    learning_rate
+        Highest learning rate of those epochs.
+    unfreezing
+        "head_first" trains an epoch of the head alone, then all layers at one rate, which suits
         small language models; "gradual" unfreezes a layer more every epoch, lower layers at lower rates
         (ULMFiT, section 3.3).
-    batch_size : texts a step of the classifier, streams a step of fine-tuning.
-    validation_fraction : share of each label's texts that is kept for validation, the same texts for every
+    batch_size
+        Texts a step of the classifier, streams a step of fine-tuning.
+    validation_fraction
+        Share of each label's texts that is kept for validation, the same texts for every
         seed; 0: none, and the last epoch is taken.
-    settings : other settings, by the names that `--set` takes, such as
+    settings
+        Other settings, by the names that `--set` takes, such as
         {"classifier.class_weights": "balanced", "finetune.bptt": 50}; None: none. They come last.
-    random_state : seed of initialization, dropout and batches; the same seed gives the same predictions.
-    device : "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
-    verbose : True prints the log of the training.
+    random_state
+        Seed of initialization, dropout and batches; the same seed gives the same predictions.
+    device
+        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+    verbose
+        True prints the log of the training.
 
     Attributes
     ----------
-    classes_ : the labels (K,), sorted, of the type that they were given in; with several labels per text the
+    classes_
+        The labels (K,), sorted, of the type that they were given in; with several labels per text the
         numbers of the columns.
-    classifier_ : the trained `TextClassifier`, which also explains its predictions and gives vectors.
+    classifier_
+        The trained `TextClassifier`, which also explains its predictions and gives vectors.
     """
 
     def __init__(

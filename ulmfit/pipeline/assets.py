@@ -69,12 +69,12 @@ class File(Settings):
 
     @property
     def address(self) -> str:
-        """Where a catalogued file is downloaded from; empty: nowhere."""
+        """Address of a catalogued file, or "" if it has none."""
         return self.repository.url if self.repository else self.url
 
     @property
     def known_hash(self) -> str:
-        """The hash that says which catalogued file it is; empty: nobody has seen it yet."""
+        """Hash that says which catalogued file it is, or "" as long as nobody has seen it."""
         return self.sha256 or (self.repository.contents if self.repository else "")
 
 

@@ -29,11 +29,11 @@ class SlowPretrain(Pretrain):
 
     def build(self, work: Work) -> None:
         """Train as usual, but slowly."""
-        from ulmfit.training.history import History
-
         if self.fault and os.environ["RANK"] == "1":
             _do(self.fault)
         if pause := os.environ.get(PAUSE):
+            from ulmfit.training.history import History
+
             _slow_down(History, pause)
         super().build(work)
 

@@ -150,11 +150,15 @@ def test_no_threshold_is_better(rows):
     (threshold,) = tune_thresholds(gold, probabilities)
     rounded = probabilities.astype(np.float32)
 
+    def marked(candidate: float) -> np.ndarray:
+        return rounded >= np.array([candidate], dtype=np.float64)
+
     def f1(candidate: float) -> float:
-        marked = rounded >= np.array([candidate], dtype=np.float64)
-        return f1_score(gold[:, 0], marked[:, 0], zero_division=0)
+        both, either = (marked(candidate) & gold).sum(), marked(candidate).sum() + gold.sum()
+        return 2 * both / either if either else 0.0
 
     best = f1(threshold)
+    assert best == pytest.approx(f1_score(gold[:, 0], marked(threshold)[:, 0], zero_division=0))
     tried = [*np.linspace(0, 1, 21), *(value + step for value in rounded[:, 0] for step in (-1e-9, 1e-9))]
     assert all(f1(candidate) <= best + 1e-12 for candidate in tried)
     if f1(0.5) == pytest.approx(best):

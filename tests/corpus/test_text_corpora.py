@@ -469,31 +469,50 @@ def test_fractions_that_leave_nothing_to_train() -> None:
         TextFiles(files=File(path=Path("x")), valid_fraction=0.5, test_fraction=0.5)
 
 
+def first_files(archive: Path, count: int, path: Path) -> list[bytes]:
+    """Write the first files of an archive into another one, `path`; return what is in them."""
+    contents = []
+    with tarfile.open(archive) as whole, tarfile.open(path, "w") as made:
+        for _, member in zip(range(count), filter(tarfile.TarInfo.isfile, whole), strict=False):
+            contents.append(whole.extractfile(member).read())
+            made.addfile(member, io.BytesIO(contents[-1]))
+    return contents
+
+
 def test_real_extracted_wikipedia(shared_data: Path, tmp_path: Path) -> None:
-    archive = File(path=shared_data / "de-wikipedia-extracted/dewiki-extracted.tar.xz")
-    folder = build(tmp_path, ExtractedCorpus(archive=archive))
-    content = account(folder)
-    assert content["pages_read"] == 28_693
+    archive = shared_data / "de-wikipedia-extracted/dewiki-extracted.tar.xz"
+    contents = first_files(archive, 5, tmp_path / "some.tar")
+    folder = build(tmp_path, ExtractedCorpus(archive=File(path=tmp_path / "some.tar")))
+    pages = b"".join(contents).count(b"<doc id=")
+    assert account(folder)["pages_read"] == pages > 100
     first = rows(folder)[0]
     assert first["title"] == "Hans Moritz Hauke"
     assert first["text"].startswith("Graf Hans Johann Moritz Hauke (* 26. Oktober 1775")
 
 
+@pytest.mark.soak
+def test_all_of_a_real_extracted_wikipedia(shared_data: Path, tmp_path: Path) -> None:
+    archive = File(path=shared_data / "de-wikipedia-extracted/dewiki-extracted.tar.xz")
+    assert account(build(tmp_path, ExtractedCorpus(archive=archive)))["pages_read"] == 28_693
+
+
 def test_real_novels(shared_data: Path, tmp_path: Path) -> None:
-    """Ten of them: reading all hundred takes ten times as long and finds no more."""
-    some = tmp_path / "novels.tar"
-    with (
-        tarfile.open(shared_data / "pl-novels/pl-novels.tar.xz") as archive,
-        tarfile.open(some, "w") as made,
-    ):
-        for _, member in zip(range(10), filter(tarfile.TarInfo.isfile, archive), strict=False):
-            made.addfile(member, archive.extractfile(member))
-    folder = build(tmp_path, TextFiles(files=File(path=some), max_words=1000))
+    """Ten of them: reading all hundred takes ten times as long."""
+    first_files(shared_data / "pl-novels/pl-novels.tar.xz", 10, tmp_path / "novels.tar")
+    folder = build(tmp_path, TextFiles(files=File(path=tmp_path / "novels.tar"), max_words=1000))
     found = rows(folder)
     assert len({row["title"] for row in found}) == 10
     words = [len(row["text"].split()) for row in found]
     assert sum(words) > 100_000
     assert 800 < sum(words) / len(words) <= 1000
+
+
+@pytest.mark.soak
+def test_all_real_novels(shared_data: Path, tmp_path: Path) -> None:
+    novels = TextFiles(files=File(path=shared_data / "pl-novels/pl-novels.tar.xz"), max_words=1000)
+    found = rows(build(tmp_path, novels))
+    assert len({row["title"] for row in found}) == 100
+    assert 8_000_000 < sum(len(row["text"].split()) for row in found) < 9_000_000
 
 
 def test_a_part_of_a_joined_corpus_may_be_the_published_test_split(tmp_path: Path) -> None:

@@ -326,7 +326,8 @@ def test_wikipedia_recipe_reads_a_real_page_of_its_language(
 
 def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     path = ROOT / "recipes" / "toy" / "sentiment.py"
-    overrides = [*TINY, "corpus.dump.articles=20", "dataset.train=40", "transductive=true"]
+    sizes = ["corpus.dump.articles=20", "dataset.train=40", "comparisons=[]"]
+    overrides = [*TINY, *sizes, "transductive=true"]
     recipe = load_recipe(str(path)).changed(seeds=(0,)).with_overrides(overrides)
     folder = driver.run(recipe, tmp_path / "runs")
     assert folder is not None

@@ -22,7 +22,10 @@ from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json, write_json
 from ulmfit.pipeline.runner import Runner
 
-SMALL = ("--preset", "forward", "--seeds", "0,1", "--set", "classifier.phases=[{}]")
+SMALL = (
+    *("--preset", "forward", "--seeds", "0,1", "--set", "classifier.phases=[{}]"),
+    *("--set", 'comparisons=["ensemble", "tfidf"]'),
+)
 
 
 @pytest.fixture(scope="module")

@@ -30,16 +30,14 @@ _WITH_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @contextmanager
-def damage_named(name: str) -> Iterator[None]:
-    """Turn errors of the decoders into an InputError that names the file."""
+def damage_named(name: str, otherwise: str = "cut off") -> Iterator[None]:
+    """Turn errors of the decoders into an InputError: the file called `name` is damaged, or `otherwise`."""
     try:
         yield
-    except DAMAGE as error:
-        raise InputError(f"{name} is damaged or cut off: {error}; get it again") from error
-    except OSError as error:
-        if error.errno is not None:
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{name} is damaged or cut off: {error}; get it again") from error
+        raise InputError(f"{name} is damaged or {otherwise}: {error}; get it again") from error
 
 
 def unpacked(file: IO[bytes], name: str, suffix: str | None = None) -> IO[bytes]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ulmfit.datasets.text_rules import FIELD_MARK
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.marks import WORD_BOUNDARY
-from ulmfit.tokens.sentencepiece_model import SCORE_UNIT, fields
+from ulmfit.tokens.sentencepiece_model import BPE, SCORE_UNIT, UNIGRAM, fields, model_type
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
 from ulmfit.tokens.text_form import Rules
 from ulmfit.tokens.tokenizer import SPECIALS
@@ -31,7 +31,7 @@ LOWEST_SCORE = -1_000_000
 PIECES, TRAINER, NORMALIZER = 1, 2, 3
 TEXT, SCORE, TYPE = 1, 2, 3
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
-MODEL_TYPE, UNIGRAM, BPE = 3, 1, 2
+MODEL_TYPE = 3
 BYTE_FALLBACK = 35
 SPECIAL_IDS, SPECIAL_PIECES = 40, 45
 """Number of the field for xxunk; those for bos, eos and pad follow."""
@@ -54,16 +54,16 @@ class Piece(NamedTuple):
 def tokenizer_of_model(model: bytes, rules: Rules) -> SentencePieceTokenizer:
     """Return our tokenizer with the pieces of a serialized model; raises InputError when it is none."""
     try:
-        pieces, model_type = list(_pieces(model)), _model_type(model)
+        pieces, algorithm = list(_pieces(model)), model_type(model)
     except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         raise InputError("not a SentencePiece model, or a damaged one") from error
     if not any(piece.kind in (NORMAL, BYTE) for piece in pieces):
         raise InputError("not a SentencePiece model, or one without pieces")
-    if model_type not in (UNIGRAM, BPE):
+    if algorithm not in (UNIGRAM, BPE):
         raise InputError("a SentencePiece model of whole words or characters: expected unigram or bpe")
     if any(not LOWEST_SCORE <= piece.score <= 0 for piece in pieces):
         raise InputError(f"a SentencePiece model whose scores are not between {LOWEST_SCORE:,} and 0")
-    return SentencePieceTokenizer(_serialized(_ours(pieces, rules), model_type), rules)
+    return SentencePieceTokenizer(_serialized(_ours(pieces, rules), algorithm), rules)
 
 
 def read_given_model(path: Path, rules: Rules) -> SentencePieceTokenizer:
@@ -115,22 +115,10 @@ def _pieces(model: bytes) -> Iterator[Piece]:
         yield Piece(text, score, kind)
 
 
-def _model_type(model: bytes) -> int:
-    """Return the algorithm.
-
-    The trainer's part comes after the pieces; IndexError where a cut-off file lacks it.
-    """
-    trainers = [(begin, end) for number, begin, end in fields(model, 0, len(model)) if number == TRAINER]
-    for inner, place, _ in fields(model, *trainers[0]):
-        if inner == MODEL_TYPE:
-            return model[place]
-    return UNIGRAM
-
-
-def _serialized(pieces: list[Piece], model_type: int) -> bytes:
+def _serialized(pieces: list[Piece], algorithm: int) -> bytes:
     has_bytes = any(piece.kind == BYTE for piece in pieces)
     ids = [piece.text for piece in pieces[: len(SPECIALS)]]
-    trainer = _number(MODEL_TYPE, model_type) + _number(BYTE_FALLBACK, has_bytes)
+    trainer = _number(MODEL_TYPE, algorithm) + _number(BYTE_FALLBACK, has_bytes)
     for offset, name in enumerate(SPECIALS_IN_ORDER):
         trainer += _number(SPECIAL_IDS + offset, ids.index(name))
         trainer += _message(SPECIAL_PIECES + offset, name.encode())

@@ -19,9 +19,11 @@ LARGEST_EXACT_SUM = 2.0**16
 UNKNOWN_PENALTY = 10.0
 """Subtracted by SentencePiece from the lowest score, for a character without a piece."""
 
+UNIGRAM, BPE = 1, 2
+
 _PIECES, _SCORE, _TYPE = 1, 2, 3
 _NORMAL, _USER_DEFINED = 1, 4
-_TRAINER, _MODEL_TYPE, _UNIGRAM = 2, 3, 1
+_TRAINER, _MODEL_TYPE = 2, 3
 _VARINT, _EIGHT_BYTES, _DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
 
 
@@ -39,14 +41,24 @@ def with_exact_sums(model: bytes) -> bytes:
     return bytes(changed)
 
 
+def model_type(model: bytes) -> int:
+    """Return the algorithm of a serialized model: UNIGRAM, BPE or another number.
+
+    The trainer's part comes after the pieces; IndexError where a cut-off file lacks it.
+    """
+    trainers = [(begin, end) for number, begin, end in fields(model, 0, len(model)) if number == _TRAINER]
+    for inner, place, _ in fields(model, *trainers[0]):
+        if inner == _MODEL_TYPE:
+            return model[place]
+    return UNIGRAM
+
+
 def is_unigram(model: bytes) -> bool:
     """Return whether a serialized model cuts words by scores; the other kind (BPE) adds nothing up."""
-    for number, begin, end in fields(model, 0, len(model)):
-        if number == _TRAINER:
-            for inner, place, _ in fields(model, begin, end):
-                if inner == _MODEL_TYPE:
-                    return model[place] == _UNIGRAM
-    return True
+    try:
+        return model_type(model) == UNIGRAM
+    except IndexError:
+        return True  # SentencePiece's default
 
 
 def exact_line_length(scores: list[float]) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self, cast
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.streams import unpacked
+from ulmfit.pipeline.streams import damage_named, unpacked
 
 MOST_READS_AT_END = 100
 LARGEST_GROWTH, FREE_BYTES = 200, 256_000_000
@@ -106,7 +103,7 @@ REMARKS = (
 
 def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
     with (
-        _damage(path.name),
+        damage_named(path.name, "no tar archive"),
         path.open("rb") as packed,
         _decompressed(packed, path.name) as file,
         tarfile.open(fileobj=cast(IO[bytes], _Unpacked(file, path)), mode="r|", tarinfo=_Header) as archive,
@@ -137,15 +134,3 @@ _MAGIC = {
 def _valid(name: str) -> str:
     """Return the name of a file, whose bytes may be no UTF-8, as a string that can be written."""
     return name.encode("utf-8", "replace").decode()
-
-
-@contextmanager
-def _damage(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{name} is damaged or no tar archive: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise InputError(f"{name} is damaged: {error}") from error

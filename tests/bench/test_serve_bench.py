@@ -25,8 +25,7 @@ def test_every_request_is_answered_under_overload(tmp_path: Path, monkeypatch: p
     values = TextClassifier.values
 
     def after_a_refusal(self: TextClassifier, texts: list[str]) -> numpy.ndarray:
-        while b'status="429"' not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for('status="429"')
         return values(self, texts)
 
     monkeypatch.setattr(TextClassifier, "values", after_a_refusal)

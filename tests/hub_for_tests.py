@@ -48,6 +48,8 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     lengthened: int = 0
     """Bytes that are sent more than were announced."""
+    fault_of_card: str = ""
+    """What is wrong with every README.md; empty: nothing."""
     status: int = 0
     """Answers everything with this status, unless it is 0."""
 
@@ -84,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "api/repos/create":
             self.create(json.loads(body))
         elif path == "api/validate-yaml":
-            self.answer({"errors": [], "warnings": []})
+            errors = [{"message": self.hub.fault_of_card}] if self.hub.fault_of_card else []
+            self.answer({"errors": errors, "warnings": []}, 400 if errors else 200)
         elif path.startswith("objects/"):
             self.hub.objects[path.removeprefix("objects/")] = body
             self.answer({})

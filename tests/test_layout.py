@@ -95,7 +95,7 @@ def test_modules_are_short_and_import_by_name(path: Path) -> None:
 
 
 def test_recipes_and_commands_load_without_heavy_libraries() -> None:
-    heavy = ["torch", "fastai", "pandas", "pyarrow", "sklearn", "matplotlib", "transformers"]
+    heavy = ["torch", "fastai", "pandas", "pyarrow", "sklearn", "matplotlib", "transformers", "uvicorn"]
     program = (
         "import sys; import ulmfit.cli, ulmfit.experiments.driver, ulmfit.datasets.given_labels; "
         "import ulmfit.classifier.pseudo_labels, ulmfit.evaluation.transformer_stages; "

@@ -25,8 +25,7 @@ def test_every_request_is_answered_under_overload(tmp_path: Path, monkeypatch: p
     values = TextClassifier.values
 
     def after_a_refusal(self: TextClassifier, texts: list[str]) -> numpy.ndarray:
-        while b'status="429"' not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for('status="429"')
         return values(self, texts)
 
     monkeypatch.setattr(TextClassifier, "values", after_a_refusal)
@@ -44,7 +43,7 @@ def test_the_bench_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     bundle = make_bundle(tmp_path / "bundle", make_tokenizer(tmp_path / "runs"))
     report = bench("serve", Options(bundle=bundle, steps=50, repetitions=1), lambda line: None)
     assert [case["case"] for case in report.cases] == [
-        "1 connections",
+        "1 connection",
         "3 connections",
         "3 connections, 8 may wait",
     ]
@@ -62,6 +61,8 @@ def test_what_is_lost_or_another_answer_is_noticed() -> None:
         serve_program.check({0: other}, {0: answer}, 1)
 
 
-def test_a_bundle_is_needed() -> None:
+def test_a_bundle_is_needed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bench serve needs --bundle FOLDER"):
         bench("serve", Options(), lambda line: None)
+    with pytest.raises(InputError, match="is no bundle"):
+        bench("serve", Options(bundle=tmp_path), lambda line: None)

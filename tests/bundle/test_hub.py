@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ulmfit.bundle.hub import Place, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
 from ulmfit.pipeline.errors import InputError, StageFailed
+from ulmfit.pipeline.sums import write_sums
 
 NAME = f"{OWNER}/reviews"
 TEXTS = ["kalomi dusapo", "lo mi"]
@@ -175,6 +177,15 @@ def test_what_the_hub_refuses_is_one_line(
     for arguments in (["pull", f"{OWNER}/secret"], ["push", untrained, NAME]):
         with pytest.raises(InputError, match="log in with: hf auth login"):
             call(*arguments)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    (tmp_path / "card").mkdir()
+    copied = tmp_path / "card" / "bundle"
+    shutil.copytree(untrained, copied)
+    (copied / "README.md").write_text("---\nlicense: 7\n---\n", "utf-8")
+    write_sums(copied)
+    hub.fault_of_card = '"license" must be a string'
+    with pytest.raises(InputError, match=r'README\.md\. - "license" must be a string'):
+        call("push", copied, NAME)
     hub.status = 418
     with pytest.raises(StageFailed, match="the hub answers HTTP 418: try again later"):
         call("pull", NAME, tmp_path / "out")

@@ -57,6 +57,12 @@ class Running:
     def post(self, path: str, content: Any) -> Answer:
         return self.ask("POST", path, json.dumps(content).encode())
 
+    def wait_for(self, figure: str) -> None:
+        """Wait until `figure` stands in /metrics."""
+        begun = time.monotonic()
+        while figure.encode() not in self.ask("GET", "/metrics").body:
+            assert time.monotonic() - begun < PATIENCE, figure
+
 
 @contextmanager
 def running(classifier: TextClassifier, settings: ServeSettings) -> Iterator[Running]:

@@ -64,8 +64,7 @@ def test_what_was_accepted_is_answered_at_the_end(
         answers = [clients.submit(service.post, "/predict", {"text": "ka"})]
         assert event.begun.acquire(timeout=PATIENCE)
         answers += [clients.submit(service.post, "/predict", {"text": "lo"}) for _ in range(8)]
-        while b"ulmfit_waiting_texts 8" not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for("ulmfit_waiting_texts 8\n")
         service.server.should_exit = True
         while True:  # until nobody is let in any more
             try:

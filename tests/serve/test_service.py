@@ -108,8 +108,7 @@ def test_what_waits_is_computed_together(classifier: TextClassifier, monkeypatch
         first = clients.submit(service.post, "/predict", {"text": "dusapo"})
         assert event.begun.acquire(timeout=PATIENCE)
         answers = [clients.submit(service.post, "/predict", {"text": text}) for text in texts]
-        while b"ulmfit_waiting_texts 12" not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for("ulmfit_waiting_texts 12\n")
         event.set()
         found = [answer.result().json["predictions"][0] for answer in answers]
         assert first.result().status == 200
@@ -129,8 +128,7 @@ def test_a_full_queue_answers_429_and_loses_nothing(
         assert event.begun.acquire(timeout=PATIENCE)
         # More than the whole queue, but nothing waits: it would never find more room than now.
         large = clients.submit(service.post, "/predict", {"texts": ["lo"] * 6})
-        while b"ulmfit_waiting_texts 6" not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for("ulmfit_waiting_texts 6\n")
         refused = service.post("/predict", {"text": "mi"})
         event.set()
         assert computing.result().status == large.result().status == 200
@@ -169,11 +167,8 @@ def test_a_client_that_leaves_frees_its_place(
         with socket.create_connection(("127.0.0.1", service.port), PATIENCE) as client:
             head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + head.encode() + body)
-            while b"ulmfit_waiting_texts 1" not in service.ask("GET", "/metrics").body:
-                pass
-        left = f'ulmfit_requests_total{{path="/predict",status="{CLIENT_LEFT}"}} 1'.encode()
-        while left not in service.ask("GET", "/metrics").body:
-            pass
+            service.wait_for("ulmfit_waiting_texts 1\n")
+        service.wait_for(f'path="/predict",status="{CLIENT_LEFT}"}} 1')
         event.set()
         assert computing.result().status == 200
         service.post("/predict", {"text": "lo"})
@@ -200,8 +195,7 @@ def test_one_request_that_fails_does_not_spoil_its_batch(
         assert event.begun.acquire(timeout=PATIENCE)
         bad = clients.submit(service.post, "/predict", {"text": "secret words"})
         good = clients.submit(service.post, "/predict", {"text": "lo"})
-        while b"ulmfit_waiting_texts 2" not in service.ask("GET", "/metrics").body:
-            pass
+        service.wait_for("ulmfit_waiting_texts 2\n")
         event.set()
         assert first.result().status == good.result().status == 200
         assert bad.result().status == 500

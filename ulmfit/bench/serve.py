@@ -11,7 +11,9 @@ from ulmfit.bench import serve_program
 from ulmfit.bench.compare import Case, Comparison, Log, aligned, compare, speed_report
 from ulmfit.bench.measure import Program, python_program
 from ulmfit.bench.run import Options, Report
+from ulmfit.language_model.bundle_format import BUNDLE, kind_of_bundle
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_json
 
 USES = frozenset({"bundle", "steps"})
 PROGRAM = serve_program.__name__
@@ -28,13 +30,22 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     """Measure at each number of connections, and at 64 with a queue that is far too small."""
     if options.bundle is None:
         raise InputError("bench serve needs --bundle FOLDER: ulmfit bundle recipes/toy/sentiment.py FOLDER")
+    if kind_of_bundle(options.bundle) != "classifier":
+        raise InputError(f"{options.bundle} is a bundle of a language model: expected one of a classifier")
     bundle, requests = options.bundle.absolute(), options.steps or REQUESTS
-    cases = [_case(f"{number} connections", bundle, number, requests, WAITING) for number in CONNECTIONS]
+    cases = [
+        _case(f"{number} connection{'s' * (number > 1)}", bundle, number, requests, WAITING)
+        for number in CONNECTIONS
+    ]
     overload = f"{CONNECTIONS[-1]} connections, {OVERLOADED} may wait"
     fewer = max(2 * CONNECTIONS[-1], requests // OVERLOAD_SHARE)
     cases.append(_case(overload, bundle, CONNECTIONS[-1], fewer, OVERLOADED))
     comparisons = compare(cases, options.repetitions, folder, log)
-    described = {"requests": requests, "texts": "reviews of the invented language, one per request"}
+    described = {
+        "bundle": str(read_json(bundle / BUNDLE).get("name")),
+        "requests": requests,
+        "texts": "reviews of the invented language, one per request",
+    }
     report = speed_report("serve", comparisons, described)
     return Report(f"{report.table}\n{waiting_times(comparisons)}", report.cases)
 

@@ -282,6 +282,11 @@ def _answers(place: Place, wanted: str = "to read it") -> Iterator[None]:
         raise InputError(
             f"{place}: HF_HUB_OFFLINE is set: unset it, or name a commit that was pulled before"
         ) from error
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{place}: the hub refuses README.md, or its answer is no hub's: {reason}"
+        ) from error
     except Exception as error:
         # What the HTTP library raises depends on its version; ours are raised above.
         if isinstance(error, OSError) and error.filename is not None:

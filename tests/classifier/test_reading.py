@@ -14,7 +14,7 @@ from torch import Tensor
 from ulmfit.bench.classifier_stock import load_our_weights, stock_model
 from ulmfit.bench.job import Sizes
 from ulmfit.classifier.inference import predict_logits
-from ulmfit.classifier.model import SentenceEncoder, TextClassifier, layer_groups
+from ulmfit.classifier.model import SentenceEncoder, TextClassifier, chunks_of, layer_groups
 from ulmfit.classifier.pooling import Pooled
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.language_model.compute import Compute
@@ -354,3 +354,23 @@ def test_a_head_with_bias_is_not_fastais() -> None:
     stock = stock_model(sizes, 3, ClassifierSettings())
     with pytest.raises(ValueError, match="fastai's head has no bias"):
         load_our_weights(stock, own_tensors(a_classifier()))
+
+
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40), bptt=st.integers(2, 20))
+def test_fine_chunks_read_every_token_once_and_end_where_coarse_ones_do(
+    lengths: list[int], bptt: int
+) -> None:
+    counts = sorted(lengths, reverse=True)
+    coarse, fine = (list(chunks_of(counts, bptt, fine=one)) for one in (False, True))
+    for chunks in (coarse, fine):
+        assert [begin for begin, _, _ in chunks] == [0, *(end for _, end, _ in chunks)][:-1]
+        assert chunks[-1][1] == counts[0]
+        assert all(rows == sum(count > begin for count in counts) for begin, _, rows in chunks)
+    assert {end for _, end, _ in coarse} <= {end for _, end, _ in fine}
+    computed = [sum((end - begin) * rows for begin, end, rows in chunks) for chunks in (coarse, fine)]
+    assert sum(counts) <= computed[1] <= computed[0]
+
+
+def test_fine_chunks_have_little_padding() -> None:
+    chunks = list(chunks_of([100, 60, 50, 40, 12, 12, 11, 10], 70, fine=True))
+    assert chunks == [(0, 12, 8), (12, 50, 4), (50, 60, 2), (60, 70, 1), (70, 100, 1)]

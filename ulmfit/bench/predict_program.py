@@ -105,9 +105,8 @@ def with_torch(job: Job, folder: Path) -> Predict:
 
     def predict(texts: Sequence[str]) -> numpy.ndarray:
         rows = (Row(number, str(number), text, None) for number, text in enumerate(texts))
-        return numpy.stack(
-            [one.numbers for block in predicted(classifier, rows) for one in block if one.numbers is not None]
-        )
+        found = [one.numbers for block in predicted(classifier, rows) for one in block]
+        return numpy.stack([numbers for numbers in found if numbers is not None])
 
     return predict
 

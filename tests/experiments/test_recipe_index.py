@@ -8,6 +8,8 @@ import pytest
 from evaluation.samples import made_up_record
 
 from ulmfit.evaluation.record import write_record
+from ulmfit.experiments import driver
+from ulmfit.experiments.recipe import load_recipe
 from ulmfit.experiments.recipe_index import recipe_index
 
 RECIPE = """
@@ -67,6 +69,22 @@ def test_a_recipe_is_a_line_with_the_best_figure_that_somebody_has_read(tmp_path
 )
 def test_the_list_says_what_others_need(values: dict[str, str], expected: str, tmp_path: Path) -> None:
     assert index(tmp_path, **values).endswith(f"| {expected} |")
+
+
+def test_a_plan_says_what_others_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index(tmp_path, corpus=MIRRORED, test='File(path="b.csv", source="ask for it")')
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "xx" / name).write_text("text,label\none,x\ntwo,y\n", encoding="utf-8")
+    recipe = load_recipe(str(tmp_path / "xx" / "task.py"))
+    driver.states(recipe, tmp_path / "runs", checked=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["xx/task needs files by hand (ask for it)", "xx/task needs a mirror with a.txt"]
+
+
+def test_a_file_of_a_repository_needs_no_mirror(tmp_path: Path) -> None:
+    source = f'dict(address="https://example.org/a/b", commit="{"0" * 40}", paths=["x"])'
+    corpus = f'TextFiles(files=File(name="a.txt", repository={source}))'
+    assert index(tmp_path, corpus=corpus).endswith("| yes |")
 
 
 def test_what_was_run_stands_beside_what_was_published(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_catalogue_names_repositories(tmp_path: Path) -> None:
     ("key", "folder"),
     [
         pytest.param("dewiki-extracted", "de-wikipedia-extracted", marks=pytest.mark.soak),
-        ("pl-novels", "pl-novels"),
+        pytest.param("pl-novels", "pl-novels", marks=pytest.mark.soak),
         ("ltgwiki", "dumps"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from report.test_report import Page
+from ulmfit.corpus.card import CorpusPart
 from ulmfit.pipeline.errors import InputError
 from ulmfit.report.bars import bars_of_counts, share, width
 from ulmfit.report.charts import HEIGHT, LEFT, TOP, WIDTH, Column, column_chart
@@ -34,6 +35,17 @@ def test_every_number_of_the_corpus_is_on_the_page(page):
     ):
         assert shown in text
     assert "64 to 127 words: 330 documents" in page
+
+
+def test_the_parts_of_a_joined_corpus_are_on_the_page(record):
+    account = record.corpora[0]
+    parts = (
+        CorpusPart(source="news", available=900, documents=600, words=7_500),
+        CorpusPart(source="<novels>", available=90, documents=90, words=2_500),
+    )
+    text = text_of(render_html(record.changed(corpora=(account.changed(parts=parts),))))
+    assert "news 900 600 7,500 75.0 %" in text and "<novels> 90 90 2,500 25.0 %" in text
+    assert "what was taken of each" not in text_of(render_html(record))
 
 
 def test_sample_documents_are_shown_as_text_in_their_direction(page):

@@ -205,10 +205,9 @@ def test_what_was_written_is_formatted_and_clean() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("data", ["lines.txt", "semicolons.csv"])
-def test_the_recipe_runs_to_its_table_at_toy_size(data: str, tmp_path: Path) -> None:
-    write(data, FORMATS[data]())
-    recipe, _ = made(data=data)
+def test_the_recipe_runs_to_its_table_at_toy_size(tmp_path: Path) -> None:
+    write("data.csv", FORMATS["semicolons.csv"]())
+    recipe, _ = made()
     recipe = with_settings(recipe, Wikipedia, lambda dump: ToyDump(articles=12))
     recipe = recipe.changed(preset="small").with_overrides(TINY)
     folder = driver.run(recipe, tmp_path / "runs")
@@ -311,6 +310,11 @@ def excel() -> bytes:
         ("data.csv", csv_text(rows(2)), "has 2 rows: expected 20 or more"),
         ("data.csv", csv_text(rows(label=lambda n: f"x{n}")), "60 labels in 60 rows, nearly one per row"),
         ("data.csv", csv_text(rows(label=lambda n: "x")), "has one label only, x: expected two"),
+        (
+            "data.csv",
+            csv_text(rows(3_000, label=lambda n: f"day {n // 2}")),
+            "column 'label' has 1,500 different values, many for labels: name the column with --label-column",
+        ),
         ("data.csv", csv_text(rows(text=lambda n: "the same words")), "has the same text in every row"),
         ("data.csv", csv_text(rows(label=lambda n: "" if n == 40 else label(n))), "the label is missing"),
         ("data.txt", "text without tabs\n" * 30, "expected lines with tabs between text and label"),

@@ -19,6 +19,7 @@ from ulmfit.datasets.targets import LABELS, some
 from ulmfit.experiments.new_recipe.columns import Guess
 from ulmfit.experiments.new_recipe.files import RawTable
 from ulmfit.experiments.new_recipe.writing import TEST_FRACTION
+from ulmfit.pipeline.progress import Progress, say
 
 FEWEST_TEXTS = 10
 """Training texts of a label below which little can be learnt about it."""
@@ -45,7 +46,10 @@ def checked_splits(raw: RawTable, test: RawTable | None, guess: Guess) -> tuple[
     tables = check_splits(
         splits, VALID_FRACTION, said.append, task=guess.task, separator=guess.label_separator
     )
-    checks = all_checks(_rows(tables, guess), CheckSettings().thresholds(), lambda count: None)
+    rows = _rows(tables, guess)
+    progress = Progress(len(rows), "texts", "checking", say)
+    checks = all_checks(rows, CheckSettings().thresholds(), progress.advance)
+    progress.close()
     return tables, [*_few(tables, guess), *said, *sentences(summary_of(checks))]
 
 

@@ -57,6 +57,10 @@ SEPARATORS: Final = "|;,/"
 MOST_VALUES = 20
 """Different whole numbers that may be names of classes, such as stars; more are numbers of a regression."""
 FEWEST_ROWS = 20
+MOST_ROWS = 5_000
+"""Rows, spread over the table, from which columns are guessed."""
+MOST_LABELS = 1_000
+"""Different labels from which a column has to be named by the user."""
 WORDS_OF_A_TEXT = 2.0
 """Words on average from which a column may be the texts, whatever it is called."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -100,9 +104,15 @@ def guess(
             f"{where} has {len(table)} rows: expected {FEWEST_ROWS} or more to train and test on, a few "
             f"hundred for a classifier that is of use"
         )
-    texts = tuple(text) or (_text_column(table, where, label),)
-    chosen = label or _label_column(table, where, texts)
+    sample = table.iloc[:: max(1, len(table) // MOST_ROWS)]
+    texts = tuple(text) or (_text_column(sample, where, label),)
+    chosen = label or _label_column(sample, where, texts)
     found_task, separator = task_of(table[chosen], where, chosen, task, label_separator)
+    if not label and found_task == "single_label" and (many := table[chosen].nunique()) > MOST_LABELS:
+        raise InputError(
+            f"{where}: column {chosen!r} has {many:,} different values, many for labels: name the column "
+            f"with --label-column if they are"
+        )
     _check_texts(table, texts, where)
     return Guess(texts, chosen, _id_column(table, {*texts, chosen}), found_task, separator)
 
@@ -252,8 +262,7 @@ def _id_column(table: pd.DataFrame, taken: set[str]) -> str | None:
 
 
 def _check_texts(table: pd.DataFrame, texts: Sequence[str], where: str) -> None:
-    written = table[list(texts)].astype(str).agg(" ".join, axis=1)
-    if written.nunique() == 1:
+    if all(table[name].astype(str).nunique() == 1 for name in texts):
         raise InputError(
             f"{where}: column {some(list(texts))} has the same text in every row: name another with "
             f"--text-column"

@@ -152,7 +152,7 @@ def test_a_preempted_job_of_an_array_goes_on_from_its_checkpoint(
     ended: list[list[str]] = []
     waiting = threading.Thread(target=lambda: ended.append(build_all(stages, runner, Cluster())))
     waiting.start()
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     pattern = "stages/slow_pretrain/*/scratch/checkpoints/step-*/state.json"
     while not list((tmp_path / "runs").glob(pattern)):
         assert time.monotonic() < deadline
@@ -160,7 +160,7 @@ def test_a_preempted_job_of_an_array_goes_on_from_its_checkpoint(
     for task in tasks_of(cluster):
         for number in (signal.SIGTERM, signal.SIGUSR2):
             os.kill(task, number)
-    waiting.join(timeout=300)
+    waiting.join(timeout=600)
     assert ended == [[]]
     logs = [(runner.folder(stage) / "log.txt").read_text() for stage in stages]
     assert any("going on from phase" in log for log in logs)

@@ -106,16 +106,24 @@ class Changes:
     def all_chosen(self, references: list[str], runs: Path) -> tuple[list[Recipe], Path]:
         """Return the recipes of several files, names and folders as the options change each.
 
-        The folder of one run stands for its recipe, as in `chosen`.
+        Folders of runs stand for their recipes, as in `chosen`; all of them are below one folder of results.
         """
         from ulmfit.experiments.recipe import load_recipes
         from ulmfit.experiments.run_folder import is_run
 
-        if len(references) == 1 and is_run(Path(references[0])):
-            recipe, runs = self.chosen(references[0], runs)
-            return [recipe], runs
-        found = [recipe for reference in references for recipe in load_recipes(reference)]
-        return [self.of(recipe) for recipe in found], runs
+        found: list[Recipe] = []
+        roots: list[Path] = []
+        for reference in references:
+            if is_run(Path(reference)):
+                recipe, root = self.chosen(reference, runs)
+                found.append(recipe)
+            else:
+                found += [self.of(recipe) for recipe in load_recipes(reference)]
+                root = runs
+            roots += [root] if root not in roots else []
+        if len(roots) > 1:
+            raise InputError(f"results in {roots[0]} and in {roots[1]}: name runs of one folder at a time")
+        return found, roots[0]
 
     def of(self, recipe: Recipe) -> Recipe:
         """Return a changed copy of `recipe`. Raises InputError for an option that does not fit it."""

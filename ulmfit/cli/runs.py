@@ -38,13 +38,10 @@ def run(
     """Build what is missing of a recipe, then its record and report; of several, a leaderboard as well."""
     from ulmfit.experiments import driver
     from ulmfit.experiments.run_folder import RECORD
-    from ulmfit.pipeline.load import busy_advice
     from ulmfit.pipeline.slurm import choose_cluster
 
     cluster = choose_cluster(launcher, slurm or [])
     chosen, runs = changes.all_chosen(recipes, runs)
-    if cluster is None and (advice := busy_advice()):
-        show(advice)
     if len(chosen) == 1:
         folder = driver.run(chosen[0], runs, mirror, until, cluster)
         if folder is not None:

@@ -22,6 +22,7 @@ from ulmfit.experiments.run_folder import STAGE_LIST, write_run
 from ulmfit.pipeline import launch, slurm
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.load import busy_advice
 from ulmfit.pipeline.manifest import MANIFEST, stages_in_list
 from ulmfit.pipeline.progress import Heartbeat, duration, say
 from ulmfit.pipeline.ranks import is_first_rank, is_rank
@@ -121,6 +122,9 @@ def _finish(prepared: _Prepared, runner: Runner, until: str | None) -> Path | No
     """Build here what is missing, then write record and report; return their folder, None with `until`."""
     name, folder, count = prepared.recipe.run_name, prepared.folder, len(prepared.wanted)
     said = time.monotonic()
+    trains = any(one.processes().device is not None and not runner.is_done(one) for one in prepared.wanted)
+    if trains and (advice := busy_advice()):
+        say(f"{name}: {advice}")
     for number, stage in enumerate(prepared.wanted, start=1):
         built = runner.ensure(stage, f"stage {number} of {count}")
         if built and (advice := slow_advice(stage, runner, Rates())):

@@ -34,6 +34,7 @@ from ulmfit.tokens.stages import TokenizerStage
 from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
+    from ulmfit.evaluation.grammar_card import GrammarSummary
     from ulmfit.evaluation.record import Record, StageTime
     from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult, TrainedModel
     from ulmfit.report.section import History
@@ -149,6 +150,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         curves=tuple(scored_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
+        grammar=_grammar(experiment, runner),
         seeds=recipe.seeds,
         stages=times,
         corpora=(read_corpus_card(runner.verified(experiment.corpus_card)),),
@@ -349,6 +351,12 @@ def _trained_model(stage: Pretrain | FineTune, metrics: dict[str, Any], runner: 
         matched_vocabulary=metrics.get("vocabulary", {}).get("matched_share"),
         matched_tokens=metrics.get("vocabulary", {}).get("matched_token_share"),
     )
+
+
+def _grammar(experiment: Experiment, runner: Runner) -> GrammarSummary | None:
+    from ulmfit.evaluation.grammar import read_grammar
+
+    return read_grammar(runner.verified(experiment.grammar)) if experiment.grammar else None
 
 
 def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:

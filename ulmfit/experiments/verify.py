@@ -129,6 +129,8 @@ def recorded_recipe(record: Record, reference: str | None = None) -> Recipe:
         raise InputError(f"{recipe.name} has no preset {record.preset!r} any more; {advice}")
     recorded = of_its_time(record.configuration)
     chosen = {name: recorded[name] for name in CHOSEN if name in recorded}
+    if "minimal_pairs" not in recorded:
+        chosen["minimal_pairs"] = None  # A card that came later changes no other figure.
     try:
         recipe = validated(
             lambda: recipe.changed(preset=record.preset, seeds=record.seeds, **chosen), "record"

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ulmfit.evaluation.minimal_pairs import PairForm
 from ulmfit.pipeline.errors import InputError
@@ -83,10 +84,10 @@ def _table(path: Path, columns: tuple[str, str, str]) -> Iterator[Pair]:
             f"{' and '.join(columns[:2])}, and {columns[2]} where there are several constructions"
         )
     # Tab-separated files have no quotes: those in them are of the sentences.
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    options: dict[str, Any] = {"quoting": csv.QUOTE_NONE} if delimiter == "\t" else {}
     places = [header.index(name) if name in header else None for name in columns]
     try:
-        for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting)):
+        for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter, **options)):
             if not number or not row:
                 continue
             if len(row) != len(header):

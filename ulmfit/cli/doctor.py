@@ -18,6 +18,7 @@ from ulmfit.training.precision import resolve_precision
 
 EXTRAS = {
     "slurm": ("submitit", "ulmfit run --launcher slurm"),
+    "encoders": ("transformers", "frozen encoders that read the texts themselves"),
     "transformers": ("transformers", "recipes with rows of transformers"),
 }
 """Extra -> the package that it brings, and what needs it."""

@@ -17,6 +17,8 @@ PUBLIC = {
     "Preset": "ulmfit.experiments.presets",
     "VocabularySettings": "ulmfit.experiments.presets",
     "PublishedResult": "ulmfit.evaluation.published",
+    "FrozenEncoder": "ulmfit.evaluation.encoder_stages",
+    "PairFile": "ulmfit.evaluation.minimal_pairs",
     "File": "ulmfit.pipeline.assets",
     "Catalogue": "ulmfit.pipeline.assets",
     "Wikipedia": "ulmfit.corpus.stages",

@@ -4,7 +4,7 @@ from ulmfit.corpus.stages import WikipediaCorpus
 from ulmfit.experiments.presets import TOY
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.toy import LANGUAGE_CODE
-from ulmfit.toy.stages import ToyDump, ToyReviews
+from ulmfit.toy.stages import ToyDump, ToyPairs, ToyReviews
 
 recipe = Recipe(
     name="toy/sentiment",
@@ -13,6 +13,7 @@ recipe = Recipe(
     corpus=WikipediaCorpus(dump=ToyDump(), language=LANGUAGE_CODE),
     dataset=ToyReviews(train=600, valid=300),
     presets={"toy": TOY},
+    minimal_pairs=ToyPairs(),
     notes=("invented language",),
 )
 

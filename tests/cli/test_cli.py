@@ -53,7 +53,7 @@ def test_a_run_ends_with_a_record_a_table_and_a_report(finished: Path) -> None:
     ]
     assert len([name for name in names if name.startswith("TF-IDF")]) == 4
     runs = [len(row["metrics"]["accuracy"]["values"]) for row in record["rows"]]
-    assert runs == [2, 2, 2, 1, 2, 1, 1, 1, 1]
+    assert runs == [2, 2, 2, 1, 2, 1, 1, 1, 1, 2]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert record["leaks"]["checked"] + record["leaks"]["too_short"] == record["dataset"]["rows"]["test"]

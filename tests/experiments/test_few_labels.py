@@ -12,9 +12,12 @@ from pydantic import ValidationError
 from recipes_for_tests.tiny import TINY
 from stages_for_tests import InventedCorpus, InventedDataset
 
+from ulmfit.classifier.metrics import main_score_of
+from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.evaluation.encoder_classifier import probabilities_of as vector_probabilities
+from ulmfit.evaluation.mixture import mixture
 from ulmfit.evaluation.teaching import REPORT
 from ulmfit.evaluation.teaching_stages import SoftLabels
 from ulmfit.evaluation.text_vectors import vectors_of, write_vectors
@@ -212,6 +215,24 @@ def test_points_are_scored_as_averages_of_their_members(folder: Path, runner: Ru
     (curve,) = scored_curves(made, runner)
     assert [line.name for line in curve.lines] == LINES
     assert curve.choice == "labels" and all(0 <= line.points[0].mean <= 1 for line in curve.lines)
+
+
+def test_a_validation_split_that_may_choose_weighs_ulmfit_and_tfidf(folder: Path, runner: Runner) -> None:
+    made = few(folder, curve_choice="validation", encoders=(), bootstrap=())
+    for stage in made.curves[0].stages():
+        runner.build(stage)
+    (curve,) = scored_curves(made, runner)
+    (members,) = made.curves[0].lines[4].points[0]
+    found = [
+        tuple(
+            read_predictions(runner.folder(stage) / f"predictions-{split}.parquet", LABELS)
+            for split in ("valid", "test")
+        )
+        for stage in members
+    ]
+    weighed = mixture(found[0], found[1:], lambda one: main_score_of("accuracy", one, None))
+    assert curve.choice == "validation"
+    assert curve.lines[4].points[0].values == (main_score_of("accuracy", weighed.test, None),)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_the_record_of_several_labels(several: Run) -> None:
         "ULMFiT, forward + backward",
         "from scratch, forward",
         *tfidf("logistic regression", "linear SVM"),
+        "ULMFiT and TF-IDF together",
     ]
     for row in record.rows:
         assert set(row.metrics) == set(row.valid_metrics)
@@ -185,6 +186,7 @@ def test_the_record_of_numbers(numbers: Run) -> None:
         "ULMFiT, ensemble of 2 seeds",
         "from scratch, forward",
         *tfidf("ridge regression", "linear SVR"),
+        "ULMFiT and TF-IDF together",
     ]
     for row in record.rows:
         assert set(row.metrics) == {"pearson", "spearman", "r2", "mae", "rmse"} == set(row.valid_metrics)

@@ -21,6 +21,7 @@ EXTRAS = {
     "onnx": ("onnxruntime", "ulmfit export"),
     "serve": ("uvicorn", "ulmfit serve"),
     "slurm": ("submitit", "ulmfit run --launcher slurm"),
+    "encoders": ("transformers", "frozen encoders that read the texts themselves"),
     "transformers": ("transformers", "recipes with rows of transformers"),
 }
 """Extra -> the package that it brings, and what needs it."""

@@ -5,12 +5,14 @@ Shapes: N texts, D numbers per vector, K labels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from ulmfit.classifier.predictions import SingleLabelPredictions, write_predictions
@@ -43,8 +45,12 @@ class VectorModel:
         centred = values - mean
         length = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
         weights = "balanced" if setting.balanced else None
-        model = LogisticRegression(C=setting.c, class_weight=weights, max_iter=1_000, tol=1e-5)
-        return cls(mean, length, model.fit(centred / length, list(gold)), list(labels))
+        model = LogisticRegression(C=setting.c, class_weight=weights, max_iter=500)
+        with warnings.catch_warnings():
+            # A large C may need more iterations; what they would change is decided by cross-validation.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(centred / length, list(gold))
+        return cls(mean, length, model, list(labels))
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """Return probabilities (N, K); labels that train does not hold get 0."""

@@ -15,6 +15,7 @@ from ulmfit.corpus.checks.summary import DataCheckSummary
 from ulmfit.corpus.filters import LeakSummary
 from ulmfit.datasets.metric_table import ranking_metrics
 from ulmfit.datasets.task import Task, has_numbers, has_one_label
+from ulmfit.evaluation.grammar_card import GrammarSummary
 from ulmfit.evaluation.learning_curve import LearningCurve
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.row import MetricValues, RowResult, row_result
@@ -99,6 +100,7 @@ class Record(RecordPart):
     published: tuple[PublishedResult, ...] = Field((), description="what others reported; not of this run")
     language_models: tuple[LanguageModelResult, ...] = ()
     poleval: tuple[PolEvalResult, ...] = Field((), description="PolEval-2018 perplexities, if asked for")
+    grammar: GrammarSummary | None = Field(None, description="minimal pairs; None: none were asked for")
     seeds: tuple[int, ...] = Field(max_length=MOST_SEEDS, description="seeds of fine-tuning and classifier")
     stages: tuple[StageTime, ...] = ()
     corpora: tuple[CorpusAccount, ...] = Field((), description="corpora behind the language models")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
 from ulmfit.corpus.data_checks import checked
+from ulmfit.evaluation.minimal_pairs import GrammarCard
 from ulmfit.experiments.curves import curves_of
 from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.stage_factory import StageFactory
@@ -42,6 +43,14 @@ class Experiment:
         self.tokenizer_card = TokenizerCard(
             tokenizers=(self.tokenizer, *compared), documents=self.corpus, target=dataset
         )
+        self.grammar: GrammarCard | None = None
+        if recipe.minimal_pairs is not None:
+            self.grammar = GrammarCard(
+                pairs=recipe.minimal_pairs,
+                language_models=tuple(self.pretrained.values()),
+                tokenizer=self.tokenizer,
+                corpus=self.corpus,
+            )
         self.poleval = {
             direction: PolEvalPerplexity(language_model=stage)
             for direction, stage in self.pretrained.items()
@@ -55,6 +64,7 @@ class Experiment:
             *(dataset for curve in self.curves for dataset in curve.datasets()),
             *([self.data_checks] if self.data_checks else []),
             *([self.recipe.dataset] if self.recipe.dataset else []),
+            *([self.recipe.minimal_pairs] if self.recipe.minimal_pairs else []),
             *([self.leaks] if self.leaks else []),
             self.corpus_card,
             self.tokenizer_card,
@@ -67,6 +77,7 @@ class Experiment:
             ),
             *self.pretrained.values(),
             *self.poleval.values(),
+            *([self.grammar] if self.grammar else []),
             *(stage.language_model for stage in self.classifiers.values() if stage.language_model),
             *self.classifiers.values(),
             *(stage for system in self.systems for stage in system.stages()),

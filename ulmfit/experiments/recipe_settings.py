@@ -16,6 +16,7 @@ from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.task import check_one_label
 from ulmfit.evaluation.encoder_stages import FrozenEncoder
 from ulmfit.evaluation.learning_curve import CurveChoice
+from ulmfit.evaluation.minimal_pairs import PairsStage
 from ulmfit.evaluation.published import PublishedResult
 from ulmfit.evaluation.transformer_stages import TransformerModel
 from ulmfit.experiments.presets import PUBLISHED, Preset
@@ -134,6 +135,11 @@ class RecipeSettings(Settings):
         "then from the labels (MultiFiT): a line of every curve over train sizes, where all other training "
         "texts count as unlabelled; without train_sizes a row of the table, for data sets that have "
         "unlabelled texts; (): none",
+    )
+    minimal_pairs: PairsStage | None = Field(
+        None,
+        description="pairs of sentences that differ in one thing, for the grammar card of the pretrained "
+        "language models; None: no card",
     )
     transductive: bool = Field(False, description="fine-tune the language model on the test texts as well")
     train_sizes: tuple[TrainSize, ...] = Field(

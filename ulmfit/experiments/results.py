@@ -36,6 +36,7 @@ from ulmfit.tokens.stages import TokenizerStage
 from ulmfit.training.openmp import THREADS_VARIABLE
 
 if TYPE_CHECKING:
+    from ulmfit.evaluation.grammar_card import GrammarSummary
     from ulmfit.evaluation.record import Record, StageTime
     from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
     from ulmfit.report.section import History
@@ -152,6 +153,7 @@ def make_record(experiment: Experiment, runner: Runner) -> Record:
         curves=tuple(scored_curves(experiment, runner)),
         language_models=tuple(_language_models(experiment, runner)),
         poleval=tuple(_poleval(experiment, runner)),
+        grammar=_grammar(experiment, runner),
         seeds=recipe.seeds,
         stages=times,
         corpora=(
@@ -315,6 +317,12 @@ def language_model_name(stage: Pretrain | FineTune, usual: TokenizerStage) -> st
     if isinstance(stage, FineTune):
         return ", ".join(("fine-tuned", *pieces, f"seed {stage.seed}"))
     return ", ".join(("pretrained", *pieces))
+
+
+def _grammar(experiment: Experiment, runner: Runner) -> GrammarSummary | None:
+    from ulmfit.evaluation.grammar import read_grammar
+
+    return read_grammar(runner.verified(experiment.grammar)) if experiment.grammar else None
 
 
 def _poleval(experiment: Experiment, runner: Runner) -> list[PolEvalResult]:

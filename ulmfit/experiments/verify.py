@@ -140,6 +140,8 @@ def recorded_recipe(
     recorded = of_its_time(record.configuration)
     chosen = {name: recorded[name] for name in CHOSEN if name in recorded}
     chosen["language_model"] = _given_bundle(record, recipe, language_model)
+    if "minimal_pairs" not in recorded:
+        chosen["minimal_pairs"] = None  # A card that came later changes no other figure.
     try:
         recipe = validated(lambda: recipe.changed(preset=record.preset), "record")
         recipe = recipe.as_trial() if is_trial(recorded) else recipe

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ulmfit.datasets.metric_table import columns_with, metric_of
 from ulmfit.datasets.stages import Task
+from ulmfit.evaluation.grammar_card import ALL, GrammarSummary
 from ulmfit.evaluation.learning_curve import LearningCurve, curve_caption, curve_cells
 from ulmfit.evaluation.metric_text import (
     METRIC_TITLES,
@@ -25,6 +26,7 @@ from ulmfit.evaluation.published import PublishedResult, labels_beside
 from ulmfit.evaluation.record import Record, RowResult
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.language_model.figures import LanguageModelResult
+from ulmfit.pipeline.printing import printable
 from ulmfit.report.notes import (
     NOISE_MARK,
     compared_rows,
@@ -84,6 +86,8 @@ def record_blocks(record: Record) -> list[Block]:
     blocks += [Block(curve_caption(curve), curve_table(curve)) for curve in record.curves]
     if record.language_models:
         blocks.append(Block("", language_model_table(record)))
+    if record.grammar is not None:
+        blocks.append(Block(GRAMMAR_CAPTION, grammar_table(record.grammar)))
     return blocks
 
 
@@ -154,6 +158,30 @@ def _published_line(result: PublishedResult, mark: str, texts: int) -> list[str]
     value = shown_number(result.metric, result.value).removesuffix("0")
     value += "" if result.metric in PLAIN else mark
     return [result.name, metric, result.source, "; ".join(remarks) or "–", value]
+
+
+GRAMMAR_CAPTION = (
+    "Grammar card: percent of minimal pairs whose right sentence is more probable, with a 95 % bootstrap "
+    "interval over the pairs; guessing has 50."
+)
+
+
+def grammar_table(summary: GrammarSummary) -> Table:
+    """Return the grammar card: a line per construction, a column per model."""
+    lines = [
+        [
+            printable(one.name),
+            f"{one.pairs:,}",
+            *(
+                f"{100 * score.accuracy:.1f} [{100 * score.interval[0]:.1f}, {100 * score.interval[1]:.1f}]"
+                for score in one.scores
+            ),
+        ]
+        for one in summary.constructions
+    ]
+    rows = [Row(line, "total" if line[0] == ALL else "") for line in lines]
+    notes = [f"pairs: {printable(summary.source)}", "the last two columns are floors, made from the corpus"]
+    return Table(["construction", "pairs", *summary.models], rows, notes=notes)
 
 
 def language_model_table(record: Record) -> Table:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ulmfit.corpus.stages import DumpStage
 from ulmfit.datasets.stages import DatasetStage, write_dataset
+from ulmfit.evaluation.minimal_pairs import PairsStage
 from ulmfit.pipeline.stage import Work
 from ulmfit.toy import LANGUAGE_CODE, LANGUAGE_NAME, NOTICE
 
@@ -27,6 +28,27 @@ class ToyDump(DumpStage):
 
         write_dump(work.folder / "toywiki-pages-articles.xml.bz2", self.seed, self.articles)
         work.log(f"{self.articles} articles in {LANGUAGE_NAME}, an invented language")
+
+
+class ToyPairs(PairsStage):
+    """Minimal pairs of the invented language, of four constructions."""
+
+    stage_name: ClassVar[str] = "toy-pairs"
+
+    seed: int = Field(0, description="seed of the sentences; the language itself is always the same")
+    pairs: int = Field(200, ge=1, le=5000, description="pairs of each construction")
+
+    @property
+    def source(self) -> str:
+        """Where the pairs come from: a generator."""
+        return f"the grammar of {LANGUAGE_NAME}, an invented language"
+
+    def build(self, work: Work) -> None:
+        """Write the pairs."""
+        from ulmfit.evaluation.pair_files import write_pairs
+        from ulmfit.toy.pairs import pairs
+
+        write_pairs(work.folder, pairs(self.seed, self.pairs))
 
 
 class ToyReviews(DatasetStage):

@@ -130,7 +130,7 @@ class LanguageModel:
         below 1 prefers likely tokens. The same arguments give the same text on the same machine. Raises
         InputError without a forward model.
         """
-        if temperature <= 0 or tokens < 0:
+        if not temperature > 0 or tokens < 0:
             raise InputError(
                 f"generate: temperature {temperature:g}, tokens {tokens}: expected > 0, and >= 0"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pandas
@@ -110,6 +111,14 @@ def test_calibrated_probabilities_keep_the_labels(single_label: Made) -> None:
     calibrated = classifier.predict_proba(texts(single_label), calibrated=True)
     assert (plain.argmax(1) == calibrated.argmax(1)).all()
     numpy.testing.assert_allclose(calibrated.sum(1), 1)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-9, 1e300])
+def test_any_temperature_gives_probabilities(temperature: float) -> None:
+    bundle = SimpleNamespace(description=SimpleNamespace(temperature=temperature))
+    calibrated = TextClassifier.calibrated(bundle, numpy.array([[0.6, 0.4], [0.0, 1.0]]))  # type: ignore[arg-type]
+    numpy.testing.assert_allclose(calibrated.sum(1), 1)
+    assert (calibrated.argmax(1) == [0, 1]).all() or temperature > 1
 
 
 def test_text_rules_are_part_of_it(single_label: Made) -> None:

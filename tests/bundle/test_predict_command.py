@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pandas
+import pyarrow.parquet
 import pytest
 from bundles_for_tests import ROWS, Made
 
@@ -171,3 +172,19 @@ def test_options_that_do_not_fit(single_label: Made, run) -> None:
     ):
         with pytest.raises(InputError, match=fault):
             run(*predict(single_label, *arguments), given=b"kalomi\n")
+
+
+def test_bytes_of_a_table_are_read_as_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "bytes.parquet"
+    pandas.DataFrame({"text": ["zażółć".encode()], "id": [b"a"]}).to_parquet(path)
+    assert [(row.id, row.text) for row in rows_of(path, ("text",))] == [("a", "zażółć")]
+    pandas.DataFrame({"text": [b"\xff"]}).to_parquet(path)
+    with pytest.raises(InputError, match="cannot be read as Parquet: 'utf-8' codec can't decode"):
+        list(rows_of(path, ("text",)))
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    pyarrow.parquet.write_table(pyarrow.table([["a"], ["b"]], names=["text", "text"]), path)
+    with pytest.raises(InputError, match="has the column 'text' twice: expected one"):
+        list(rows_of(path, ("text",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from corpus.fuzzing import outcomes, refusal, summary
 from corpus.making import account, rows
 from corpus.mutations import Random
-from corpus.text_mutants import text_mutant
+from corpus.text_mutants import sound_text, text_mutant
 from ulmfit.corpus.cleaning import normalise
 from ulmfit.corpus.documents import Account, write_corpus
 from ulmfit.corpus.sampling import Selection
@@ -112,6 +113,21 @@ def check(count: int) -> str:
     read = sum(outcome.said in SUCCESSES for outcome in found)
     assert read > 0.3 * count, "many mutants are to be readable, though tables are read strictly"
     return f"{count:,} mutated texts, tables and archives:\n{summary(found)}"
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".doc", ".jsonl", ".labels"])
+def test_what_is_sound_is_read(suffix: str, tmp_path: Path) -> None:
+    """So mutants that are refused are refused for their damage."""
+    for seed in range(8):
+        path = tmp_path / f"sound-{seed}{suffix}"
+        path.write_text(sound_text(suffix, random.Random(seed)), encoding="utf-8")
+        for way in ways(path):
+            out = tmp_path / f"{way.__name__}-{seed}"
+            out.mkdir()
+            try:
+                assert way(path, out, random.Random(seed)) in SUCCESSES
+            except InputError as error:
+                assert re.search("holds no|too small|one label only", str(error)), error
 
 
 def test_mutated_texts() -> None:

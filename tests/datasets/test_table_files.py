@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ulmfit.datasets.table_files import table_rows
+from ulmfit.datasets.table_files import column_places, table_rows
 from ulmfit.pipeline.errors import InputError
 
 COLUMNS = {"text": "text", "label": "label", "id": "id"}
@@ -90,3 +90,10 @@ def test_what_is_refused_with_its_place(name: str, content: str | bytes, message
     with pytest.raises(InputError, match=message) as caught:
         rows(name, content)
     assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_named_twice_in_nfc_is_refused() -> None:
+    header = ["caf\u00e9", "cafe\u0301", "label"]
+    with pytest.raises(InputError, match=r"t\.csv has the column 'café' twice: expected one"):
+        column_places("t.csv", {"text": "caf\u00e9"}, (), header)
+    assert column_places("t.csv", {"label": "label"}, (), header) == {"label": 2}

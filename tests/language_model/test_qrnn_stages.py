@@ -28,7 +28,9 @@ def test_from_text_to_labels(tmp_path: Path, direction: str) -> None:
     )
     settings = FineTuneSettings(phases=(Phase(learning_rate=1e-2),), batch_size=8, bptt=12, dropouts=dropouts)
     finetuned = FineTune(tokens=pretrained.tokens, pretrained=pretrained, settings=settings)
-    classifier = tiny_classifier(dropouts=dropouts, phases=(Phase(epochs=14, learning_rate=2e-2),)).changed(
+    # One rate for all layers: with lower ones below, the backward model has hardly begun after 14 epochs.
+    learning = (Phase(epochs=14, learning_rate=2e-2, discriminative=1),)
+    classifier = tiny_classifier(dropouts=dropouts, phases=learning).changed(
         language_model=finetuned, architecture=QRNN, direction=direction
     )
     runner.build(classifier)
@@ -42,7 +44,7 @@ def test_from_text_to_labels(tmp_path: Path, direction: str) -> None:
         "0.rnns.0.layers.0.linear.module.bias",
     }
     epochs = read_json(runner.folder(classifier) / "history.json")["epochs"]
-    assert epochs[-1]["valid_loss"] < 0.6 < epochs[0]["valid_loss"]
+    assert epochs[-1]["valid_loss"] < 0.5 < epochs[0]["valid_loss"]
 
 
 def test_presets_are_those_of_multifit() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.pipeline.files import compact_json
+from ulmfit.pipeline.files import compact_json, read_json, sha256_of
 
 RECORDS = sorted((Path(__file__).parents[2] / "recipes").glob("*/records/*.json"))
 SINGLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -49,3 +50,13 @@ def test_compact_json_changes_no_value_and_no_order(content) -> None:
 def test_committed_records_are_written_compactly(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert compact_json(json.loads(text)) == text
+
+
+def test_what_might_never_end_is_not_read(tmp_path: Path) -> None:
+    pipe, endless = tmp_path / "pipe.json", tmp_path / "endless.json"
+    os.mkfifo(pipe)
+    endless.symlink_to("/dev/zero")
+    for path in (pipe, endless):
+        for read in (read_json, sha256_of):
+            with pytest.raises(OSError, match="it is a pipe or a device, expected a file"):
+                read(path)

@@ -120,8 +120,11 @@ class TextClassifier:
                 "the bundle has no temperature: expected a classifier of one label per text whose validation "
                 "split has errors; use probabilities that are not calibrated"
             )
-        logits = numpy.log(numpy.maximum(probabilities, LEAST_PROBABILITY)) / self.description.temperature
-        exponentials = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+        logits = numpy.log(numpy.maximum(probabilities, LEAST_PROBABILITY))
+        # First, so that no temperature makes all of them infinite.
+        logits -= logits.max(axis=1, keepdims=True)
+        with numpy.errstate(over="ignore"):
+            exponentials = numpy.exp(logits / self.description.temperature)
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def values(self, texts: Iterable[str]) -> numpy.ndarray:

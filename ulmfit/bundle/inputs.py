@@ -100,6 +100,11 @@ def _parquet(path: Path, columns: dict[str, str]) -> Iterator[dict[str, Any]]:
         chosen = {name: names[place] for name, place in places.items()}
         for batch in file.iter_batches(PARQUET_ROWS, columns=list(dict.fromkeys(chosen.values()))):
             batch.validate(full=True)
-            cells = {name: batch.column(column).to_pylist() for name, column in chosen.items()}
+            cells = {name: _decoded(batch.column(column).to_pylist()) for name, column in chosen.items()}
             for number in range(batch.num_rows):
                 yield {name: values[number] for name, values in cells.items()}
+
+
+def _decoded(cells: list[Any]) -> list[Any]:
+    """Return the values of a column, bytes as the text that they are in UTF-8; ValueError for others."""
+    return [cell.decode() if isinstance(cell, bytes) else cell for cell in cells]

@@ -88,11 +88,18 @@ def missing_column(name: str, columns: Mapping[str, str], wanted: str, found: It
 def column_places(
     name: str, columns: Mapping[str, str], optional: Collection[str], header: Sequence[str]
 ) -> dict[str, int]:
-    """Return where the columns of the result stand in a header; names are compared in NFC."""
+    """Return where the columns of the result stand in a header; names are compared in NFC.
+
+    Raises InputError for a column that is missing, or stands there twice.
+    """
     known = [unicodedata.normalize("NFC", str(column)) for column in header]
     places = {}
     for wanted, column in columns.items():
         composed = unicodedata.normalize("NFC", column)
+        if known.count(composed) > 1:
+            raise InputError(
+                f"{name} has the column {column!r} twice: expected one; rename or drop the other"
+            )
         if composed in known:
             places[wanted] = known.index(composed)
         elif wanted not in optional:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,8 +87,16 @@ def other_separator(first_line: str, expected: str) -> str | None:
     return next((one for one in ";\t,|" if one in first_line), None)
 
 
+def check_ends(path: Path) -> None:
+    """Raise OSError for a pipe or a device: in a folder that others made, reading it might never end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, expected a file", str(path))
+
+
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal; raises OSError for a pipe or a device."""
+    check_ends(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -170,7 +180,8 @@ def _is_numbers(content: dict | list | tuple) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; raises ValueError if it is not JSON."""
+    """Read a JSON file; raises ValueError if it is not JSON, and OSError for a pipe or a device."""
+    check_ends(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

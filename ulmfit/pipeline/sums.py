@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import sha256_of, write_text
+from ulmfit.pipeline.files import check_ends, sha256_of, write_text
 
 SUMS = "SHA256SUMS"
 LARGEST = 1_000_000
@@ -26,6 +26,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     """Return file -> SHA-256; raises InputError where the list is missing or damaged."""
     path = folder / SUMS
     try:
+        check_ends(path)
         if path.stat().st_size > LARGEST:
             raise ValueError("it is too large")
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -96,7 +96,8 @@ def pulled(place: Place, log: Log) -> Pulled:
     Raises like `local_folder`, and InputError for a bundle that is damaged or too large.
     """
     api = hub_api()
-    if place.revision and _COMMIT.fullmatch(place.revision) and (folder := _cached(place)):
+    is_commit = bool(place.revision and _COMMIT.fullmatch(place.revision))
+    if is_commit and (folder := _cached(place)):
         return Pulled(checked(folder), place)
     with answers(place):
         found = api.model_info(
@@ -104,7 +105,7 @@ def pulled(place: Place, log: Log) -> Pulled:
         )
         commit = str(found.sha)
         sizes = {one.rfilename: one.size for one in found.siblings or ()}
-    if not _COMMIT.fullmatch(commit):
+    if not _COMMIT.fullmatch(commit) or (is_commit and commit != place.revision):
         raise StageFailed(f"{place}: the hub does not say which commit it is: try again later")
     log(f"{place} is commit {commit}")
     fixed = Place(place.name, commit)

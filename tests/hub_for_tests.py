@@ -48,6 +48,8 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     lengthened: int = 0
     """Bytes that are sent more than were announced."""
+    commit: str = ""
+    """What it says of every revision; empty: the truth."""
     fault_of_card: str = ""
     """What is wrong with every README.md; empty: nothing."""
     status: int = 0
@@ -165,7 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         files = model.commits.get(commit, {})
         siblings = [{"rfilename": file, "size": len(content)} for file, content in files.items()]
-        self.answer({"id": name, "sha": commit, "private": model.private, "siblings": siblings})
+        self.answer(
+            {"id": name, "sha": self.hub.commit or commit, "private": model.private, "siblings": siblings}
+        )
 
     def large_files(self, asked: dict[str, Any]) -> None:
         objects = [

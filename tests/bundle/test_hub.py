@@ -144,6 +144,13 @@ def test_only_listed_files_are_downloaded(hub: Hub, pushed: str, tmp_path: Path)
         local_folder("hf:other/model")
 
 
+def test_a_revision_is_one_commit(hub: Hub, pushed: str) -> None:
+    for said, revision in (("main", "main"), ("f" * 40, pushed)):
+        hub.commit = said
+        with pytest.raises(StageFailed, match="the hub does not say which commit it is"):
+            local_folder(f"hf:{NAME}@{revision}")
+
+
 def test_sizes_are_bounded(hub: Hub, pushed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.lengthened = 100
     with pytest.raises(InputError, match=r"SHA256SUMS has more than the [\d,]+ bytes that it may have"):

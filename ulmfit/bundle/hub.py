@@ -1,4 +1,4 @@
-"""Bundles on the Hugging Face hub: `hf:owner/name@revision` in place of a folder, push and pull.
+"""Bundles on the Hugging Face hub: `hf:owner/name@revision` in place of a folder.
 
 A revision is resolved to the hash of its commit first, and all files are those of that commit. They are kept
 in the hub's own cache (HF_HOME): a commit that was pulled before is found there without a network. Tokens are
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.language_model.bundle_format import BUNDLE, BundleDescription, kind_of_bundle, read_description
+from ulmfit.language_model.bundle_format import (
+    BUNDLE,
+    BundleDescription,
+    kind_of_bundle,
+    read_description,
+)
 from ulmfit.pipeline.errors import InputError, StageFailed
-from ulmfit.pipeline.files import atomic_folder
 from ulmfit.pipeline.printing import show
-from ulmfit.pipeline.sums import LARGEST, SUMS, check_sums, read_sums
+from ulmfit.pipeline.sums import LARGEST, SUMS, read_sums
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -92,73 +95,25 @@ def pulled(place: Place, log: Log) -> Pulled:
 
     Raises like `local_folder`, and InputError for a bundle that is damaged or too large.
     """
-    api = _api()
-    if place.revision and _COMMIT.fullmatch(place.revision) and (folder := _cached(place)):
-        return Pulled(_checked(folder), place)
-    with _answers(place):
+    api = hub_api()
+    is_commit = bool(place.revision and _COMMIT.fullmatch(place.revision))
+    if is_commit and (folder := _cached(place)):
+        return Pulled(checked(folder), place)
+    with answers(place):
         found = api.model_info(
             place.name, revision=place.revision, files_metadata=True, timeout=TIMEOUT_SECONDS
         )
         commit = str(found.sha)
         sizes = {one.rfilename: one.size for one in found.siblings or ()}
-    if not _COMMIT.fullmatch(commit):
+    if not _COMMIT.fullmatch(commit) or (is_commit and commit != place.revision):
         raise StageFailed(f"{place}: the hub does not say which commit it is: try again later")
     log(f"{place} is commit {commit}")
     fixed = Place(place.name, commit)
-    return Pulled(_checked(_cached(fixed) or _downloaded(fixed, sizes, log)), fixed)
+    return Pulled(checked(_cached(fixed) or _downloaded(fixed, sizes, log)), fixed)
 
 
-def pull(place: Place, out: Path, log: Log) -> Pulled:
-    """Copy a bundle of the hub into the folder `out`, which appears whole or not at all.
-
-    A bundle that is there is replaced. Raises like `pulled`, and InputError for anything else at `out`.
-    """
-    from ulmfit.bundle.writing import check_place
-
-    check_place(out)
-    found = pulled(place, log)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(out) as folder:
-        for name in [*read_sums(found.folder), SUMS]:
-            (folder / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(found.folder / name, folder / name)
-    return Pulled(out, found.place)
-
-
-def push(folder: Path, name: str, *, private: bool, log: Log) -> Place:
-    """Upload a bundle's listed files as one commit, and return its place; the model is made if it is new.
-
-    `private`: only its owner sees it. Raises InputError for a damaged bundle, without the right to write, and
-    for a private bundle whose model on the hub is public.
-    """
-    place = place_of(name)
-    if place.revision:
-        raise InputError(f"{name}: expected OWNER/NAME without a revision: a push makes a new one")
-    _checked(folder)
-    names = [*read_sums(folder), SUMS]
-    check_sums(folder, names[:-1], read_sums(folder))
-    _check_names(names, str(folder))
-    api = _api()
-    from huggingface_hub import CommitOperationAdd
-
-    with _answers(place, "to write to it"):
-        api.create_repo(place.name, private=private or None, exist_ok=True)
-        if private and not api.model_info(place.name, timeout=TIMEOUT_SECONDS).private:
-            raise InputError(
-                f"{place} exists and is public, nothing was pushed: make it private on the hub, or choose "
-                f"another name"
-            )
-        size = sum((folder / one).stat().st_size for one in names)
-        log(f"pushing {len(names)} files, {size / 1e6:.1f} MB")
-        made = api.create_commit(
-            place.name,
-            [CommitOperationAdd(path_in_repo=one, path_or_fileobj=folder / one) for one in names],
-            commit_message=f"Bundle {_described(folder).name}",
-        )
-    return Place(place.name, made.oid)
-
-
-def _api() -> HfApi:
+def hub_api() -> HfApi:
+    """Return what asks the hub; InputError where the extra is not installed."""
     try:
         from huggingface_hub import HfApi
     except ModuleNotFoundError as error:
@@ -168,7 +123,8 @@ def _api() -> HfApi:
     return HfApi()
 
 
-def _described(folder: Path, *, sums: bool = False) -> BundleDescription | ClassifierDescription:
+def described(folder: Path, *, sums: bool = False) -> BundleDescription | ClassifierDescription:
+    """Return what a bundle of any kind says; with `sums` its files are checked, InputError if damaged."""
     if (kind := kind_of_bundle(folder)) == "language_model":
         return read_description(folder, BundleDescription, kind, sums=sums)
     from ulmfit.bundle.description import ClassifierDescription
@@ -176,9 +132,9 @@ def _described(folder: Path, *, sums: bool = False) -> BundleDescription | Class
     return read_description(folder, ClassifierDescription, kind, sums=sums)
 
 
-def _checked(folder: Path) -> Path:
+def checked(folder: Path) -> Path:
     """Return the folder of a bundle; InputError where it is damaged."""
-    _described(folder, sums=True)
+    described(folder, sums=True)
     return folder
 
 
@@ -191,7 +147,7 @@ def _cached(place: Place) -> Path | None:
         return None
     folder = Path(path).parent
     names = read_sums(folder)
-    _check_names(names, str(place))
+    check_names(names, str(place))
     return folder if all((folder / name).is_file() for name in names) else None
 
 
@@ -202,7 +158,7 @@ def _downloaded(place: Place, sizes: Mapping[str, int | None], log: Log) -> Path
             raise InputError(f"{place} has no {name}: expected a model that ulmfit push wrote")
     folder = _file(place, SUMS, min(sizes[SUMS] or LARGEST, LARGEST)).parent
     names = read_sums(folder)
-    _check_names(names, str(place))
+    check_names(names, str(place))
     if missing := [name for name in names if sizes.get(name) is None]:
         raise InputError(f"{place}: the hub has no {missing[0]}, which {SUMS} names: push the bundle again")
     size = sum(sizes[name] or 0 for name in names)
@@ -218,7 +174,7 @@ def _file(place: Place, name: str, largest: int) -> Path:
     """Return one file of the cache, downloaded if it is not there; InputError beyond `largest` bytes."""
     from huggingface_hub import hf_hub_download
 
-    with _answers(place):
+    with answers(place):
         path = hf_hub_download(
             place.name,
             name,
@@ -245,14 +201,15 @@ def _bounded(what: str, largest: int) -> Any:
     return Bounded
 
 
-def _check_names(names: Mapping[str, str] | list[str], where: str) -> None:
+def check_names(names: Mapping[str, str] | list[str], where: str) -> None:
+    """Raise InputError for a listed file that no bundle has."""
     for name in names:
         if not _FILE.fullmatch(name):
             raise InputError(f"{where}: {SUMS} names {name!r}, which is no file of a bundle")
 
 
 @contextlib.contextmanager
-def _answers(place: Place, wanted: str = "to read it") -> Iterator[None]:
+def answers(place: Place, wanted: str = "to read it") -> Iterator[None]:
     """Turn what the hub and the network may say into one line; nothing of the request is quoted."""
     from huggingface_hub import errors
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ulmfit.bundle.inputs import Row
 
 BundleArgument = Annotated[
-    Path, typer.Argument(help="a folder that ulmfit bundle wrote, or hf:OWNER/NAME[@REVISION]")
+    Path, typer.Argument(help="a folder that ulmfit bundle wrote, or hf:OWNER/NAME@REVISION")
 ]
 TextColumnOption = Annotated[
     list[str] | None,

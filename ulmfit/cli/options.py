@@ -74,7 +74,7 @@ class Changes:
     language_model: Annotated[
         Path | None,
         typer.Option(
-            help="bundle of a language model, or hf:OWNER/NAME[@REVISION]: nothing is pretrained, and its "
+            help="bundle of a language model, or hf:OWNER/NAME@REVISION: nothing is pretrained, and its "
             "tokenizer is used"
         ),
     ] = None

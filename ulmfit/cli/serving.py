@@ -64,7 +64,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="only its owner sees it")] = False,
 ) -> None:
     """Upload a saved model to the Hugging Face hub; log in before with hf auth login."""
-    from ulmfit.bundle.hub import push as upload
+    from ulmfit.bundle.share import push as upload
 
     place = upload(bundle, name, private=private, log=show)
     show(f"{place}")
@@ -82,7 +82,7 @@ def pull(
 ) -> None:
     """Download a saved model from the Hugging Face hub as a folder; its sums are checked."""
     from ulmfit.bundle.hub import place_of
-    from ulmfit.bundle.hub import pull as download
+    from ulmfit.bundle.share import pull as download
 
     place = place_of(name, revision)
     found = download(place, out or Path(place.name.partition("/")[2]), show)

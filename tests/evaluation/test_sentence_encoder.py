@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from transformers_for_tests import ShortTexts, tiny_bert
 
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.evaluation.encoder_stages import FrozenEncoder
-from ulmfit.evaluation.sentence_encoder import load_sentence_encoder
+from ulmfit.evaluation.sentence_encoder import download_encoder, load_sentence_encoder
 from ulmfit.evaluation.transformer_model import _transformers
+from ulmfit.evaluation.transformer_stages import HubModel
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -150,3 +152,24 @@ def test_a_frozen_encoder_is_a_classifier_of_the_texts(tmp_path: Path) -> None:
     assert set(about["files"]) >= {"config.json", "model.safetensors", "vocab.txt"}
     plain = FrozenEncoder(name="tiny", model=File(path=folder)).text_vectors(data)
     assert runner.keys.key(plain) != runner.keys.key(stage.vectors)
+
+
+def test_of_a_model_of_the_hub_the_files_that_are_read_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    asked: dict[str, Any] = {}
+
+    def snapshot(name: str, **options: Any) -> str:
+        asked.update(options, name=name)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert download_encoder(HubModel(name="owner/e5", revision="0123456789" * 4)) == tmp_path
+    assert (asked["name"], asked["revision"]) == ("owner/e5", "0123456789" * 4)
+    wanted = ("modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors", "model.safetensors")
+    unwanted = ("pytorch_model.bin", "2_Dense/pytorch_model.bin", "onnx/model.onnx", "modeling_e5.py")
+    patterns = asked["allow_patterns"]
+    assert all(any(fnmatch(name, pattern) for pattern in patterns) for name in wanted)
+    assert not any(fnmatch(name, pattern) for pattern in patterns for name in unwanted)

@@ -35,7 +35,7 @@ PRESET = TINY.changed(
     directions=("forward",),
     comparisons=(),
     classifier=TINY.classifier.changed(
-        phases=(TINY.classifier.phases[0].changed(epochs=2),), select="best", early_stopping=1
+        phases=(TINY.classifier.phases[0].changed(epochs=1),), select="best", early_stopping=1
     ),
 )
 LINES = [

@@ -12,7 +12,7 @@ import numpy as np
 import sentencepiece
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import atomic_path, write_json
+from ulmfit.pipeline.files import atomic_path, read_bytes, write_json
 from ulmfit.tokens.bpe_sampling import BPESampler
 from ulmfit.tokens.marks import MARK_NAMES, REPLACEMENT, WORD_BOUNDARY, WREP
 from ulmfit.tokens.sentencepiece_model import exact_line_length, is_unigram
@@ -101,7 +101,7 @@ class SentencePieceTokenizer(Tokenizer):
     def read(cls, folder: Path, rules: dict[str, Any]) -> Self:
         """Read what `save` wrote; raises InputError when it is missing, or altered."""
         try:
-            model = (folder / MODEL_FILE).read_bytes()
+            model = read_bytes(folder / MODEL_FILE)
         except OSError as error:
             raise InputError(
                 f"{folder} is no tokenizer folder ({error.strerror or error}): expected {MODEL_FILE} in it"

@@ -24,7 +24,7 @@ import numpy as np
 
 from ulmfit.corpus.words import WITHOUT_SPACES
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import write_json, write_text
+from ulmfit.pipeline.files import read_bytes, write_json, write_text
 from ulmfit.tokens.marks import MAJ, MARK_NAMES, REP, REPLACEMENT, UP, WORD_BOUNDARY, WREP
 from ulmfit.tokens.text_form import Rules, TextForm, read_rules
 from ulmfit.tokens.tokenizer import FORMAT_VERSION, RULES_FILE, SPECIALS, Tokenizer
@@ -104,7 +104,7 @@ class WordsTokenizer(Tokenizer):
         """Read what `save` wrote; raises InputError when it is missing, or altered."""
         path = folder / WORDS_FILE
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise InputError(
                 f"{folder} is no tokenizer folder ({error.strerror or error}): expected {WORDS_FILE} in it"

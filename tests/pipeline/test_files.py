@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.pipeline.files import compact_json, read_json, sha256_of
+from ulmfit.pipeline.files import compact_json, read_bytes, read_json, sha256_of
 
 RECORDS = sorted((Path(__file__).parents[2] / "recipes").glob("*/records/*.json"))
 SINGLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -57,6 +57,6 @@ def test_what_might_never_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     endless.symlink_to("/dev/zero")
     for path in (pipe, endless):
-        for read in (read_json, sha256_of):
+        for read in (read_bytes, read_json, sha256_of):
             with pytest.raises(OSError, match="it is a pipe or a device, expected a file"):
                 read(path)

@@ -102,6 +102,14 @@ def test_a_label_that_train_lacks_is_named():
     assert absent.main.lines[0][2] == "–"
 
 
+def test_many_labels_of_a_kind_are_one_note():
+    matrix = [[7, *[0] * 39]] + [[0] * 40] * 39
+    unpredicted, absent = describe_confusions(with_matrix(matrix)).notes
+    named = ", ".join(f"label {number}" for number in range(1, 11))
+    assert unpredicted == f"no row predicts these 39 labels for any text: {named} and 29 more"
+    assert absent == f"no text of the test split has these 39 labels: {named} and 29 more"
+
+
 def test_sums_are_explained_only_where_there_are_several_seeds():
     assert "summed over the seeds" not in render_html(with_matrix(square(3)))
     assert "summed over the seeds" in render_html(made_up_record())

@@ -13,7 +13,14 @@ import pyarrow.parquet as pq
 
 from ulmfit.datasets.table_files import column_places, parquet_errors, table_rows
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import PACKED_SUFFIXES, TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
+from ulmfit.pipeline.files import (
+    PACKED_SUFFIXES,
+    TABLE_SUFFIXES,
+    no_text,
+    packed_suffix,
+    read_bytes,
+    table_suffix,
+)
 from ulmfit.pipeline.streams import opened
 
 ONLY_LABELS = "only labels may be lists, with task=multi_label"
@@ -34,7 +41,7 @@ PLAIN = TextForm()
 def read_text(path: Path) -> str:
     """Return the content of a UTF-8 file, without a byte order mark; InputError names the first bad byte."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if reason := no_text(content):

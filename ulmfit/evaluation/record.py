@@ -22,7 +22,7 @@ from ulmfit.evaluation.row import MetricValues, RowResult, row_result
 from ulmfit.evaluation.significance import Comparison
 from ulmfit.language_model.figures import LanguageModelResult, PolEvalResult
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import compact_json, write_text
+from ulmfit.pipeline.files import compact_json, read_bytes, write_text
 from ulmfit.pipeline.record_part import MOST_SEEDS, RecordPart, first_fault
 from ulmfit.tokens.card import TokenizerComparison
 
@@ -158,7 +158,7 @@ def read_record(path: Path) -> Record:
             raise InputError(
                 f"record {path} has {size:,} bytes, more than the {LARGEST_RECORD:,} of any record"
             )
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(read_bytes(path))
     except FileNotFoundError as error:
         raise InputError(f"record {path} does not exist: expected a record.json") from error
     except (OSError, ValidationError, ArithmeticError) as error:

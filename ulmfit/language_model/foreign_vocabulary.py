@@ -7,7 +7,7 @@ from typing import Any
 
 from ulmfit.language_model.restricted_pickle import LARGEST_FILE, read_string_list
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import read_json
+from ulmfit.pipeline.files import check_ends, read_json
 
 FORMATS = {
     ".pkl": "a pickled list of strings, fastai's itos.pkl",
@@ -31,6 +31,7 @@ def read_vocabulary(path: Path) -> list[str]:
     if suffix == ".pkl":
         return _checked(read_string_list(path), path)
     try:
+        check_ends(path)
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"vocabulary {path} has more than {LARGEST_FILE:,} bytes: no list of words has")
         if suffix == ".json":

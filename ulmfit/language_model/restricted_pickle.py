@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_bytes
 
 LARGEST_FILE = 64_000_000
 """Bytes; a vocabulary of a million words has 30 million."""
@@ -40,7 +41,7 @@ def read_string_list(path: Path) -> list[str]:
             raise InputError(
                 f"{path} has {size:,} bytes, more than the {LARGEST_FILE:,} of any list of words"
             )
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     try:

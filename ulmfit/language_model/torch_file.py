@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import check_ends
 
 IN_OPTIMIZER_STATES = (
     "fastcore.foundation.L",
@@ -67,6 +68,10 @@ def check_torch_file(path: Path) -> bool:
 
     Returns whether it is an archive (torch's zip format) or in the legacy format.
     """
+    try:
+        check_ends(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
     if zipfile.is_zipfile(path):
         _check_archive(path)
         return True

@@ -94,6 +94,12 @@ def check_ends(path: Path) -> None:
         raise OSError(errno.EINVAL, "it is a pipe or a device, expected a file", str(path))
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; raises OSError for a pipe or a device."""
+    check_ends(path)
+    return path.read_bytes()
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal; raises OSError for a pipe or a device."""
     check_ends(path)

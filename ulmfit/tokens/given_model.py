@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ulmfit.datasets.text_rules import FIELD_MARK
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.files import read_bytes
 from ulmfit.tokens.marks import WORD_BOUNDARY
 from ulmfit.tokens.sentencepiece_model import BPE, SCORE_UNIT, UNIGRAM, fields, model_type
 from ulmfit.tokens.sentencepiece_tokenizer import SentencePieceTokenizer
@@ -71,7 +72,7 @@ def read_given_model(path: Path, rules: Rules) -> SentencePieceTokenizer:
     try:
         if path.stat().st_size > LARGEST_MODEL:
             raise InputError(f"more than {LARGEST_MODEL:,} bytes: no SentencePiece model has as many")
-        return tokenizer_of_model(path.read_bytes(), rules)
+        return tokenizer_of_model(read_bytes(path), rules)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except InputError as error:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ulmfit.pipeline.errors import InputError
-from ulmfit.pipeline.files import atomic_path, write_json
+from ulmfit.pipeline.files import atomic_path, read_bytes, write_json
 from ulmfit.tokens.text_form import Rules, TextForm, read_rules
 from ulmfit.tokens.word_encoding import WordEncoder
 
@@ -103,7 +103,7 @@ class Tokenizer(ABC):
         """
         path = folder / cls.file
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise InputError(
                 f"{folder} is no tokenizer folder ({error.strerror or error}): expected {cls.file} in it"

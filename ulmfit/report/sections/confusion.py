@@ -14,6 +14,8 @@ from ulmfit.report.verdict import best_row
 FEW_LABELS = 6
 """With more labels, columns have numbers in place of names, and the largest confusions are listed."""
 MOST_CONFUSIONS = 10
+MOST_NAMED = 10
+"""Labels that a note names."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,17 @@ def _notes(rows: Sequence[RowResult], labels: Sequence[str]) -> list[str]:
         if not any(line[index] for matrix in matrices for line in matrix)
     ]
     absent = [label for label, line in zip(labels, matrices[0], strict=True) if not any(line)]
-    notes = [f"no row predicts this label for any text: {label}" for label in unpredicted]
-    return notes + [f"no text of the test split has this label: {label}" for label in absent]
+    predicted = _note("no row predicts", "for any text", unpredicted)
+    return predicted + _note("no text of the test split has", "", absent)
+
+
+def _note(beginning: str, end: str, labels: Sequence[str]) -> list[str]:
+    """Return one note that names the first of some labels; none if there are no labels."""
+    if not labels:
+        return []
+    which = "this label" if len(labels) == 1 else f"these {len(labels)} labels"
+    more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+    return [f"{beginning} {which}{end and f' {end}'}: {', '.join(labels[:MOST_NAMED])}{more}"]
 
 
 def _percent(part: float, whole: float) -> str:

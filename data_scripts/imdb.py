@@ -1,7 +1,7 @@
 """IMDb: sentiment of film reviews in English, two labels (Maas et al. 2011), with 50,000 unlabelled ones.
 
 `aclImdb_v1.tar.gz` of ai.stanford.edu/~amaas/data/sentiment, free for research. Nothing is to be done
-by hand. The counts are those of the archive's README: 12,500 reviews of each label in train and in test, and
+by hand. The counts are the published ones: 12,500 reviews of each label in train and in test, and
 50,000 without labels. A review is a file, its folder the label: `aclImdb/train/pos/0_9.txt`, where 9 is the
 number of stars. Line breaks stand there as `<br />`, and stay.
 """

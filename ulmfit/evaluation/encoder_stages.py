@@ -33,7 +33,7 @@ class TextVectors(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         source = self.vectors or self.model
         return (*([origin_of(source)] if source else []), *self.dataset.details)
 
@@ -68,7 +68,7 @@ class EncoderClassifier(Stage):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         return tuple(dict.fromkeys((*self.vectors.details, *self.dataset.details)))
 
     def build(self, work: Work) -> None:

@@ -54,7 +54,7 @@ class SoftLabels(DerivedDataset):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """What tells it from others of its kind."""
+        """Short label for logs: what differs from other stages of this kind."""
         names = " and ".join(teacher.stage_name for teacher in self.teachers)
         return (*self.dataset.details, f"taught by {names}")
 

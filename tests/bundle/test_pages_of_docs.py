@@ -56,7 +56,7 @@ def test_its_commands_and_their_options_exist(page: Path) -> None:
         if not code.startswith("ulmfit ") or (name := code.split()[1]) in ("COMMAND", "--help"):
             continue
         assert name in COMMANDS, code
-        known = {option for one in COMMAND.commands[name].params for option in one.opts}
+        known = {"--help", *(option for one in COMMAND.commands[name].params for option in one.opts)}
         for option in re.findall(r"(?<= )--[a-z-]+", code):
             assert option in known, code
 
@@ -134,7 +134,12 @@ def test_blocks_of_python_that_show_settings_are_valid(
     # The recipe of the front page takes the place of that of the reviews.
     (tmp_path / "reviews.py").write_text(blocks(ROOT / "README.md", "python")[0], "utf-8")
     (tmp_path / "train.csv").write_text("text,label\nHyvä,1\nHuono,0\n", "utf-8")
-    derived, used, compared = blocks(ROOT / "docs" / "experiments.md", "python")
+    encoders, bootstrap, pairs, derived, used, compared = blocks(ROOT / "docs" / "experiments.md", "python")
+    exec(encoders.replace("<40 digits>", "0" * 40) + bootstrap + pairs, names := {})
+    recipe = single_label.recipe.changed(
+        train_sizes=(4, "all"), encoders=names["encoders"], bootstrap=names["bootstrap"]
+    )
+    assert recipe.changed(minimal_pairs=names["minimal_pairs"]).stages().grammar
     exec(derived, names := {"__file__": str(tmp_path / "recipe.py")})
     assert names["second"].stages().all() and names["recipe"].stages().all()
     stage = next(iter(single_label.recipe.stages().classifiers.values()))

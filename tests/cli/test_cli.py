@@ -237,7 +237,7 @@ def test_two_runs_are_compared_over_the_texts_that_both_predicted(finished: Path
     one, other = finished / "test" / "tiny", next((finished / "test").glob("tiny-changed-*"))
     status, output, errors = ulmfit("compare", one, other)
     assert status == 0, errors
-    assert '  settings.comparisons: without ["ensemble", "from_scratch", "tfidf"]' in output
+    assert '  settings.comparisons: without ["ensemble", "from_scratch", "tfidf", "with_tfidf"]' in output
     assert "  seeds: without [1]" in output
     assert "95 % over test texts [" in output and "not tested" not in output
     assert "only in the first: ULMFiT, ensemble of 2 seeds, from scratch, forward" in output

@@ -246,7 +246,11 @@ def test_account_keeps_counts_only() -> None:
 def test_card_is_the_account_and_the_figures_of_a_record(tmp_path) -> None:
     write_json(tmp_path / "card.json", made_up_corpus_card())
     account = read_corpus_card(tmp_path)
-    assert account.changed(figures=None).model_dump() == {**made_up_corpus_card()["account"], "figures": None}
+    assert account.changed(figures=None).model_dump() == {
+        **made_up_corpus_card()["account"],
+        "figures": None,
+        "parts": (),
+    }
     assert (account.figures.documents, account.figures.words) == (1730, 517_000)
 
 

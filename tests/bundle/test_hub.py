@@ -233,6 +233,10 @@ def test_places() -> None:
     for wrong in ("hf:a", "hf:a/b/c", "hf:../b", "hf:a/b@", "hf:a/b@-x", "hf:a/b@x y", "hf:", "a/b@c d"):
         with pytest.raises(InputError, match="expected a"):
             place_of(wrong)
+    for never_on_the_hub in ("a/b--c", "a/b..c", "a/b.git", "a/b-", "a--c/b", "a./b"):
+        with pytest.raises(InputError, match="expected a model of the hub"):
+            local_folder(f"hf:{never_on_the_hub}@{'0' * 40}")
+    assert place_of("a-1/b_c.d-e.2").name == "a-1/b_c.d-e.2"
     with pytest.raises(InputError, match="names another revision than --revision v2"):
         place_of("a/b@v1", "v2")
     assert local_folder("some/folder") == Path("some/folder")

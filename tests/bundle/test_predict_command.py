@@ -113,6 +113,11 @@ def test_words_are_explained(every_task: Made, run) -> None:
         run(*predict(every_task, "--explain", "--format", "csv"), given=b"kalomi\n")
 
 
+def test_a_text_without_words_is_predicted_and_not_explained(single_label: Made, run) -> None:
+    output, _ = run(*predict(single_label, "--explain"), given=b"kalomi\n\x01\ndusapo\n")
+    assert [line.startswith("  ") for line in output.splitlines()] == [False, True, False, False, True]
+
+
 def test_memory_is_bounded_by_blocks(single_label: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more rows are read than a block ahead of what was predicted."""
     monkeypatch.setattr(prediction, "MOST_ROWS", 4)

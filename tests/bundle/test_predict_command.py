@@ -59,8 +59,9 @@ def test_lines_of_standard_input_become_labels(single_label: Made) -> None:
 
 
 def test_csv_has_every_probability(every_task: Made, run, tmp_path: Path) -> None:
-    run(*predict(every_task, every_task.table, "--out", tmp_path / "labels.csv"))
-    found = pandas.read_csv(tmp_path / "labels.csv", keep_default_na=False)
+    out = tmp_path / "new folder" / "labels.csv"
+    run(*predict(every_task, every_task.table, "--out", out))
+    found = pandas.read_csv(out, keep_default_na=False)
     classifier = TextClassifier.load(every_task.folder, device="cpu")
     given = pandas.read_csv(every_task.table)
     expected = classifier.predict(given["text"].tolist())

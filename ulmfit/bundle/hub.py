@@ -244,6 +244,12 @@ def _bounded(what: str, largest: int) -> Any:
                 raise InputError(f"{what} has more than the {largest:,} bytes that it may have")
             return super().update(n)
 
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Count nothing: bytes on the way (Xet) may be more than those of the file, retries for one."""
+
+        def set_transfer_postfix_str(self, text: str = "", refresh: bool = True) -> None:
+            """Show nothing of them."""
+
     return Bounded
 
 

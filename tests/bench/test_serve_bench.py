@@ -37,6 +37,19 @@ def test_every_request_is_answered_under_overload(tmp_path: Path, monkeypatch: p
     assert len(seen.seconds) == 12
 
 
+def test_the_first_fault_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: TextClassifier, texts: list[str]) -> numpy.ndarray:
+        raise RuntimeError
+
+    folder = make_bundle(tmp_path / "bundle", make_tokenizer(tmp_path / "runs"))
+    monkeypatch.setattr(TextClassifier, "values", fails)
+    with (
+        running(TextClassifier.load(folder, device="cpu"), ServeSettings()) as service,
+        pytest.raises(StageFailed, match="the service answered 500"),
+    ):
+        asyncio.run(serve_program.asked(service.port, ["ka"] * 4, 2))
+
+
 @pytest.mark.soak
 def test_the_bench_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "CONNECTIONS", (1, 3))

@@ -19,6 +19,7 @@ from ulmfit.bundle.card import card_of_language_model
 from ulmfit.bundle.chosen import chosen_classifiers
 from ulmfit.bundle.evaluate import evaluate
 from ulmfit.bundle.save import numbers_of
+from ulmfit.bundle.writing import check_place
 from ulmfit.classifier.predictions import Predictions, average_splits, read_predictions
 from ulmfit.datasets.task import task_of
 from ulmfit.evaluation.record import read_record
@@ -217,6 +218,13 @@ def test_what_stands_in_the_way_is_left_alone(single_label: Made, tmp_path: Path
     with pytest.raises(InputError, match="exists and is no bundle"):
         single_label.write(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_links_and_the_current_folder_are_no_place_for_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for out, kind in ((tmp_path / "link", "a link"), (Path(), "the current folder")):
+        with pytest.raises(InputError, match=f"is {kind}.* name a new folder"):
+            check_place(out)
 
 
 def test_prediction_imports_no_training_library(single_label: Made) -> None:

@@ -250,6 +250,8 @@ def test_settings_come_last(quick: ULMFiTClassifier) -> None:
         ({}, [], [], "there are no texts"),
         ({}, [*TEXTS[:-1], None], LABELS, "text 40 of X is of type NoneType: expected a string"),
         ({}, [*TEXTS[:-1], float("nan")], LABELS, "text 40 of X is of type float"),
+        ({}, [*TEXTS[:-1], "ka\ud800"], LABELS, "text 40 has half of a surrogate pair at character 3"),
+        ({}, TEXTS, ["\ud800", "yes"] * (ROWS // 2), "label 2 has half of a surrogate pair"),
         ({}, "kalomi", ["yes"], "X is one string"),
         ({}, numpy.array([TEXTS, TEXTS]).T, LABELS, "X has 2 columns: expected one column"),
         ({}, 5, LABELS, "X is of type int: expected a list"),

@@ -202,3 +202,19 @@ def test_other_dataloaders_and_learners_are_refused(model: LanguageModel, classi
     learn = model.learner(loaders(model.text_block(seq_len=12)))
     with pytest.raises(InputError, match="trains a StockLanguageModel: expected one that"):
         TextClassifier.from_learner(learn)
+
+
+def test_dataloaders_of_another_direction_or_task_are_refused(
+    model: LanguageModel, classifier: TextClassifier
+) -> None:
+    forward = loaders(model.text_block(seq_len=12))
+    with pytest.raises(InputError, match="are read forward, the model reads backward: give both"):
+        model.learner(forward, direction="backward")
+    backward = model.text_block(language_model=False, direction="backward")
+    with pytest.raises(InputError, match="are read backward, the model reads forward: give both"):
+        model.classifier_learner(loaders(backward, CategoryBlock))
+    with pytest.raises(InputError, match="has no up language model, only forward, backward"):
+        model.text_block(direction="up")  # type: ignore[arg-type]
+    several = loaders(classifier.text_block(), MultiCategoryBlock(vocab=classifier.labels), separator="|")
+    with pytest.raises(InputError, match="several labels per text, the classifier has one"):
+        classifier.learner(several)

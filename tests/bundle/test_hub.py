@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -13,7 +15,7 @@ from hub_for_tests import OWNER, TOKEN, Hub, Model
 from untrained_bundles import make_bundle, make_tokenizer
 
 from ulmfit import LanguageModel, TextClassifier, ULMFiTClassifier
-from ulmfit.bundle.hub import Place, local_folder, place_of
+from ulmfit.bundle.hub import Place, _bounded, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
 from ulmfit.pipeline.errors import InputError, StageFailed
@@ -167,6 +169,27 @@ def test_sizes_are_bounded(hub: Hub, pushed: str, monkeypatch: pytest.MonkeyPatc
         local_folder(f"hf:{NAME}")
 
 
+def test_bytes_on_the_way_may_be_more_than_those_of_a_file() -> None:
+    from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
+
+    def report(transferred: int, written: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            total_bytes=1_000,
+            total_bytes_completed=written,
+            total_transfer_bytes_completed=transferred,
+            total_bytes_completion_rate=1.0,
+            total_transfer_bytes_completion_rate=1.0,
+        )
+
+    bar = _bounded("weights", 1_000)
+    with XetDownloadProgressReporter(
+        reconstruction_desc="", total=1_000, log_level=logging.ERROR, tqdm_class=bar
+    ) as progress:
+        progress.update_progress(report(1_008, 1_000))
+        with pytest.raises(InputError, match="weights has more than the 1,000 bytes"):
+            progress.update_progress(report(1_008, 1_001))
+
+
 def test_what_the_hub_refuses_is_one_line(
     hub: Hub, pushed: str, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +269,10 @@ def test_places() -> None:
     for wrong in ("hf:a", "hf:a/b/c", "hf:../b", "hf:a/b@", "hf:a/b@-x", "hf:a/b@x y", "hf:", "a/b@c d"):
         with pytest.raises(InputError, match="expected a"):
             place_of(wrong)
+    for never_on_the_hub in ("a/b--c", "a/b..c", "a/b.git", "a/b-", "a--c/b", "a./b"):
+        with pytest.raises(InputError, match="expected a model of the hub"):
+            local_folder(f"hf:{never_on_the_hub}@{'0' * 40}")
+    assert place_of("a-1/b_c.d-e.2").name == "a-1/b_c.d-e.2"
     with pytest.raises(InputError, match="names another revision than --revision v2"):
         place_of("a/b@v1", "v2")
     assert local_folder("some/folder") == Path("some/folder")

@@ -99,9 +99,10 @@ def test_padding_changes_nothing(single_label: Made) -> None:
 
 
 def test_the_file_says_what_its_user_needs(single_label: Made, tmp_path: Path, capsys) -> None:
-    app(["export", str(single_label.folder), str(tmp_path / "model.onnx")], standalone_mode=False)
+    out = tmp_path / "new folder" / "model.onnx"
+    app(["export", str(single_label.folder), str(out)], standalone_mode=False)
     assert "4 models" in (said := capsys.readouterr().out) and "model.onnx" in said
-    told = {one.key: one.value for one in onnx.load(tmp_path / "model.onnx").metadata_props}
+    told = {one.key: one.value for one in onnx.load(out).metadata_props}
     assert json.loads(told["labels"]) == ["no", "yes"]
     assert json.loads(told["text_rules"]) == [list(RULES[0]), RULES[1]]
     assert told["vocabulary"] == loaded(single_label.folder).tokenizer.fingerprint()

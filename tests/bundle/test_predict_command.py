@@ -59,8 +59,9 @@ def test_lines_of_standard_input_become_labels(single_label: Made) -> None:
 
 
 def test_csv_has_every_probability(every_task: Made, run, tmp_path: Path) -> None:
-    run(*predict(every_task, every_task.table, "--out", tmp_path / "labels.csv"))
-    found = pandas.read_csv(tmp_path / "labels.csv", keep_default_na=False)
+    out = tmp_path / "new folder" / "labels.csv"
+    run(*predict(every_task, every_task.table, "--out", out))
+    found = pandas.read_csv(out, keep_default_na=False)
     classifier = TextClassifier.load(every_task.folder, device="cpu")
     given = pandas.read_csv(every_task.table)
     expected = classifier.predict(given["text"].tolist())
@@ -111,6 +112,11 @@ def test_words_are_explained(every_task: Made, run) -> None:
     assert [line.split()[-1] for line in output.splitlines()[1:]] == ["kalomi", "dusapo"]
     with pytest.raises(InputError, match="no place for words"):
         run(*predict(every_task, "--explain", "--format", "csv"), given=b"kalomi\n")
+
+
+def test_a_text_without_words_is_predicted_and_not_explained(single_label: Made, run) -> None:
+    output, _ = run(*predict(single_label, "--explain"), given=b"kalomi\n\x01\ndusapo\n")
+    assert [line.startswith("  ") for line in output.splitlines()] == [False, True, False, False, True]
 
 
 def test_memory_is_bounded_by_blocks(single_label: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -335,8 +335,10 @@ def test_the_command_writes_a_folder_that_loads(tmp_path: Path) -> None:
     torch.testing.assert_close(model(ids).logits, fastai_model()(ids)[0], rtol=1e-5, atol=1e-6)
     with pytest.raises(InputError, match="expected a model that reads forward, found backward"):
         load_language_model(out, Dropouts(), "forward")
-    with pytest.raises(InputError, match="exists and is no empty folder"):
-        import_into_new_folder(weights, itos, out, "backward", None, print)
+    (link := tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for taken in (out, link, Path()):
+        with pytest.raises(InputError, match="exists and is no empty folder"):
+            import_into_new_folder(weights, itos, taken, "backward", None, print)
 
 
 @pytest.mark.parametrize(

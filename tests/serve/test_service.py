@@ -158,8 +158,8 @@ def test_a_client_that_leaves_frees_its_place(
 ) -> None:
     with (
         held(classifier, monkeypatch) as event,
-        running(classifier, ServeSettings()) as service,
-        ThreadPoolExecutor(1) as clients,
+        running(classifier, ServeSettings(most_waiting=1)) as service,
+        ThreadPoolExecutor(2) as clients,
     ):
         computing = clients.submit(service.post, "/predict", {"text": "ka"})
         assert event.begun.acquire(timeout=PATIENCE)
@@ -169,9 +169,10 @@ def test_a_client_that_leaves_frees_its_place(
             client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + head.encode() + body)
             service.wait_for("ulmfit_waiting_texts 1\n")
         service.wait_for(f'path="/predict",status="{CLIENT_LEFT}"}} 1')
+        following = clients.submit(service.post, "/predict", {"text": "lo"})
+        service.wait_for("ulmfit_waiting_texts 1\n")
         event.set()
-        assert computing.result().status == 200
-        service.post("/predict", {"text": "lo"})
+        assert computing.result().status == following.result().status == 200
     assert event.given == [["ka"], ["lo"]]
 
 

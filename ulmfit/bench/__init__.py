@@ -17,6 +17,8 @@
     classifier_stock  fastai's classifier with our weights and documents
     predict       texts to probabilities by a bundle, in torch and onnxruntime, beside fastai
     predict_program  what the processes of `predict` run
+    serve         requests per second and waiting times of `ulmfit serve`
+    serve_program  what the processes of `serve` run
     pairs         what `lm` and `classifier` share: jobs in pairs, and the report
     job           what a process of theirs does, and how many operations that takes
     program       what their processes share: seconds, memory, fastai's precision

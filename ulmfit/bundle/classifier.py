@@ -173,7 +173,7 @@ class TextClassifier:
         """Return the block of texts of a fastai DataBlock: it makes the ids that `learner` trains on."""
         from ulmfit.bundle.fastai_parts import text_block
 
-        return text_block(self.tokenizer, self._read_first)
+        return text_block(self.tokenizer, self._read_first, self.members[0].direction)
 
     def _read_first(self, text: str) -> numpy.ndarray:
         """Return the ids of a text that the first model reads."""

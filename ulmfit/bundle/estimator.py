@@ -264,6 +264,8 @@ def _given(texts: list[str], y: Any, unlabelled: list[str]) -> tuple[numpy.ndarr
     if y is None:
         raise EstimatorError("requires y to be passed, but the target y is None: give a label per text")
     check_consistent_length(texts, y)
+    _check_characters(texts, "text")
+    _check_characters(unlabelled, "unlabelled text")
     columns = getattr(y, "columns", None)
     y = numpy.asarray(y.toarray() if hasattr(y, "toarray") else y)
     if pandas.isna(y).any():
@@ -285,7 +287,20 @@ def _names(classes: Iterable[Any]) -> list[str]:
     names = [composed(str(label)) for label in classes]
     if len(set(names)) < len(names):
         raise EstimatorError(f"labels {', '.join(map(repr, names))}: two of them are written alike")
+    _check_characters(names, "label")
     return names
+
+
+def _check_characters(texts: Iterable[str], what: str) -> None:
+    """Raise EstimatorError for halves of surrogate pairs: the files of the training cannot hold them."""
+    for number, text in enumerate(texts, start=1):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise EstimatorError(
+                f"{what} {number} has half of a surrogate pair at character {error.start + 1}: expected "
+                f"whole characters; read it with the right encoding"
+            ) from error
 
 
 def _with(settings: Settings, path: str, value: Any) -> Any:

@@ -23,6 +23,7 @@ from ulmfit.language_model.encoder import PAD_ID
 from ulmfit.language_model.model import LanguageModel as LanguageNetwork
 from ulmfit.language_model.model import Outputs
 from ulmfit.language_model.model import layer_groups as language_model_groups
+from ulmfit.language_model.settings import Direction
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.tokenizer import Tokenizer
 
@@ -33,13 +34,15 @@ MOMENTUM = (0.8, 0.7, 0.8)
 class TextToIds(Transform):
     """A text -> the ids that a model reads of it; ids -> the text in normal form.
 
-    It stands in a DataBlock where fastai has a tokenizer and `Numericalize`; `vocab` is found by
-    DataLoaders.
+    It stands in a DataBlock where fastai has a tokenizer and `Numericalize`; `vocab` and `read_direction`
+    are found by DataLoaders.
     """
 
-    def __init__(self, tokenizer: Tokenizer, read: Callable[[str], numpy.ndarray]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, read: Callable[[str], numpy.ndarray], direction: Direction
+    ) -> None:
         super().__init__()
-        self.tokenizer, self.read = tokenizer, read
+        self.tokenizer, self.read, self.read_direction = tokenizer, read, direction
         self.vocab = tokenizer.vocabulary
 
     def encodes(self, text: str) -> TensorText:
@@ -52,12 +55,13 @@ class TextToIds(Transform):
 def text_block(
     tokenizer: Tokenizer,
     read: Callable[[str], numpy.ndarray],
+    direction: Direction,
     *,
     language_model: bool = False,
     seq_len: int = 72,
 ) -> TransformBlock:
     """Return the block of a DataBlock that makes ids of texts: streams of them, or padded batches."""
-    ids = TextToIds(tokenizer, read)
+    ids = TextToIds(tokenizer, read, direction)
     if language_model:
         return TransformBlock(ids, dl_type=LMDataLoader, dls_kwargs={"seq_len": seq_len})
     return TransformBlock(ids, dl_type=SortedDL, dls_kwargs={"before_batch": pad_input})
@@ -114,7 +118,8 @@ def language_model_learner(
     dls: Any, model: StockLanguageModel, tokenizer: Tokenizer, *, alpha: float, beta: float, **options: Any
 ) -> Learner:
     """Return a stock Learner of a language model, with fastai's callbacks for AR (alpha) and TAR (beta)."""
-    _check_vocabulary(dls, tokenizer)
+    _, direction = model.origin
+    _check_texts(dls, tokenizer, direction)
     return Learner(
         dls,
         model,
@@ -132,11 +137,19 @@ def classifier_learner(
     dls: Any, model: StockClassifier, tokenizer: Tokenizer, labels: Sequence[str], **options: Any
 ) -> Learner:
     """Return a stock Learner of a classifier; its loss is the one that the DataLoaders name."""
-    _check_vocabulary(dls, tokenizer)
+    description, _ = model.origin
+    _check_texts(dls, tokenizer, description.members[0].direction)
     if (found := labels_of(dls)) != list(labels):
         raise InputError(
             f"the labels of the DataLoaders are {_some(found)}, those of the classifier {_some(labels)}: "
             f"give the block of labels vocab=classifier.labels"
+        )
+    if (several := has_several_labels(dls)) != (description.task == "multi_label"):
+        raise InputError(
+            "the DataLoaders have several labels per text, the classifier has one: expected CategoryBlock"
+            if several
+            else "the DataLoaders have one label per text, the classifier has several: expected "
+            "MultiCategoryBlock"
         )
     return Learner(
         dls,
@@ -173,7 +186,8 @@ def trained_module(learn: Any, kind: type) -> Any:
     return learn.model
 
 
-def _check_vocabulary(dls: Any, tokenizer: Tokenizer) -> None:
+def _check_texts(dls: Any, tokenizer: Tokenizer, direction: Direction) -> None:
+    """Raise InputError for ids of another vocabulary, or of texts that are read in another direction."""
     vocab = getattr(dls, "vocab", None)
     parts = list(vocab) if vocab is not None else []
     pieces = list(parts[0]) if parts and not isinstance(parts[0], str) else parts
@@ -181,6 +195,12 @@ def _check_vocabulary(dls: Any, tokenizer: Tokenizer) -> None:
         raise InputError(
             f"the DataLoaders have a vocabulary of {len(pieces):,} pieces that is not the model's "
             f"({tokenizer.size:,}): make them with text_block() of the bundle"
+        )
+    # Ids that were not made by `text_block` do not tell.
+    if (found := getattr(dls, "read_direction", direction)) != direction:
+        raise InputError(
+            f"the texts of the DataLoaders are read {found}, the model reads {direction}: give both "
+            f"text_block and learner direction={direction!r}"
         )
 
 

@@ -34,7 +34,9 @@ PREFIX = "hf:"
 LARGEST_BUNDLE = 20_000_000_000
 """Bytes of all files of a bundle; one with five seeds in both directions has about 1 % of it."""
 TIMEOUT_SECONDS = 30.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_PART = "[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){_PART}/{_PART}")
+"""As the hub names models."""
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,199}")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _FILE = re.compile(r"(tokenizer/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -197,6 +199,12 @@ def _bounded(what: str, largest: int) -> Any:
             if self.received > largest:
                 raise InputError(f"{what} has more than the {largest:,} bytes that it may have")
             return super().update(n)
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Count nothing: bytes on the way (Xet) may be more than those of the file, retries for one."""
+
+        def set_transfer_postfix_str(self, text: str = "", refresh: bool = True) -> None:
+            """Show nothing of them."""
 
     return Bounded
 

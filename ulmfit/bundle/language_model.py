@@ -145,8 +145,10 @@ class LanguageModel:
         """
         from ulmfit.bundle.fastai_parts import text_block
 
-        read = partial(self._read, direction or self.directions[0], language_model)
-        return text_block(self.tokenizer, read, language_model=language_model, seq_len=seq_len)
+        chosen = direction or self.directions[0]
+        self._network(chosen)  # Raises InputError where there is none.
+        read = partial(self._read, chosen, language_model)
+        return text_block(self.tokenizer, read, chosen, language_model=language_model, seq_len=seq_len)
 
     def _read(self, direction: Direction, whole: bool, text: str) -> numpy.ndarray:
         """Return the ids that a model of this direction reads: of the whole text, or as classifiers do."""

@@ -55,6 +55,7 @@ def export_onnx(classifier: TextClassifier, path: Path) -> float:
         )
     model = onnx_model(classifier)
     onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         onnx.save(model, str(temporary))
         difference = largest_difference(classifier, temporary)

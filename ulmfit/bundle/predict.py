@@ -37,7 +37,9 @@ def _prediction(classifier: TextClassifier, row: Row, found: tuple | None, expla
     if found is None:
         return Prediction(row.number, row.id, None, None)
     value, numbers, text = found
-    return Prediction(row.number, row.id, value, numbers, classifier.explain(text) if explain else None)
+    # One token is xxbos: after text rules, or without control characters, no word is left to explain.
+    explained = explain and classifier.explanation_cost(text) > 1
+    return Prediction(row.number, row.id, value, numbers, classifier.explain(text) if explained else None)
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:

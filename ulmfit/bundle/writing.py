@@ -28,7 +28,13 @@ Files = dict[str, bytes]
 
 
 def check_place(out: Path) -> None:
-    """Raise InputError where something is at `out` that is neither an empty folder nor a bundle."""
+    """Raise InputError where something is at `out` that is neither an empty folder nor a bundle.
+
+    The current folder and a link cannot be replaced by a folder, so they are refused too.
+    """
+    if not out.name or out.is_symlink():
+        kind = "a link" if out.is_symlink() else "the current folder, or the root"
+        raise InputError(f"{out} is {kind}, which a bundle cannot replace: name a new folder")
     if out.exists() and not (out.is_dir() and ((out / BUNDLE).exists() or not any(out.iterdir()))):
         raise InputError(f"{out} exists and is no bundle: name a new folder, or remove it")
 

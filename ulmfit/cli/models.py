@@ -182,5 +182,6 @@ def _output(path: Path | None) -> Iterator[Callable[[str], None]]:
     if path is None:
         yield show_data
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield lambda text: (file.write(text), None)[1]

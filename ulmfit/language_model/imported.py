@@ -89,8 +89,8 @@ def import_into_new_folder(
             f"--backward-order {backward_order}: expected {', '.join(get_args(BackwardOrder))}, "
             f"and bos-first for a model that reads forward"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is no empty folder: name a new one, or remove it")
+    if not out.name or out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise InputError(f"{out} exists and is no empty folder of its own: name a new one, or remove it")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

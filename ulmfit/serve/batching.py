@@ -124,6 +124,9 @@ class Batcher:
         return job.answer
 
     def _texts_waiting(self) -> int:
+        """Return the texts of the queue, after those that nobody waits for any more have left it."""
+        if any(job.answer.cancelled() for job in self._waiting):
+            self._waiting = deque(job for job in self._waiting if not job.answer.cancelled())
         return sum(job.cost for job in self._waiting)
 
     def _seconds_left(self, texts: int) -> int:

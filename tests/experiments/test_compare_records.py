@@ -75,6 +75,7 @@ def test_without_predictions_seeds_are_all_that_is_tested(tmp_path: Path) -> Non
     assert near.p > 0.3 and far.p < 0.001
     assert far.interval is not None and far.interval[0] < 0.2 < far.interval[1]
     assert "may be chance" in in_words(near) and "3 seeds each: more than seeds explain" in in_words(far)
+    assert "one of them has a single run" in in_words(single)
     assert single.basis == "none" and single.p is None and "is not known" in in_words(single)
 
 
@@ -105,6 +106,11 @@ def test_welchs_p_needs_a_spread() -> None:
 def test_a_difference_over_texts_says_what_seeds_allow(p: float, margin: float | None, said: str) -> None:
     one = Difference("row", "accuracy", 0.70, 0.72, "texts", (0.01, 0.03), p, (3, 3), margin)
     assert said in in_words(one)
+
+
+def test_a_verdict_over_seeds_follows_the_corrected_p() -> None:
+    one = Difference("row", "accuracy", 0.70, 0.72, "seeds", (0.001, 0.04), 0.08, (3, 3), 0.02)
+    assert "p 0.08" in in_words(one) and "may be chance" in in_words(one)
 
 
 def test_a_committed_record_is_json_of_one_comparison() -> None:

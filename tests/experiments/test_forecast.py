@@ -8,10 +8,15 @@ import pytest
 from cli_for_tests import RECIPE
 from stages_for_tests import tiny_pretrain
 
+from ulmfit.classifier.pseudo_labels import PseudoLabelled
+from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.beginnings import DumpBeginning
 from ulmfit.corpus.stages import TextFiles, Wikipedia, WikipediaCorpus
 from ulmfit.datasets.sample import SampledDataset
 from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.datasets.subsets import TrainingSubset
+from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.evaluation.teaching_stages import SoftLabels
 from ulmfit.experiments import calibration
 from ulmfit.experiments.forecast import FLOPS, Forecast, Forecasts, parameters, rate_name, slow_advice, total
 from ulmfit.experiments.presets import MULTIFIT, SMALL, ULMFIT
@@ -76,6 +81,24 @@ def test_limits_bound_what_is_kept_and_a_sample_what_is_read(tmp_path: Path) -> 
     assert recipe.dataset is not None
     rows = sizes.dataset(SampledDataset(dataset=recipe.dataset, train=20, valid=5)).rows
     assert (rows["train"], rows["valid"]) == (20, 5)
+
+
+def test_changed_data_sets_have_the_texts_that_they_will_have(tmp_path: Path) -> None:
+    data = recipe_of_files(tmp_path).dataset
+    assert data is not None
+    data = data.changed(unlabelled=File(path=tmp_path / "train.csv"))
+    sizes = Sizes(Runner(tmp_path / "runs"), "fi")
+    whole = sizes.dataset(data).rows
+    texts = whole["train"] + whole["unlabelled"]
+    few = TrainingSubset.of(data, size=20)
+    assert sizes.dataset(few).rows == {**whole, "train": 20, "unlabelled": 0}
+    rest = sizes.dataset(TrainingSubset.of(data, size=20, keep_rest=True)).rows
+    assert rest["train"] + rest["unlabelled"] == texts
+    soft = SoftLabels.of(few, teachers=(TfidfBaseline(dataset=few),), texts=data)
+    assert sizes.dataset(soft).rows == {**whole, "train": texts - 20, "unlabelled": 0}
+    classifier = TrainClassifier(dataset=data, tokenizer=tiny_pretrain().tokens.tokenizer)
+    pseudo = PseudoLabelled.of(data, classifiers=(classifier,))
+    assert sizes.dataset(pseudo).rows == {**whole, "train": texts, "unlabelled": 0}
 
 
 def test_what_is_not_known_has_a_reason(tmp_path: Path) -> None:

@@ -177,11 +177,12 @@ def compared_rows(one: Side, other: Side) -> tuple[list[Difference], list[str]]:
         pair = one.rows.get(row.name), other.rows.get(row.name)
         if pair[0] is not None and pair[1] is not None and _same_texts(pair[0], pair[1]):
             found.append(_over_texts(pair[0], pair[1], metric))
+        elif None not in pair:
+            unpaired.append(row.name)
         else:
-            unpaired += [row.name] if None not in pair else []
             found.append(_over_seeds(row, theirs[row.name], metric))
     if unpaired:
-        remarks.append(f"other test texts or labels under the same rows: {', '.join(unpaired)}")
+        remarks.append(f"not compared, their test texts or labels differ: {', '.join(unpaired)}")
     for which, own, others in (("first", a.rows, b.rows), ("second", b.rows, a.rows)):
         names = [row.name for row in own if row.name not in {one.name for one in others}]
         if names:
@@ -290,12 +291,14 @@ def in_words(one: Difference) -> str:
 
     if one.interval is None or one.p is None:
         runs = "one run each" if max(one.seeds) == 1 else "runs without any spread"
+        if 1 in one.seeds and max(one.seeds) > 1 and one.seed_margin is None:
+            runs = "one of them has a single run"
         return f"{runs}, and no predictions of both are here: whether this is chance is not known"
     low, high = (shown_difference(one.metric, bound) for bound in one.interval)
     counts = "each" if one.seeds[0] == one.seeds[1] else f"and {one.seeds[1]}"
     seeds = f"{one.seeds[0]} {'seed' if one.seeds[0] == 1 else 'seeds'} {counts}"
     if one.basis == "seeds":
-        chance = "may be chance" if one.interval[0] <= 0 <= one.interval[1] else "more than seeds explain"
+        chance = "may be chance" if one.p >= 0.05 else "more than seeds explain"
         return f"95 % over seeds [{low}, {high}], p {p_value(one.p)}, {seeds}: {chance}"
     told = f"95 % over test texts [{low}, {high}], p {p_value(one.p)}, for these models"
     if one.p >= 0.05:

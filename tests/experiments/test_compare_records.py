@@ -88,6 +88,13 @@ def test_results_on_other_test_texts_or_labels_are_not_compared(tmp_path: Path) 
     assert found.rows == [] and "cannot be compared" in found.remarks[0]
 
 
+def test_a_trial_is_told_from_a_result(tmp_path: Path) -> None:
+    configuration = {**read_record(COMMITTED).configuration, "trial": True}
+    found = compare_records(COMMITTED, changed(tmp_path, "trial", configuration=configuration))
+    assert "the second is a trial: its figures are no results" in found.remarks
+    assert not any("the first is" in remark for remark in found.remarks)
+
+
 def test_welchs_p_needs_a_spread() -> None:
     assert welch_p([0.5], [0.6]) is None and welch_p([0.5, 0.5], [0.5, 0.5]) is None
     p = welch_p([0.70, 0.71, 0.72], [0.73])

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from ulmfit.experiments.presets import Preset
 from ulmfit.experiments.results import RECORD, is_recorded
 from ulmfit.experiments.run_folder import is_run, recipe_of_run
+from ulmfit.experiments.trial import is_trial
 from ulmfit.experiments.verify import ABSENT, differences
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.runner import FinishedRunner
@@ -86,6 +87,8 @@ def compare_records(first: Path, second: Path) -> RecordComparison:
     a, b = one.record, other.record
     versions = {"commit": a.commit, **a.versions}, {"commit": b.commit, **b.versions}
     rows, remarks = compared_rows(one, other)
+    trials = [which for which, record in (("first", a), ("second", b)) if is_trial(record.configuration)]
+    remarks += [f"the {which} is a trial: its figures are no results" for which in trials]
     return RecordComparison(
         settings=list(setting_differences(a, b)),
         inputs=[

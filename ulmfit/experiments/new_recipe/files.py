@@ -23,7 +23,7 @@ from ulmfit.datasets.reading import (
     read_lines,
     read_table,
 )
-from ulmfit.datasets.table_files import column_names
+from ulmfit.datasets.table_files import column_names, parquet_errors
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
 from ulmfit.pipeline.streams import READ_BYTES, decoded_lines, opened
@@ -213,11 +213,8 @@ def _read(path: Path, names: Iterable[str], form: TextForm, header: Sequence[str
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    try:
+    with parquet_errors(path):
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
     readable = [
         field.name
         for field in schema

@@ -66,6 +66,18 @@ def test_fields_that_came_later_and_are_empty_are_no_difference(tmp_path: Path) 
     assert compare_records(first, COMMITTED).settings == []
 
 
+def test_fields_that_came_later_mean_what_they_meant_before(tmp_path: Path) -> None:
+    content = read_record(COMMITTED).configuration
+    older = {name: value for name, value in content.items() if name not in ("curve_choice", "leaks")}
+    now = {**older, "leaks": "count"}
+    for sizes, choice in ([], "labels"), ([10, "all"], "validation"):
+        first = changed(tmp_path, "older", configuration={**older, "train_sizes": sizes})
+        new = {**now, "train_sizes": sizes, "curve_choice": choice}
+        assert compare_records(first, changed(tmp_path, "newer", configuration=new)).settings == []
+    other = changed(tmp_path, "other", configuration={**new, "curve_choice": "labels"})
+    assert compare_records(first, other).settings == [("curve_choice", "validation", "labels")]
+
+
 def test_without_predictions_seeds_are_all_that_is_tested(tmp_path: Path) -> None:
     first = changed(tmp_path, "first", [0.70, 0.71, 0.72])
     near = compare_records(first, changed(tmp_path, "near", [0.70, 0.72, 0.73])).rows[0]

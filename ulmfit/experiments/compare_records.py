@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ulmfit.experiments.presets import Preset
+from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.results import RECORD, is_recorded
 from ulmfit.experiments.run_folder import is_run, recipe_of_run
 from ulmfit.experiments.trial import is_trial
-from ulmfit.experiments.verify import ABSENT, differences
+from ulmfit.experiments.verify import ABSENT, differences, of_its_time
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.runner import FinishedRunner
 
@@ -141,7 +142,13 @@ def setting_differences(first: Record, second: Record) -> Iterator[tuple[str, An
 
 def _settings(record: Record) -> dict[str, Any]:
     """Return the configuration, with the defaults of settings that came after the record."""
-    content = dict(record.configuration)
+    defaults = {
+        name: field.get_default() for name, field in RecipeSettings.model_fields.items() if not field.exclude
+    }
+    content = {
+        **{name: value for name, value in defaults.items() if isinstance(value, (str, int))},
+        **of_its_time(record.configuration),
+    }
     # Another version's settings are shown as they are; its names of fields need no notice here.
     with contextlib.suppress(KeyError, ValidationError), contextlib.redirect_stderr(io.StringIO()):
         content["settings"] = Preset.model_validate(content["settings"]).model_dump(mode="json")

@@ -71,6 +71,8 @@ def test_clams_is_read_from_a_folder_and_from_an_archive(tmp_path: Path) -> None
         ("a.tsv", "right\twrong\nx\tx\n", "table", "pair 1: expected two different sentences"),
         ("a.tsv", "right\twrong\n", "table", "holds no pair of sentences"),
         ("a.txt", "x", "clams", "is no tar archive"),
+        ("a.csv", "x" * 140_000, "table", r"a\.csv is no table \(field larger"),
+        ("a.csv", "right,wrong\rx,y\r", "table", r"a\.csv is no table"),
     ],
 )
 def test_files_of_another_form_are_refused(
@@ -84,6 +86,17 @@ def test_files_of_another_form_are_refused(
 def test_a_wrong_sentence_without_its_right_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.txt, line 1: expected True or False"):
         read_pairs(archive(tmp_path / "c.tar", {"a.txt": "False\tx\nTrue\ty\n"}), "clams")
+
+
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
+    lines = "".join(f"True\t{number**5}\nFalse\t{number**7}\n" for number in range(5_000))
+    path = archive(tmp_path / "c.tar.xz", {"a.txt": lines})
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no tar archive"):
+        read_pairs(path, "clams")
 
 
 def test_equal_sentences_count_one_half() -> None:

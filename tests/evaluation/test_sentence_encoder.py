@@ -117,6 +117,9 @@ def change(folder: Path, name: str, edit: Any) -> None:
             "the activation 'system'",
         ),
         ("2_Dense/config.json", lambda c: c | {"in_features": 3}, "cannot be loaded"),
+        ("1_Pooling/config.json", lambda c: [c], "config.json is damaged: expected a JSON object"),
+        ("2_Dense/config.json", lambda c: "x", "config.json is damaged: expected a JSON object"),
+        ("sentence_bert_config.json", lambda c: [1], "config.json is damaged: expected a JSON object"),
         ("sentence_bert_config.json", lambda c: c | {"max_seq_length": -1}, "max_seq_length is -1"),
     ],
 )

@@ -66,6 +66,18 @@ def test_fields_that_came_later_and_are_empty_are_no_difference(tmp_path: Path) 
     assert compare_records(first, COMMITTED).settings == []
 
 
+def test_fields_that_came_later_mean_what_they_meant_before(tmp_path: Path) -> None:
+    content = read_record(COMMITTED).configuration
+    older = {name: value for name, value in content.items() if name not in ("curve_choice", "leaks")}
+    now = {**older, "leaks": "count"}
+    for sizes, choice in ([], "labels"), ([10, "all"], "validation"):
+        first = changed(tmp_path, "older", configuration={**older, "train_sizes": sizes})
+        new = {**now, "train_sizes": sizes, "curve_choice": choice}
+        assert compare_records(first, changed(tmp_path, "newer", configuration=new)).settings == []
+    other = changed(tmp_path, "other", configuration={**new, "curve_choice": "labels"})
+    assert compare_records(first, other).settings == [("curve_choice", "validation", "labels")]
+
+
 def test_without_predictions_seeds_are_all_that_is_tested(tmp_path: Path) -> None:
     first = changed(tmp_path, "first", [0.70, 0.71, 0.72])
     near = compare_records(first, changed(tmp_path, "near", [0.70, 0.72, 0.73])).rows[0]
@@ -75,6 +87,7 @@ def test_without_predictions_seeds_are_all_that_is_tested(tmp_path: Path) -> Non
     assert near.p > 0.3 and far.p < 0.001
     assert far.interval is not None and far.interval[0] < 0.2 < far.interval[1]
     assert "may be chance" in in_words(near) and "3 seeds each: more than seeds explain" in in_words(far)
+    assert "one of them has a single run" in in_words(single)
     assert single.basis == "none" and single.p is None and "is not known" in in_words(single)
 
 
@@ -85,6 +98,13 @@ def test_results_on_other_test_texts_or_labels_are_not_compared(tmp_path: Path) 
     other = changed(tmp_path, "other", dataset=data.model_copy(update={"rows": rows}))
     found = compare_records(COMMITTED, other)
     assert found.rows == [] and "cannot be compared" in found.remarks[0]
+
+
+def test_a_trial_is_told_from_a_result(tmp_path: Path) -> None:
+    configuration = {**read_record(COMMITTED).configuration, "trial": True}
+    found = compare_records(COMMITTED, changed(tmp_path, "trial", configuration=configuration))
+    assert "the second is a trial: its figures are no results" in found.remarks
+    assert not any("the first is" in remark for remark in found.remarks)
 
 
 def test_welchs_p_needs_a_spread() -> None:
@@ -105,6 +125,11 @@ def test_welchs_p_needs_a_spread() -> None:
 def test_a_difference_over_texts_says_what_seeds_allow(p: float, margin: float | None, said: str) -> None:
     one = Difference("row", "accuracy", 0.70, 0.72, "texts", (0.01, 0.03), p, (3, 3), margin)
     assert said in in_words(one)
+
+
+def test_a_verdict_over_seeds_follows_the_corrected_p() -> None:
+    one = Difference("row", "accuracy", 0.70, 0.72, "seeds", (0.001, 0.04), 0.08, (3, 3), 0.02)
+    assert "p 0.08" in in_words(one) and "may be chance" in in_words(one)
 
 
 def test_a_committed_record_is_json_of_one_comparison() -> None:

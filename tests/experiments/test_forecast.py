@@ -8,12 +8,26 @@ import pytest
 from cli_for_tests import RECIPE
 from stages_for_tests import tiny_pretrain
 
+from ulmfit.classifier.pseudo_labels import PseudoLabelled
+from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.beginnings import DumpBeginning
 from ulmfit.corpus.stages import TextFiles, Wikipedia, WikipediaCorpus
 from ulmfit.datasets.sample import SampledDataset
 from ulmfit.datasets.stages import LabelledFiles
-from ulmfit.experiments import calibration
-from ulmfit.experiments.forecast import FLOPS, Forecast, Forecasts, parameters, rate_name, slow_advice, total
+from ulmfit.datasets.subsets import TrainingSubset
+from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.evaluation.teaching_stages import SoftLabels
+from ulmfit.experiments import calibration, forecast
+from ulmfit.experiments.forecast import (
+    FLOPS,
+    Forecast,
+    Forecasts,
+    finished_rates,
+    parameters,
+    rate_name,
+    slow_advice,
+    total,
+)
 from ulmfit.experiments.presets import MULTIFIT, SMALL, ULMFIT
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.experiments.sizes import BYTES_PER_ARTICLE, Sizes
@@ -76,6 +90,29 @@ def test_limits_bound_what_is_kept_and_a_sample_what_is_read(tmp_path: Path) -> 
     assert recipe.dataset is not None
     rows = sizes.dataset(SampledDataset(dataset=recipe.dataset, train=20, valid=5)).rows
     assert (rows["train"], rows["valid"]) == (20, 5)
+
+
+def test_changed_data_sets_have_the_texts_that_they_will_have(tmp_path: Path) -> None:
+    data = recipe_of_files(tmp_path).dataset
+    assert data is not None
+    data = data.changed(unlabelled=File(path=tmp_path / "train.csv"))
+    sizes = Sizes(Runner(tmp_path / "runs"), "fi")
+    whole = sizes.dataset(data).rows
+    texts = whole["train"] + whole["unlabelled"]
+    few = TrainingSubset.of(data, size=20)
+    assert sizes.dataset(few).rows == {**whole, "train": 20, "unlabelled": 0}
+    rest = sizes.dataset(TrainingSubset.of(data, size=20, keep_rest=True)).rows
+    assert rest["train"] + rest["unlabelled"] == texts
+    soft = SoftLabels.of(few, teachers=(TfidfBaseline(dataset=few),), texts=data)
+    assert sizes.dataset(soft).rows == {**whole, "train": texts - 20, "unlabelled": 0}
+    classifier = TrainClassifier(dataset=data, tokenizer=tiny_pretrain().tokens.tokenizer)
+    pseudo = PseudoLabelled.of(data, classifiers=(classifier,))
+    found = Forecasts([], sizes.runner, "fi", Rates(tmp_path / "rates.json"), measure=False)
+    plain, told = found.dataset(pseudo).seconds, found.of(pseudo)
+    rate, _ = found.tokens_per_second("classifier", 80, classifier.architecture, PretrainSettings())
+    tokens = texts * sizes.dataset(data).bytes_each / sizes.bytes_per_token
+    assert plain is not None and told.seconds == pytest.approx(plain + tokens / (3 * rate))
+    assert sizes.dataset(pseudo).rows == {**whole, "train": texts, "unlabelled": 0}
 
 
 def test_what_is_not_known_has_a_reason(tmp_path: Path) -> None:
@@ -153,7 +190,9 @@ def test_the_trial_of_the_tests_recipe_is_forecast(tmp_path: Path) -> None:
     assert found["pretrain (forward)"].seconds is not None
 
 
-def test_a_training_far_below_the_measured_rate_is_told(tmp_path: Path) -> None:
+def test_a_training_far_below_the_measured_rate_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage, runner = tiny_pretrain(), Runner(tmp_path / "runs")
     rates, name = Rates(tmp_path / "rates.json"), rate_name(80, stage.settings.architecture, stage.settings)
     assert slow_advice(stage, runner, rates) == "", "it is not finished"
@@ -168,3 +207,11 @@ def test_a_training_far_below_the_measured_rate_is_told(tmp_path: Path) -> None:
     other.measure(name, lambda: 3 * reached)
     told = f"trained at {reached:,.0f} tokens/s; this machine reached {3 * reached:,.0f}"
     assert told in slow_advice(stage, runner, other)
+    # What several processes reach together is not what each of them reaches.
+    (alone,) = finished_rates(runner).values()
+    four = {**manifest, "machine": {**manifest["machine"], "processes": 4}}
+    monkeypatch.setattr(forecast, "read_manifest", lambda _: four)
+    (together,) = finished_rates(runner).values()
+    assert together == [alone[0] / 4] == [pytest.approx(reached / 4)]
+    (folder / "config.json").write_text('{"settings": {"architecture": {"kind": "gru"}}}')
+    assert finished_rates(runner) == {}, "another version made it"

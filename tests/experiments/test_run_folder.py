@@ -46,6 +46,21 @@ def test_a_runs_folder_gives_the_recipe_as_its_command_changed_it(changes: Chang
     assert ("--trial" in made.command) == changes.trial
 
 
+def test_a_runs_folder_knows_its_bundle_and_the_folder_of_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a bundle").mkdir()
+    recipe = Changes(language_model=tmp_path / "a bundle").of(load_recipe(str(RECIPE)))
+    folder = written(recipe, tmp_path / "runs")
+    assert recipe_of_run(folder)[0].language_model == recipe.language_model
+    made = read_run(folder)
+    assert made is not None
+    assert f"--language-model '{tmp_path}/a bundle' --runs {tmp_path}/runs" in made.command
+    monkeypatch.chdir(tmp_path)
+    usual = read_run(written(load_recipe(str(RECIPE)), Path("runs")))
+    assert usual is not None and "--runs" not in usual.command
+
+
 def test_a_folder_that_was_moved_or_whose_recipe_is_gone_is_refused(tmp_path: Path) -> None:
     folder = written(load_recipe(str(RECIPE)), tmp_path / "runs")
     moved = folder.rename(folder.with_name("other"))

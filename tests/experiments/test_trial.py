@@ -14,6 +14,7 @@ from ulmfit.experiments.recipe import load_recipe
 from ulmfit.experiments.trial import small_preset, trial_label
 from ulmfit.experiments.verify import recorded_recipe
 from ulmfit.pipeline.assets import File, all_settings
+from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
 
@@ -51,6 +52,25 @@ def test_a_trial_keeps_what_is_done_to_texts_and_drops_sizes() -> None:
     assert sum(phase.epochs for phase in small.pretrain.phases) == 1
     kept = small_preset(MULTIFIT, given_weights=True)
     assert kept.pretrain.architecture == MULTIFIT.pretrain.architecture
+
+
+def test_a_trial_has_nothing_that_needs_a_curve() -> None:
+    recipe = load_recipe("toy/sentiment").changed(
+        train_sizes=(10, "all"), curve_choice="validation", bootstrap=(("tfidf",),)
+    )
+    small = recipe.as_trial()
+    assert small.curve_choice == "labels" and small.bootstrap == ()
+    assert recipe.changed(train_sizes=(), curve_choice="labels").as_trial().bootstrap == (("tfidf",),)
+
+
+@pytest.mark.parametrize("override", ["trial=false", "preset=ulmfit"])
+def test_no_override_takes_the_label_or_the_sizes_from_a_trial(override: str) -> None:
+    recipe = load_recipe("toy/sentiment")
+    with pytest.raises(InputError, match=f"--set {override}: choose it with --"):
+        recipe.as_trial().with_overrides([override])
+    with pytest.raises(InputError, match="--set trial=true: choose it with --trial"):
+        recipe.with_overrides(["trial=true"])
+    assert recipe.with_overrides(["preset=ulmfit"]).preset_name == "ulmfit"
 
 
 def test_the_label_says_how_many_texts_of_how_many() -> None:

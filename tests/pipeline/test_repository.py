@@ -160,10 +160,17 @@ def test_contents_that_nobody_has_seen_are_noted_at_the_first_download(
         fetch(unseen, tmp_path, None, quiet)
     pinned = pin_file(unseen, Pins(tmp_path), tmp_path / "cache", None, quiet)
     noted = listing({"one.txt": "first\n", "two.txt": "second\n"})
-    assert Pins(tmp_path).get(FILES, unseen.address) == pinned.known_hash == noted
+    assert Pins(tmp_path).get(FILES, f"{unseen.address}#texts.tar.xz") == pinned.known_hash == noted
     assert pin_file(unseen, Pins(tmp_path), tmp_path / "cache", None, quiet) == pinned
     assert members(fetch(pinned, tmp_path / "cache", None, quiet)).keys() == {"one.txt", "two.txt"}
     assert len(served) == 1
+
+
+def test_two_files_of_one_commit_have_notes_of_their_own(tmp_path: Path, served: list[str]) -> None:
+    for name, content in (("one.txt", "first\n"), ("two.txt", "second\n")):
+        unseen = File(name=name, repository=repository(f"b/{name}"))
+        pinned = pin_file(unseen, Pins(tmp_path), tmp_path / "cache", None, quiet)
+        assert fetch(pinned, tmp_path / "cache", None, quiet).read_text("utf-8") == content
 
 
 def test_a_catalogue_names_repositories(tmp_path: Path) -> None:

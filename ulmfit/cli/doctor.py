@@ -11,6 +11,7 @@ from typing import Any
 
 from ulmfit.cli.options import RunsOption
 from ulmfit.pipeline.assets import MIRROR_VARIABLE
+from ulmfit.pipeline.load import usable_cores
 from ulmfit.pipeline.printing import printable, show
 from ulmfit.pipeline.provenance import PACKAGES, commit, hardware, versions
 from ulmfit.training.openmp import THREADS_VARIABLE
@@ -89,8 +90,6 @@ def _gpu(gpu: Any) -> str:
 
 def _threads() -> str:
     import torch
-
-    from ulmfit.training.distribution import usable_cores
 
     given = os.environ.get(THREADS_VARIABLE, "not set")
     return f"{torch.get_num_threads()} in torch, {usable_cores()} cores to use ({THREADS_VARIABLE}: {given})"

@@ -209,6 +209,7 @@ class LabelledFiles(DatasetStage):
     separator: str = Field(
         "",
         max_length=1,
+        pattern=r'^[^"\r\n]?$',
         description='character between the columns of CSV files, such as ";"; empty: a comma',
     )
 

@@ -14,6 +14,7 @@ from ulmfit.evaluation.minimal_pairs import PairForm
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import atomic_path
 from ulmfit.pipeline.printing import printable
+from ulmfit.pipeline.streams import DAMAGE
 
 PAIRS = "pairs.parquet"
 COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -75,8 +76,11 @@ def stored_pairs(folder: Path) -> list[Pair]:
 def _table(path: Path, columns: tuple[str, str, str]) -> Iterator[Pair]:
     text = _decoded(_bytes(path), path.name)
     head = text.partition("\n")[0]
-    delimiter = next((mark for mark in DELIMITERS if columns[0] in _cells(head, mark)), None)
-    header = _cells(head, delimiter) if delimiter else []
+    try:
+        delimiter = next((mark for mark in DELIMITERS if columns[0] in _cells(head, mark)), None)
+        header = _cells(head, delimiter) if delimiter else []
+    except csv.Error as error:
+        raise InputError(f"{path} is no table ({error}): expected CSV or tab-separated lines") from error
     missing = [name for name in columns[:2] if name not in header]
     if missing or delimiter is None:
         raise InputError(
@@ -137,7 +141,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     raise InputError(f"{path}: {entry.name} has more than {LARGEST_FILE:,} bytes")
                 stream = archive.extractfile(entry)
                 yield PurePosixPath(entry.name).name, stream.read() if stream else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (*DAMAGE, OSError) as error:
         raise InputError(
             f"{path} is no tar archive ({error}): expected one, or a folder, of CLAMS' text files"
         ) from error

@@ -125,7 +125,7 @@ def load_sentence_encoder(folder: Path, device: str = "auto") -> SentenceEncoder
     home = modules[0][1]
     transformer = load_encoder(home)
     transformer.model.to(where).eval()
-    settings = _json(home / SETTINGS) if (home / SETTINGS).exists() else {}
+    settings = _fields(home / SETTINGS) if (home / SETTINGS).exists() else {}
     maximum = settings.get("max_seq_length") or LONGEST
     if not isinstance(maximum, int) or maximum < 3:
         raise InputError(f"{home / SETTINGS}: max_seq_length is {maximum!r}: expected a whole number above 2")
@@ -175,8 +175,15 @@ def _json(path: Path) -> Any:
         raise InputError(f"{path} is missing or damaged: copy the model again") from error
 
 
+def _fields(path: Path) -> dict[str, Any]:
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged: expected a JSON object: copy the model again")
+    return content
+
+
 def _pooling(folder: Path) -> Pooling:
-    content = _json(folder / "config.json")
+    content = _fields(folder / "config.json")
     chosen = [mode for mode in MODES if content.get("pooling_mode") == mode]
     chosen += [mode for mode in MODES if content.get(f"pooling_mode_{mode}_tokens")]
     chosen += ["cls"] if content.get("pooling_mode_cls_token") else []
@@ -203,7 +210,7 @@ def _max(outputs: Tensor, mask: Tensor) -> Tensor:
 
 
 def _dense(folder: Path, device: torch.device) -> Layer:
-    content, path = _json(folder / "config.json"), folder / WEIGHTS
+    content, path = _fields(folder / "config.json"), folder / WEIGHTS
     name = str(content.get("activation_function", "")).rpartition(".")[2]
     if name not in ACTIVATIONS:
         raise InputError(

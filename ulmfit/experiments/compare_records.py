@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ulmfit.experiments.presets import Preset
+from ulmfit.experiments.recipe_settings import RecipeSettings
 from ulmfit.experiments.results import RECORD, is_recorded
 from ulmfit.experiments.run_folder import is_run, recipe_of_run
-from ulmfit.experiments.verify import ABSENT, differences
+from ulmfit.experiments.trial import is_trial
+from ulmfit.experiments.verify import ABSENT, differences, of_its_time
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.runner import FinishedRunner
 
@@ -86,6 +88,8 @@ def compare_records(first: Path, second: Path) -> RecordComparison:
     a, b = one.record, other.record
     versions = {"commit": a.commit, **a.versions}, {"commit": b.commit, **b.versions}
     rows, remarks = compared_rows(one, other)
+    trials = [which for which, record in (("first", a), ("second", b)) if is_trial(record.configuration)]
+    remarks += [f"the {which} is a trial: its figures are no results" for which in trials]
     return RecordComparison(
         settings=list(setting_differences(a, b)),
         inputs=[
@@ -138,7 +142,13 @@ def setting_differences(first: Record, second: Record) -> Iterator[tuple[str, An
 
 def _settings(record: Record) -> dict[str, Any]:
     """Return the configuration, with the defaults of settings that came after the record."""
-    content = dict(record.configuration)
+    defaults = {
+        name: field.get_default() for name, field in RecipeSettings.model_fields.items() if not field.exclude
+    }
+    content = {
+        **{name: value for name, value in defaults.items() if isinstance(value, (str, int))},
+        **of_its_time(record.configuration),
+    }
     # Another version's settings are shown as they are; its names of fields need no notice here.
     with contextlib.suppress(KeyError, ValidationError), contextlib.redirect_stderr(io.StringIO()):
         content["settings"] = Preset.model_validate(content["settings"]).model_dump(mode="json")
@@ -177,11 +187,12 @@ def compared_rows(one: Side, other: Side) -> tuple[list[Difference], list[str]]:
         pair = one.rows.get(row.name), other.rows.get(row.name)
         if pair[0] is not None and pair[1] is not None and _same_texts(pair[0], pair[1]):
             found.append(_over_texts(pair[0], pair[1], metric))
+        elif None not in pair:
+            unpaired.append(row.name)
         else:
-            unpaired += [row.name] if None not in pair else []
             found.append(_over_seeds(row, theirs[row.name], metric))
     if unpaired:
-        remarks.append(f"other test texts or labels under the same rows: {', '.join(unpaired)}")
+        remarks.append(f"not compared, their test texts or labels differ: {', '.join(unpaired)}")
     for which, own, others in (("first", a.rows, b.rows), ("second", b.rows, a.rows)):
         names = [row.name for row in own if row.name not in {one.name for one in others}]
         if names:
@@ -290,12 +301,14 @@ def in_words(one: Difference) -> str:
 
     if one.interval is None or one.p is None:
         runs = "one run each" if max(one.seeds) == 1 else "runs without any spread"
+        if 1 in one.seeds and max(one.seeds) > 1 and one.seed_margin is None:
+            runs = "one of them has a single run"
         return f"{runs}, and no predictions of both are here: whether this is chance is not known"
     low, high = (shown_difference(one.metric, bound) for bound in one.interval)
     counts = "each" if one.seeds[0] == one.seeds[1] else f"and {one.seeds[1]}"
     seeds = f"{one.seeds[0]} {'seed' if one.seeds[0] == 1 else 'seeds'} {counts}"
     if one.basis == "seeds":
-        chance = "may be chance" if one.interval[0] <= 0 <= one.interval[1] else "more than seeds explain"
+        chance = "may be chance" if one.p >= 0.05 else "more than seeds explain"
         return f"95 % over seeds [{low}, {high}], p {p_value(one.p)}, {seeds}: {chance}"
     told = f"95 % over test texts [{low}, {high}], p {p_value(one.p)}, for these models"
     if one.p >= 0.05:

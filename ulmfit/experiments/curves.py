@@ -187,7 +187,7 @@ def _size_curve(make: StageFactory, sizes: list[float | None]) -> CurvePlan:
     if recipe.bootstrap:
         notes.append(
             "teachers of the subset give soft labels to all other training texts and the unlabelled ones; "
-            "with all labels no text is left to them, and ULMFiT is the usual one"
+            "with all training labels there are none, and ULMFiT is the usual one"
         )
     return CurvePlan("train size", sizes, _lines(make, sizes, run), choice, tuple(notes))
 

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from ulmfit.classifier.pseudo_labels import PseudoLabelled
 from ulmfit.classifier.stages import TrainClassifier
 from ulmfit.corpus.card import CorpusCard
 from ulmfit.corpus.data_checks import CleanedDataset, DataChecks
@@ -20,6 +23,7 @@ from ulmfit.corpus.filters import Deduplicated, LeakCheck
 from ulmfit.corpus.stages import CorpusStage, DumpStage, WikipediaCorpus
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.evaluation.stages import TfidfBaseline
+from ulmfit.evaluation.teaching_stages import SoftLabels
 from ulmfit.experiments import calibration
 from ulmfit.experiments.sizes import Sizes, unpacked_bytes
 from ulmfit.language_model.bundled import BundledModel, described
@@ -27,7 +31,7 @@ from ulmfit.language_model.settings import Architecture, LanguageModelSettings
 from ulmfit.language_model.stages import FineTune, ImportedModel, Pretrain
 from ulmfit.pipeline.estimates import estimated_seconds
 from ulmfit.pipeline.load import busy_advice
-from ulmfit.pipeline.manifest import MANIFEST, read_config, read_manifest
+from ulmfit.pipeline.manifest import MANIFEST, Manifest, read_config, read_manifest
 from ulmfit.pipeline.rates import SETTINGS, Rates, this_machine
 from ulmfit.pipeline.runner import Runner
 from ulmfit.pipeline.stage import Stage
@@ -155,6 +159,22 @@ class Forecasts:
         rate = (CHECKS if isinstance(stage, CleanedDataset) else READ) * self.speed()
         return Forecast(1 + size / rate, BASE_MEMORY, size / 2, f"{count:,.0f} texts")
 
+    def predicted(self, stage: SoftLabels | PseudoLabelled) -> Forecast:
+        """Return the forecast of a data set whose labels are predicted."""
+        base, rows = self.dataset(stage), self.sizes.dataset(stage)
+        if base.seconds is None:
+            return base
+        models = stage.teachers if isinstance(stage, SoftLabels) else stage.classifiers
+        size = rows.rows.get("train", 0) * rows.bytes_each
+        seconds = base.seconds
+        for model in models:
+            if isinstance(model, TrainClassifier):
+                rate, _ = self._classifier_rate(model)
+                seconds += size / self.sizes.bytes_per_token / (SCORING * rate)
+            elif isinstance(model, TfidfBaseline):
+                seconds += size / (TFIDF[model.analyzer] * self.speed())
+        return Forecast(seconds, CLASSIFIER_MEMORY, base.disk, f"{base.basis}, predicted")
+
     def checks(self, stage: DataChecks) -> Forecast:
         """Return the forecast of comparing all texts of a data set."""
         return self._of_rows(stage.dataset, CHECKS, "train", "valid", "test", "unlabelled")
@@ -240,6 +260,14 @@ class Forecasts:
         train = rows.rows.get("train", 0)
         passes = settings.passes(max(1, int(train / settings.batch_size)))
         epochs = passes * sum(phase.epochs for phase in settings.phases)
+        rate, source = self._classifier_rate(stage)
+        scored = rows.rows.get("valid", 0) * (epochs + 1) + rows.rows.get("test", 0)
+        seconds = 4 + each * (train * epochs + scored / SCORING) / rate
+        basis = f"{train:,.0f} texts x {epochs}, {rate:,.0f} tokens/s: {source}"
+        return Forecast(seconds, memory + CLASSIFIER_MEMORY, disk, basis)
+
+    def _classifier_rate(self, stage: TrainClassifier) -> tuple[float, str]:
+        settings = stage.settings
         like = LanguageModelSettings(
             batch_size=settings.batch_size,
             bptt=settings.bptt,
@@ -247,11 +275,7 @@ class Forecasts:
             engine=settings.engine,
             device=settings.device,
         )
-        rate, source = self.tokens_per_second("classifier", vocabulary, stage.architecture, like)
-        scored = rows.rows.get("valid", 0) * (epochs + 1) + rows.rows.get("test", 0)
-        seconds = 4 + each * (train * epochs + scored / SCORING) / rate
-        basis = f"{train:,.0f} texts x {epochs}, {rate:,.0f} tokens/s: {source}"
-        return Forecast(seconds, memory + CLASSIFIER_MEMORY, disk, basis)
+        return self.tokens_per_second("classifier", _vocabulary(stage.tokenizer), stage.architecture, like)
 
     def _of_model(self, architecture: Architecture, vocabulary: int, tokens: int) -> tuple[float, float]:
         """Return the bytes of memory of a training beside what every training takes, and of its result."""
@@ -271,6 +295,7 @@ Forecaster = Callable[[Forecasts, Any], Forecast]
 KINDS: tuple[tuple[type | tuple[type, ...], Forecaster], ...] = (
     (DumpStage, Forecasts.dump),
     (CorpusStage, Forecasts.corpus),
+    ((SoftLabels, PseudoLabelled), Forecasts.predicted),
     (DatasetStage, Forecasts.dataset),
     (DataChecks, Forecasts.checks),
     (LeakCheck, Forecasts.leaks),
@@ -323,16 +348,23 @@ def finished_rates(runner: Runner) -> dict[tuple[str, str], list[float]]:
     found: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for path in sorted((runner.runs / "stages").glob(f"*/*/{MANIFEST}")):
         manifest = read_manifest(path.parent)
-        rate = manifest and manifest["measures"].get("tokens_per_second")
+        rate = _rate_per_process(manifest) if manifest else 0.0
         size = _stored_architecture(runner, path.parent.parent.name, path.parent.name) if rate else None
-        if manifest and rate and size:
-            form = Architecture.model_validate(
-                {k: v for k, v in size.items() if k != "kind_"}
-            ).model_dump_json()
+        if manifest and size:
+            try:
+                form = Architecture.model_validate(size).model_dump_json()
+            except ValidationError:
+                continue  # another version's
             alike = str(manifest.get("machine", {}).get("threads")) == threads
-            found.setdefault((manifest["stage"], form), []).append((alike, float(rate)))
+            found.setdefault((manifest["stage"], form), []).append((alike, rate))
     best = {name: [rate for alike, rate in some if alike] for name, some in found.items()}
     return {name: best[name] or [rate for _, rate in some] for name, some in found.items()}
+
+
+def _rate_per_process(manifest: Manifest) -> float:
+    """Return the tokens per second of each process of a training; 0: it was none."""
+    processes = manifest.get("machine", {}).get("processes", 1)
+    return float(manifest["measures"].get("tokens_per_second", 0.0)) / max(processes, 1)
 
 
 def _stored_architecture(runner: Runner, name: str, key: str) -> dict[str, Any] | None:
@@ -362,7 +394,7 @@ def slow_advice(stage: Stage, runner: Runner, rates: Rates) -> str:
     if manifest is None or architecture is None:
         return ""
     known = rates.get(rate_name(_vocabulary(stage.tokens.tokenizer), architecture, stage.settings))
-    rate = manifest["measures"].get("tokens_per_second", 0.0)
+    rate = _rate_per_process(manifest)
     if known is None or not rate or rate > known / SLOW:
         return ""
     return (

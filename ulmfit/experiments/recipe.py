@@ -54,6 +54,9 @@ class Recipe(RecipeSettings):
             names = path.strip().split(".")
             if names[0] in ("overrides", "origin"):
                 raise InputError(f"--set {override}: {names[0]} is what a command itself writes")
+            if names[0] == "trial" or (names[0] == "preset" and recipe.trial):
+                # Both would leave a trial without its label, or without its small sizes.
+                raise InputError(f"--set {override}: choose it with --{names[0]}")
             if names[0] in Preset.model_fields:
                 names = ["presets", recipe.preset_name, *names]
             recipe = _replaced(recipe, names, text.strip(), override)

@@ -43,11 +43,26 @@ def write_run(recipe: RecipeSettings, folder: Path) -> None:
         recipe=recipe.file.absolute() if recipe.file else None,
         preset=recipe.preset_name,
         trial=recipe.trial,
-        options=recipe.model_dump(mode="json", include=set(recipe.options)),
-        command=command_of(recipe, str(recipe.file or recipe.reference)),
+        options=_options(recipe),
+        command=_own_command(recipe, folder),
         started=time.strftime("%Y-%m-%d %H:%M"),
     )
     write_json(folder / RUN, made.model_dump(mode="json"))
+
+
+def _options(recipe: RecipeSettings) -> dict[str, Any]:
+    """Return the fields that options changed; a bundle with its whole path, which records leave out."""
+    options = recipe.model_dump(mode="json", include=set(recipe.options))
+    if "language_model" in options and (bundle := recipe.language_model) is not None and bundle.path:
+        options["language_model"]["path"] = str(bundle.path)
+    return options
+
+
+def _own_command(recipe: RecipeSettings, folder: Path) -> str:
+    """Return the command that goes on with the run in `folder`, on this machine: it names paths."""
+    command = command_of(recipe, str(recipe.file or recipe.reference), on_this_machine=True)
+    runs = folder.parents[len(Path(recipe.run_name).parts) - 1]
+    return command if runs == Path("runs") else f"{command} --runs {shlex.quote(str(runs))}"
 
 
 def read_run(folder: Path) -> RunOptions | None:
@@ -113,15 +128,22 @@ def _shortest(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def command_of(recipe: RecipeSettings, reference: str) -> str:
-    """Return the command that runs a recipe as it is; `reference` names it."""
+def command_of(recipe: RecipeSettings, reference: str, *, on_this_machine: bool = False) -> str:
+    """Return the command that runs a recipe as it is; `reference` names it.
+
+    A bundle's path is in commands for this machine alone; records hold its name.
+    """
     words = ["ulmfit", "run", reference, "--preset", recipe.preset_name]
     words += ["--trial"] if recipe.trial else []
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
     if recipe.language_model is not None:
-        words += ["--language-model", bundle_name(recipe.language_model)]
+        bundle = recipe.language_model
+        name = bundle_name(bundle)
+        if on_this_machine and name == bundle.label:
+            name = str(bundle.path)
+        words += ["--language-model", name]
     for override in recipe.overrides:
         words += ["--set", override]
     return shlex.join(words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ulmfit.classifier.pseudo_labels import PseudoLabelled
 from ulmfit.corpus.beginnings import DumpBeginning, WikipediaBeginning
 from ulmfit.corpus.dataset_texts import DatasetTexts
 from ulmfit.corpus.stages import (
@@ -18,6 +19,7 @@ from ulmfit.corpus.stages import (
 from ulmfit.datasets.sample import SampledDataset
 from ulmfit.datasets.stages import DatasetStage
 from ulmfit.datasets.subsets import TrainingSubset
+from ulmfit.evaluation.teaching_stages import SoftLabels
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.files import packed_suffix, read_json
 from ulmfit.pipeline.runner import Runner
@@ -170,14 +172,28 @@ class Sizes:
                 kept = {split: min(n, getattr(stage, split)) for split, n in found.rows.items()}
                 kept = kept or {split: float(getattr(stage, split)) for split in SHARES}
                 return Rows(kept, found.bytes_each)
-            if isinstance(stage, TrainingSubset):
-                return found._replace(rows={**found.rows, "train": float(stage.size)} if found.rows else {})
-            return found
+            return found._replace(rows=self._changed_rows(stage, found.rows)) if found.rows else found
         # A generator of texts has their numbers among its settings.
         told = {split: getattr(stage, split, None) for split in (*SHARES, "unlabelled")}
         if isinstance(told["train"], int):
             return Rows({split: float(n) for split, n in told.items() if isinstance(n, int)})
         return self._rows_of_files(stage)
+
+    def _changed_rows(self, stage: DatasetStage, rows: dict[str, float]) -> dict[str, float]:
+        """Return the texts of a data set that is made from one with these `rows`."""
+        train, unlabelled = rows.get("train", 0), rows.get("unlabelled", 0)
+        if isinstance(stage, TrainingSubset):
+            rest = train - stage.size + unlabelled if stage.keep_rest else 0
+            return {**rows, "train": float(stage.size), "unlabelled": max(rest, 0)}
+        if isinstance(stage, SoftLabels):
+            whole = self.dataset(stage.texts).rows
+            others = whole.get("train", 0) + whole.get("unlabelled", 0) - train
+            return {**rows, "train": max(others, 0), "unlabelled": 0}
+        if isinstance(stage, PseudoLabelled):
+            # At most: how many texts are sure enough is not known before they are predicted.
+            pool = unlabelled if stage.pool is None else self.dataset(stage.pool).rows.get("train", 0)
+            return {**rows, "train": train + pool, "unlabelled": 0 if stage.pool is None else unlabelled}
+        return rows
 
     def _rows_of_files(self, stage: DatasetStage) -> Rows:
         why = f"the data set has not been read yet: ulmfit run ... --until {stage.stage_name} does that"

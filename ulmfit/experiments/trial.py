@@ -43,6 +43,7 @@ def trial_of(recipe: Made) -> Made:
         "label_noise": (),
         "curve_texts": "all",
         "curve_steps": 0,
+        "curve_choice": "labels",
     }
     # What a trial always changes is no change by options: its folder has one name.
     origin = recipe.origin
@@ -55,6 +56,8 @@ def trial_of(recipe: Made) -> Made:
         dataset=recipe.dataset and SampledDataset(dataset=recipe.dataset),
         presets={**recipe.presets, recipe.preset_name: small_preset(recipe.settings, recipe.pretrained)},
         transformers=(),
+        # Lines of a curve are left out with it: as rows they would need unlabelled texts.
+        bootstrap=() if recipe.train_sizes else recipe.bootstrap,
         published=(),
         origin=origin,
         **small,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-THREADS = "OMP_NUM_THREADS"
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 
-def cores() -> int:
-    """Return the cores that this process may use."""
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -21,10 +21,10 @@ def busy_advice(
     `load` is the mean of the last minute's running processes, `available` the cores; None: as they are here.
     """
     load = os.getloadavg()[0] if load is None else load
-    available = cores() if available is None else available
+    available = usable_cores() if available is None else available
     if load <= available:
         return ""
     line = f"other programs use this machine (load {load:.1f} on {available} cores): training will be slower"
-    if THREADS in environment or available < 2:
+    if THREADS_VARIABLE in environment or available < 2:
         return line
-    return f"{line}; beside them {THREADS}=1 is often faster than threads that wait for each other"
+    return f"{line}; beside them {THREADS_VARIABLE}=1 is often faster than threads that wait for each other"

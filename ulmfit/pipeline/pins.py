@@ -80,8 +80,13 @@ def is_unpinned(file: File) -> bool:
 
 def pinned_file(file: File, pins: Pins) -> File:
     """Return `file` with the hash that is noted for it, or as it is."""
-    noted = pins.get(FILES, file.address) if is_unpinned(file) else ""
+    noted = pins.get(FILES, _place(file)) if is_unpinned(file) else ""
     return _with_hash(file, noted) if noted else file
+
+
+def _place(file: File) -> str:
+    """Return where a file is from; of a repository's archive several files may be made."""
+    return file.address if file.repository is None else f"{file.address}#{file.name}"
 
 
 def _with_hash(file: File, noted: str) -> File:
@@ -111,7 +116,7 @@ def pin_file(file: File, pins: Pins, cache: Path, mirror: Path | None, log: Call
         target = cache / noted[:16] / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         arrived.replace(target)
-    pins.add(FILES, file.address, noted)
+    pins.add(FILES, _place(file), noted)
     log(f"{file.name}: SHA-256 {noted}, noted in {pins.path}: later runs take no other file")
     return _with_hash(file, noted)
 

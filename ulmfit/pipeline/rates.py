@@ -14,9 +14,10 @@ from typing import Any
 
 from ulmfit.pipeline import provenance
 from ulmfit.pipeline.files import read_json, write_json
+from ulmfit.pipeline.load import THREADS_VARIABLE
 
 RATES = "rates.json"
-SETTINGS = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+SETTINGS = (THREADS_VARIABLE, "CUDA_VISIBLE_DEVICES")
 """Variables that change how fast this machine computes."""
 
 

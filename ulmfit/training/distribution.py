@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.load import usable_cores
 from ulmfit.pipeline.processes import JsonContent, broadcast, join_group
 from ulmfit.pipeline.ranks import is_rank
 from ulmfit.training.openmp import THREADS_VARIABLE
@@ -222,8 +223,3 @@ def share_cores(processes: int) -> None:
     """Compute with this process's share of the machine's cores, unless the user has set the threads."""
     if THREADS_VARIABLE not in os.environ:
         torch.set_num_threads(max(1, usable_cores() // processes))
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

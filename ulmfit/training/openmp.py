@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
-THREADS_VARIABLE = "OMP_NUM_THREADS"
+from ulmfit.pipeline.load import THREADS_VARIABLE as THREADS_VARIABLE
+
 SPINS_VARIABLE, POLICY_VARIABLE = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 SPINS = "1000"
 """Rounds that a thread waits before it sleeps, a few microseconds; GNU's default is 300,000, or 100 where

@@ -151,6 +151,20 @@ def test_encoding_separator_and_columns_are_said(tmp_path: Path) -> None:
     assert (dataset.encoding, dataset.separator) == ("cp1250", ";")
 
 
+def test_a_repeated_name_of_a_column_is_no_row_of_data() -> None:
+    lines = csv_text(rows()).splitlines()
+    write("data.csv", "\n".join([f"{lines[0]},label", *(f"{line},x{n}" for n, line in enumerate(lines[1:]))]))
+    with pytest.raises(InputError, match="has the column 'label' twice: rename or drop one of them"):
+        made()
+
+
+@pytest.mark.parametrize("separator", ["ab", '"'])
+def test_a_separator_is_one_character(separator: str) -> None:
+    write("data.csv", csv_text(rows()))
+    with pytest.raises(InputError, match=r"--separator .*: expected one character"):
+        made(separator=separator)
+
+
 @pytest.mark.parametrize(
     ("labels", "task", "separator"),
     [

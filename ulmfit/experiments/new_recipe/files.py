@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ulmfit.datasets.reading import (
     read_lines,
     read_table,
 )
-from ulmfit.datasets.table_files import column_names
+from ulmfit.datasets.table_files import column_names, parquet_errors
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import TABLE_SUFFIXES, no_text, packed_suffix, table_suffix
 from ulmfit.pipeline.streams import READ_BYTES, decoded_lines, opened
@@ -88,16 +89,25 @@ def raw_table(path: Path, language: Language, given: TextForm | None = None) -> 
     encoding = (given and given.encoding) or _encoding(path, language)
     if not suffix:
         return _text_lines(path, encoding)
+    if given and given.separator and not re.fullmatch(r'[^"\r\n]', given.separator):
+        raise InputError(f"--separator {given.separator!r}: expected one character, such as ;")
     separator = (given and given.separator) or (_separator(path, encoding) if suffix == ".csv" else "")
     form = TextForm(encoding, "" if separator == "," else separator)
     with opened(path, encoding) as stream:
         names = column_names(stream, str(path), form.separator)
     header: tuple[str, ...] = ()
     if suffix in (".csv", ".tsv"):
-        repeated = len(set(names)) < len(names)
-        table = None if repeated else _read(path, names, form)
-        if table is None or not _is_header(names, table):
-            header = tuple(f"column {number}" for number in range(1, len(names) + 1))
+        numbered = tuple(f"column {number}" for number in range(1, len(names) + 1))
+        if repeated := [name for name in names if names.count(name) > 1]:
+            table = _read(path, numbered, form, numbered)
+            is_header = _is_header(names, [table[name].iloc[1:] for name in numbered])
+            if is_header:
+                raise InputError(f"{path} has the column {repeated[0]!r} twice: rename or drop one of them")
+        else:
+            table = _read(path, names, form)
+            is_header = _is_header(names, [table[name] for name in names])
+        if not is_header:
+            header = numbered
             table = _read(path, header, form, header)
     else:
         table = _read(path, names, form)
@@ -179,12 +189,12 @@ def _widths(lines: Sequence[str], separator: str) -> list[int]:
     return widths[:-1] if len(widths) > 1 else widths
 
 
-def _is_header(names: Sequence[str], table: pd.DataFrame) -> bool:
+def _is_header(names: Sequence[str], columns: Sequence[pd.Series]) -> bool:
     """Return whether a first row names the columns: no name is a text, a number or one of the values."""
-    for name in names:
+    for name, values in zip(names, columns, strict=True):
         if len(name) > LONGEST_NAME or len(name.split()) > MOST_WORDS or _is_number(name):
             return False
-        if name and (table[name] == name).any():
+        if name and (values == name).any():
             return False
     return True
 
@@ -203,11 +213,8 @@ def _read(path: Path, names: Iterable[str], form: TextForm, header: Sequence[str
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    try:
+    with parquet_errors(path):
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as Parquet: {reason}") from error
     readable = [
         field.name
         for field in schema

@@ -14,7 +14,7 @@ import pytest
 from hub_for_tests import OWNER, TOKEN, Hub, Model
 from untrained_bundles import make_bundle, make_tokenizer
 
-from ulmfit import LanguageModel, TextClassifier
+from ulmfit import LanguageModel, TextClassifier, ULMFiTClassifier
 from ulmfit.bundle.hub import Place, _bounded, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
@@ -77,6 +77,8 @@ def test_a_bundle_is_loaded_from_its_place(
 def test_a_language_model_is_looked_for_there_too(hub: Hub, pushed: str) -> None:
     with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
         LanguageModel.load(f"hf:{NAME}@{pushed}", device="cpu")
+    with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
+        ULMFiTClassifier(f"hf:{NAME}@{pushed}").fit(TEXTS, ["no", "yes"])
 
 
 def test_a_commit_that_was_pulled_needs_no_network(hub: Hub, pushed: str, untrained: Path) -> None:

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from ulmfit.bundle.classifier import TextClassifier
 from ulmfit.bundle.fit import EstimatorError, LabelledTexts, Training, fit
+from ulmfit.bundle.hub import local_folder
 from ulmfit.bundle.language_model import LanguageModel
 from ulmfit.bundle.writing import Weights
 from ulmfit.classifier.schedules import gradual_unfreezing
@@ -43,7 +44,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     language_model
-        Folder of a bundle (kind language_model), or a `LanguageModel`.
+        Folder of a bundle (kind language_model), its place on the hub, or a `LanguageModel`.
     direction
         "all" trains a classifier for each direction of the language model and averages their
         probabilities; "forward" or "backward" trains one.
@@ -181,7 +182,7 @@ class ULMFiTClassifier(ClassifierMixin, BaseEstimator):
     def _bundle(self, root: Path) -> Path:
         """Return the folder of the language model."""
         if not isinstance(self.language_model, LanguageModel):
-            return Path(self.language_model).absolute()
+            return local_folder(self.language_model).absolute()
         self.language_model.save(root / "language-model")
         return root / "language-model"
 

@@ -77,6 +77,8 @@ def test_a_bundle_is_loaded_from_its_place(
 def test_a_language_model_is_looked_for_there_too(hub: Hub, pushed: str) -> None:
     with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
         LanguageModel.load(f"hf:{NAME}@{pushed}", device="cpu")
+    with pytest.raises(InputError, match="is a bundle of a classifier: expected one of a language_model"):
+        ULMFiTClassifier(f"hf:{NAME}@{pushed}").fit(TEXTS, ["no", "yes"])
 
 
 def test_an_estimator_looks_for_its_language_model_there(hub: Hub, pushed: str) -> None:

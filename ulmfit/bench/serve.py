@@ -11,6 +11,7 @@ from ulmfit.bench import serve_program
 from ulmfit.bench.compare import Case, Comparison, Log, aligned, compare, speed_report
 from ulmfit.bench.measure import Program, python_program
 from ulmfit.bench.run import Options, Report
+from ulmfit.bundle.hub import local_folder
 from ulmfit.language_model.bundle_format import BUNDLE, kind_of_bundle
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -30,9 +31,9 @@ def run(options: Options, folder: Path, log: Log) -> Report:
     """Measure at each number of connections, and at 64 with a queue that is far too small."""
     if options.bundle is None:
         raise InputError("bench serve needs --bundle FOLDER: ulmfit bundle recipes/toy/sentiment.py FOLDER")
-    if kind_of_bundle(options.bundle) != "classifier":
+    bundle, requests = local_folder(options.bundle).absolute(), options.steps or REQUESTS
+    if kind_of_bundle(bundle) != "classifier":
         raise InputError(f"{options.bundle} is a bundle of a language model: expected one of a classifier")
-    bundle, requests = options.bundle.absolute(), options.steps or REQUESTS
     cases = [
         _case(f"{number} connection{'s' * (number > 1)}", bundle, number, requests, WAITING)
         for number in CONNECTIONS

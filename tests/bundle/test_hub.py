@@ -18,6 +18,7 @@ from ulmfit import LanguageModel, TextClassifier, ULMFiTClassifier
 from ulmfit.bundle.hub import Place, _bounded, local_folder, place_of
 from ulmfit.cli.app import app
 from ulmfit.cli.options import Changes
+from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.sums import write_sums
 
@@ -113,6 +114,18 @@ def test_a_run_begins_with_a_pinned_language_model(hub: Hub, pushed: str) -> Non
     file = recipe.values["language_model"]
     assert file.path == local_folder(f"hf:{NAME}@{pushed}")
     assert file.source == f"hf:{NAME}@{pushed}"
+
+
+def test_a_record_is_repeated_with_a_pinned_language_model(
+    hub: Hub, pushed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr("ulmfit.experiments.verify.verify", lambda *arguments: given.extend(arguments))
+    (tmp_path / "record.json").touch()
+    call("verify", tmp_path / "record.json", "--language-model", f"hf:{NAME}")
+    folder = local_folder(f"hf:{NAME}@{pushed}")
+    assert given[-1] == File(path=folder, source=f"hf:{NAME}@{pushed}")
+    assert folder.name == pushed  # the name that stands in the record
 
 
 def damaged(files: dict[str, bytes], kind: str) -> dict[str, bytes]:

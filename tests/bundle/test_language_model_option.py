@@ -113,7 +113,8 @@ def test_its_record_is_repeated_with_the_same_bundle(
     record = runs / recipe.run_name / "record.json"
 
     def repeat(bundle: Path | None) -> list[verify.Figure]:
-        return verify.verify(record, runs, None, "recipe.py", bundle, say=lambda line: None)
+        file = None if bundle is None else File(path=bundle)
+        return verify.verify(record, runs, None, "recipe.py", file, say=lambda line: None)
 
     # As if a run without the bundle had pinned the dump meanwhile.
     pinned_later = recipe.corpus.changed(dump=recipe.corpus.dump.changed(date="20240101"))
@@ -130,7 +131,7 @@ def test_its_record_is_repeated_with_the_same_bundle(
     other = single_label.runner.runs / single_label.recipe.run_name / "record.json"
     monkeypatch.setattr(verify, "load_recipe", lambda reference: single_label.recipe)
     with pytest.raises(InputError, match="the run of the record began with none"):
-        verify.verify(other, runs, None, "recipe.py", language_model)
+        verify.verify(other, runs, None, "recipe.py", File(path=language_model))
 
 
 def test_the_licences_of_its_texts_are_handed_on(

@@ -151,7 +151,7 @@ class Changes:
             if text is not None:
                 recipe = _with_list(recipe, option, text, read, expected)
         if (bundle := self.language_model) is not None:
-            file = _bundle_file(bundle)
+            file = bundle_file(bundle)
             recipe = validated(lambda: recipe.changed(language_model=file), f"--language-model {bundle}")
         return recipe.with_overrides(self.overrides or [])
 
@@ -188,7 +188,7 @@ def with_changes(*names: str) -> Callable[[Callable[..., None]], Callable[..., N
     return decorate
 
 
-def _bundle_file(bundle: Path) -> File:
+def bundle_file(bundle: Path) -> File:
     """Return a bundle as an input; the source of one on the hub is its place with the commit."""
     from ulmfit.bundle.hub import is_on_hub, place_of, pulled
 

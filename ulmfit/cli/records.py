@@ -13,6 +13,7 @@ from ulmfit.cli.options import (
     RecipeArgument,
     RunsOption,
     VerifyRunsOption,
+    bundle_file,
     with_changes,
 )
 from ulmfit.pipeline.errors import InputError
@@ -104,7 +105,8 @@ def verify(
     """Run what a record names again and compare every figure; exit status 1 when one is outside."""
     from ulmfit.experiments.verify import verify as verify_record
 
-    verify_record(record_file(record), runs, mirror, recipe, language_model)
+    model = None if language_model is None else bundle_file(language_model)
+    verify_record(record_file(record), runs, mirror, recipe, model)
 
 
 def record_file(path: Path) -> Path:

@@ -79,7 +79,7 @@ def verify(
     runs: Path | None,
     mirror: Path | None,
     reference: str | None,
-    language_model: Path | None = None,
+    language_model: File | None = None,
     say: Print = say,
 ) -> list[Figure]:
     """Run what the record at `path` names again, and compare; `say` gets the lines for a reader.
@@ -120,7 +120,7 @@ def verify(
 
 
 def recorded_recipe(
-    record: Record, reference: str | None = None, language_model: Path | None = None
+    record: Record, reference: str | None = None, language_model: File | None = None
 ) -> Recipe:
     """Return the recipe of a record with its preset, seeds and overrides; InputError when there is none.
 
@@ -171,14 +171,15 @@ def _with_rows(recipe: Recipe, settings: Any) -> Recipe:
     return recipe.changed(presets={**recipe.presets, recipe.preset_name: preset})
 
 
-def _given_bundle(record: Record, recipe: Recipe, given: Path | None) -> File | None:
+def _given_bundle(record: Record, recipe: Recipe, given: File | None) -> File | None:
     """Return the bundle that the recipe or `given` names; InputError where it is not the record's."""
-    bundle = recipe.language_model if given is None else File(path=given.absolute())
+    bundle = recipe.language_model if given is None else given
     recorded = record.configuration.get("language_model")
     name = str(recorded.get("path")) if isinstance(recorded, Mapping) else None
-    if bundle is None and name is not None:
+    if bundle is None and isinstance(recorded, Mapping):
+        shown = recorded.get("source") or name
         raise InputError(
-            f"the run began with the language model of the bundle {name!r}: give that folder with "
+            f"the run began with the language model of the bundle {shown!r}: give that folder with "
             f"--language-model"
         )
     if bundle is not None and bundle.label != name:

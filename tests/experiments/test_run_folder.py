@@ -10,7 +10,7 @@ from cli_for_tests import RECIPE
 
 from ulmfit.cli.options import Changes
 from ulmfit.experiments.recipe import Recipe, load_recipe
-from ulmfit.experiments.run_folder import RUN, is_run, read_run, recipe_of_run, write_run
+from ulmfit.experiments.run_folder import RUN, command_of, is_run, read_run, recipe_of_run, write_run
 from ulmfit.experiments.run_list import list_runs
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import write_json
@@ -56,6 +56,12 @@ def test_a_runs_folder_knows_its_bundle_and_the_folder_of_results(
     made = read_run(folder)
     assert made is not None
     assert f"--language-model '{tmp_path}/a bundle' --runs {tmp_path}/runs" in made.command
+    text = RECIPE.read_text("utf-8").replace("recipe = Recipe(", "recipe = Recipe(language_model=BUNDLE, ")
+    own = tmp_path / "own.py"
+    own.write_text(f'from ulmfit import File\nBUNDLE = File(path="a bundle", source="mine")\n{text}', "utf-8")
+    named = load_recipe(str(own))
+    assert named.language_model is not None and "--language-model" in command_of(named, "own.py")
+    assert "--language-model" not in command_of(named, "own.py", on_this_machine=True)
     monkeypatch.chdir(tmp_path)
     usual = read_run(written(load_recipe(str(RECIPE)), Path("runs")))
     assert usual is not None and "--runs" not in usual.command

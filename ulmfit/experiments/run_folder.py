@@ -131,15 +131,16 @@ def _shortest(path: Path) -> Path:
 def command_of(recipe: RecipeSettings, reference: str, *, on_this_machine: bool = False) -> str:
     """Return the command that runs a recipe as it is; `reference` names it.
 
-    A bundle's path is in commands for this machine alone; records hold its name.
+    A bundle's path is in commands for this machine alone, unless the recipe's file names it; records hold its
+    name.
     """
     words = ["ulmfit", "run", reference, "--preset", recipe.preset_name]
     words += ["--trial"] if recipe.trial else []
     words += ["--seeds", ",".join(map(str, recipe.seeds))]
     for option, places in (("--train-sizes", recipe.train_sizes), ("--label-noise", recipe.label_noise)):
         words += [option, ",".join(map(str, places))] if places else []
-    if recipe.language_model is not None:
-        bundle = recipe.language_model
+    is_in_file = recipe.origin is not None and "language_model" not in recipe.options
+    if (bundle := recipe.language_model) is not None and not (on_this_machine and is_in_file):
         name = bundle_name(bundle)
         if on_this_machine and name == bundle.label:
             name = str(bundle.path)

@@ -78,5 +78,5 @@ def test_dataset_texts_sampled(tmp_path):
     assert documents["split"].tolist() == ["train", "train", "valid"]
     assert account["pages_read"] == 7 == account["documents_written"] + 4
     assert account["left_out"]["outside the sample"]["count"] == 4
-    with pytest.raises(ValueError, match="valid_fraction cannot be set"):
+    with pytest.raises(ValueError, match="--set valid_fraction="):
         DatasetTexts(dataset=DATASET, valid_fraction=0.2)

@@ -42,8 +42,12 @@ class DatasetTexts(CorpusStage):
     @model_validator(mode="after")
     def _keeps_the_splits(self) -> Self:
         for name in ("valid_fraction", "test_fraction", "min_words"):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} cannot be set: texts and splits are those of the data set")
+            off = type(self).model_fields[name].default
+            if (value := getattr(self, name)) != off:
+                raise ValueError(
+                    f"{name} is {value}, expected {off}: texts and splits are those of the data set; where a "
+                    f"preset asks for it, --set {name}={off}"
+                )
         return self
 
     @property

@@ -40,7 +40,7 @@ EXACT = ("--set", "vocabulary.exact=true", "--set", "vocabulary.size=9000")
     [
         (["run", "nowhere.py"], "recipe nowhere.py not found"),
         (["run", RECIPE, "--preset", "huge"], "'huge' is none of the recipe's, tiny, forward"),
-        (["run", RECIPE, "--seeds=-1"], "seeds.0: expected 0 or more; got -1"),
+        (["run", RECIPE, "--seeds=-1"], "--seeds -1: expected numbers with commas or ranges"),
         (["run", RECIPE, "--set", "classifier.batch_size=1"], "batch_size: expected 2 or more; got 1"),
         (
             ["run", RECIPE, "--set", "classifier.dropouts.multiplier=5"],

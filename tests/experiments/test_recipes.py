@@ -284,7 +284,9 @@ def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> Non
         assert rows[: len(directions)] == [f"ULMFiT, {direction}" for direction in directions]
         assert ("ULMFiT, forward + backward" in rows) == (len(directions) == 2)
         assert "from scratch, forward" in rows
-        assert [name.split(",")[0] for name in rows[-4:]] == ["TF-IDF"] * 4
+        assert sum(name.startswith("TF-IDF, ") for name in rows) == 4
+        mixed = "with_tfidf" in recipe.settings.comparisons
+        assert ("ULMFiT and TF-IDF together" in rows) == mixed
     assert driver.run(recipe, tmp_path / "runs") == folder
 
 

@@ -12,7 +12,8 @@ from unittest import mock
 
 TESTS = Path(__file__).parent
 RECIPE = TESTS / "recipes_for_tests" / "tiny.py"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+OWN = {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+ENVIRONMENT = {**os.environ, **OWN}
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -21,7 +22,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env={**os.environ, **OWN},
     )
 
 

@@ -107,8 +107,7 @@ class Service:
         asked = await read_explain(request, self._settings)
         computed = await self._computed(request, asked.texts, explained=True)
         (content,) = self._contents(asked, computed)
-        if computed.explanation is None:
-            return JSONResponse({**content, "explained": "", "words": [], "cut": False})
+        assert computed.explanation is not None
         return JSONResponse({**content, "cut": computed.explanation.cut})
 
     async def health(self, request: Request) -> Response:

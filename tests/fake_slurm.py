@@ -14,6 +14,8 @@ from pathlib import Path
 
 FOLDER = "FAKE_SLURM_FOLDER"
 """Environment variable: where the state of the jobs is kept."""
+REFUSED = "FAKE_SLURM_REFUSED"
+"""Environment variable: name of the jobs that are refused; empty: none is."""
 
 
 def install(folder: Path) -> dict[str, str]:
@@ -34,6 +36,8 @@ def state() -> Path:
 
 def sbatch(script: str) -> None:
     text = Path(script).read_text(encoding="utf-8")
+    if (refused := os.environ.get(REFUSED)) and f"--job-name={refused}\n" in text:
+        sys.exit("sbatch: error: this job is not allowed")
     job = str(len(list(state().glob("*.sh"))) + 1)
     kept = state() / f"{job}.sh"
     kept.write_text(text, encoding="utf-8")

@@ -119,6 +119,11 @@ def test_what_cannot_be_exported(
     monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
     with pytest.raises(InputError, match="its predictions differ from those of the bundle by"):
         export_onnx(classifier, out)
+    folder = tmp_path / "folder.onnx"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"folder\.onnx is a folder: expected the name of a file"):
+        app(["export", str(single_label.folder), str(folder)], standalone_mode=False)
+    folder.rmdir()
     monkeypatch.setattr(onnx_export, "LARGEST", 10)
     with pytest.raises(InputError, match="bundle fewer with --row or --seed"):
         export_onnx(classifier, out)

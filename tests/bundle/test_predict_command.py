@@ -117,6 +117,9 @@ def test_words_are_explained(every_task: Made, run) -> None:
 def test_a_text_without_words_is_predicted_and_not_explained(single_label: Made, run) -> None:
     output, _ = run(*predict(single_label, "--explain"), given=b"kalomi\n\x01\ndusapo\n")
     assert [line.startswith("  ") for line in output.splitlines()] == [False, True, False, False, True]
+    output, _ = run(*predict(single_label, "--explain", "--format", "jsonl"), given=b"kalomi\n\x01\n")
+    explained = [json.loads(line) for line in output.splitlines()]
+    assert [len(one["words"]) for one in explained] == [1, 0] and explained[1]["explained"] == ""
 
 
 def test_memory_is_bounded_by_blocks(single_label: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import pandas
 import pytest
 from stages_for_tests import InventedDataset
 
+from ulmfit.corpus.data_checks import CleanedDataset
 from ulmfit.datasets.sample import SAMPLE, SampledDataset
-from ulmfit.datasets.stages import LabelledFiles
+from ulmfit.datasets.stages import ChangedDataset, LabelledFiles
 from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
@@ -46,3 +47,15 @@ def test_samples_of_other_tasks_have_every_label(task: str, labels: str, tmp_pat
     assert len(train) == 12
     if task == "multi_label":
         assert {label for some in train["label"] for label in some} == set(labels)
+
+
+@pytest.mark.parametrize("stage", [SampledDataset, CleanedDataset])
+def test_what_is_made_from_a_data_set_is_described_as_it_unless_told_otherwise(
+    stage: type[ChangedDataset],
+) -> None:
+    data = InventedDataset(name="reviews", language="qaa", metric="binary_f1", positive_label="yes")
+    made = stage(dataset=data)
+    assert (made.name, made.language) == ("reviews", "qaa")
+    assert (made.metric, made.positive_label) == ("binary_f1", "yes")
+    assert stage(dataset=data, name="few", metric="accuracy").metric == "accuracy"
+    assert stage(dataset=data, name="few").name == "few"

@@ -15,6 +15,8 @@ from stages_for_tests import InventedCorpus, InventedDataset
 from ulmfit.classifier.metrics import main_score_of
 from ulmfit.classifier.predictions import read_predictions
 from ulmfit.classifier.stages import TrainClassifier
+from ulmfit.datasets.sample import SampledDataset
+from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.datasets.subsets import TrainingSubset
 from ulmfit.evaluation.encoder_classifier import probabilities_of as vector_probabilities
 from ulmfit.evaluation.mixture import mixture
@@ -26,6 +28,7 @@ from ulmfit.evaluation.tfidf import read_split
 from ulmfit.experiments.plan import Experiment
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.experiments.scoring import scored_curves
+from ulmfit.pipeline.assets import File
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
@@ -206,6 +209,20 @@ def test_without_train_sizes_unlabelled_texts_make_a_row(folder: Path, runner: R
     without = few(folder, train_sizes=(), encoders=(), bootstrap=(("tfidf",),)).systems[-1]
     with pytest.raises(InputError, match="every text of the task has a label"):
         runner.build(without.runs[0][0].begins_with.dataset)
+
+
+@pytest.mark.parametrize("checks", ["off", "drop"])
+def test_teachers_without_unlabelled_texts_are_refused_before_anything_is_built(
+    checks: str, folder: Path
+) -> None:
+    files = LabelledFiles(train=File(path=folder / "a.csv"), test=File(path=folder / "b.csv"))
+    fields = {"train_sizes": (), "encoders": (), "bootstrap": (("tfidf",),), "data_checks": checks}
+    with pytest.raises(InputError, match=r"bootstrap: .* has no unlabelled texts that teachers could label"):
+        few(folder, dataset=files, **fields)
+    with pytest.raises(InputError, match="has no unlabelled texts"):
+        few(folder, dataset=SampledDataset(dataset=files), **fields)
+    more = files.changed(unlabelled=File(path=folder / "c.csv"))
+    assert few(folder, dataset=more, **fields).systems[-1].name == "ULMFiT, forward, taught by TF-IDF"
 
 
 def test_points_are_scored_as_averages_of_their_members(folder: Path, runner: Runner) -> None:

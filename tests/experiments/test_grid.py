@@ -11,17 +11,18 @@ import fake_slurm
 import pytest
 from cli_for_tests import RECIPE, TESTS, ulmfit
 from launch_stages import PAUSE, slow_pretrain
-from stages_for_tests import InventedCorpus
+from stages_for_tests import InventedCorpus, InventedDataset
 
 from ulmfit.cli.options import Changes
+from ulmfit.datasets.sample import SampledDataset
 from ulmfit.experiments import driver
 from ulmfit.experiments.recipe import load_recipe, load_recipes
 from ulmfit.experiments.run_list import list_runs
 from ulmfit.pipeline import slurm
-from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.errors import InputError, StageFailed
 from ulmfit.pipeline.files import read_json
 from ulmfit.pipeline.runner import Runner
-from ulmfit.pipeline.slurm import Cluster, build_all
+from ulmfit.pipeline.slurm import Cluster, build, build_all
 
 pytest.importorskip("submitit")
 
@@ -110,6 +111,26 @@ def test_jobs_that_are_ready_together_are_one_array(cluster: Path, tmp_path: Pat
     # Again: what failed alone is submitted again, as a job of its own.
     assert len(build_all([*stages, bad], runner, Cluster())) == 1
     assert len(list(cluster.glob("*.sh"))) == 2
+
+
+def test_a_job_that_the_cluster_refuses_takes_only_its_own_with_it(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(fake_slurm.REFUSED, "ulmfit-invented_dataset")
+    runner = Runner(tmp_path / "runs")
+    corpora = [InventedCorpus(documents=n) for n in (10, 11)]
+    dataset = InventedDataset()
+    below = SampledDataset(dataset=dataset)
+    failures = build_all([dataset, below, *corpora], runner, Cluster())
+    assert len(failures) == 1
+    assert failures[0].startswith("invented_dataset: the cluster refused the job: ")
+    assert "this job is not allowed" in failures[0]
+    assert all(runner.is_done(stage) for stage in corpora) and not runner.is_done(dataset)
+    with pytest.raises(StageFailed, match="the cluster refused the job"):
+        build([dataset], runner, Cluster())
+    monkeypatch.delenv(fake_slurm.REFUSED)
+    build([dataset, below], runner, Cluster())
+    assert runner.is_done(below)
 
 
 def test_a_grid_is_planned_once_and_what_fails_takes_only_its_own_with_it(

@@ -9,6 +9,7 @@ import pytest
 from cli_for_tests import RECIPE
 
 from ulmfit.cli.options import Changes
+from ulmfit.cli.runs import runs_
 from ulmfit.experiments.recipe import Recipe, load_recipe
 from ulmfit.experiments.run_folder import RUN, command_of, is_run, read_run, recipe_of_run, write_run
 from ulmfit.experiments.run_list import list_runs
@@ -118,3 +119,29 @@ def test_a_list_of_runs_says_how_each_stands(tmp_path: Path) -> None:
     assert (found.state, found.stages, found.stages_done, found.result) == ("failed", 1, 0, "")
     with pytest.raises(InputError, match="there is no such folder"):
         list_runs(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("stages.json", "[[1, 2"),
+        ("stages.json", '{"pretrain": "0123456789abcdef"}'),
+        (RUN, "{"),
+        (RUN, '{"name": "x"}'),
+        (RUN, '{"name": "x", "recipe": null, "preset": "y", "command": "z", "options": {"seeds": 3}}'),
+    ],
+)
+def test_a_damaged_run_is_listed_as_such_beside_the_others(
+    name: str, content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    written(load_recipe(str(RECIPE)), runs)
+    damaged = written(Changes(preset="forward").of(load_recipe(str(RECIPE))), runs)
+    (damaged / name).write_text(content)
+    found = {run.folder: run for run in list_runs(runs)}
+    assert sorted(run.state for run in found.values()) == ["damaged", "partial"]
+    reason = found[str(damaged)].result
+    assert found[str(damaged)].state == "damaged" and reason and "\n" not in reason
+    runs_(runs)
+    output = capsys.readouterr().out
+    assert f"{damaged}  damaged, " in output and reason in output and "partial, 0 of 0 stages" in output

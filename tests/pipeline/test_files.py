@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ulmfit.pipeline.files import compact_json, read_bytes, read_json, sha256_of
+from ulmfit.pipeline.files import atomic_path, compact_json, read_bytes, read_json, sha256_of
 
 RECORDS = sorted((Path(__file__).parents[2] / "recipes").glob("*/records/*.json"))
 SINGLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -60,3 +60,11 @@ def test_what_might_never_end_is_not_read(tmp_path: Path) -> None:
         for read in (read_bytes, read_json, sha256_of):
             with pytest.raises(OSError, match="it is a pipe or a device, expected a file"):
                 read(path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(IsADirectoryError) as error, atomic_path(tmp_path / "out"):
+        pytest.fail("nothing is to be written")
+    assert error.value.filename == str(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

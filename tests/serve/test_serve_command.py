@@ -82,8 +82,12 @@ def test_addresses(classifier: TextClassifier) -> None:
         pytest.raises(InputError, match=r"cannot listen there .*: choose another port, or 0 for a free"),
     ):
         open_socket("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(InputError, match=r"--host no\.such"):
-        open_socket("no.such.host.invalid", 0)
+    for unknown in ("no.such.host.invalid", "a" * 70):
+        with pytest.raises(InputError, match=rf"--host {unknown}: this host is unknown") as error:
+            open_socket(unknown, 0)
+        assert "port" not in str(error.value)
+    with pytest.raises(InputError, match=r"--host 192\.0\.2\.1: this is no address of this machine"):
+        open_socket("192.0.2.1", 0)
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "0.0.0.0", "::", "10.0.0.1")] == [
         True,
         True,

@@ -205,6 +205,22 @@ def test_one_request_that_fails_does_not_spoil_its_batch(
     assert logged.err.startswith("serve: /predict failed: RuntimeError at test_service.py:")
 
 
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_damaged_weights_are_no_fault_of_a_request(
+    path: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = TextClassifier.load(bundle, device="cpu")
+    for parameter in damaged.members[0].model.parameters():
+        parameter.data.fill_(float("nan"))
+    with running(damaged, ServeSettings()) as service:
+        answer = service.post(path, {"text": "kalomi dusapo"})
+    said = "the classifier's predictions are no numbers: its weights are damaged"
+    assert (answer.status, answer.json) == (500, {"error": said})
+    logged = capsys.readouterr()
+    assert logged.err == f"serve: {path} failed: the bundle is damaged: {said}\n"
+    assert "kalomi" not in logged.out
+
+
 @pytest.mark.parametrize(
     ("path", "content", "status", "said"),
     [

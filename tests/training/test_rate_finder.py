@@ -16,6 +16,7 @@ from ulmfit.cli.app import app
 from ulmfit.experiments.find_rate import find_rate as find_rate_of_recipe
 from ulmfit.experiments.find_rate import plot
 from ulmfit.experiments.recipe import load_recipe
+from ulmfit.experiments.run_folder import write_run
 from ulmfit.language_model.settings import Dropouts
 from ulmfit.pipeline.errors import InputError
 from ulmfit.pipeline.files import read_json
@@ -107,6 +108,24 @@ def test_the_command_names_a_rate_and_writes_the_curve(tmp_path: Path) -> None:
     assert len(content["rates"]) == len(content["losses"])
     assert (tmp_path / "test" / "tiny-forward" / "rates.svg").read_text().startswith("<svg")
     assert not list(tmp_path.glob("stages/pretrain/*")), "the stage itself was not built"
+
+
+def test_the_folder_of_a_run_stands_for_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe(RECIPE).changed(preset="forward")
+    folder = tmp_path / "results" / recipe.run_name
+    folder.mkdir(parents=True)
+    write_run(recipe, folder)
+    given = []
+
+    def note(*arguments: object) -> tuple[RateSearch, Path]:
+        given.append(arguments)
+        return RateSearch([1e-3], [1.0], False, 1e-3, 1e-3), folder / "rates.svg"
+
+    monkeypatch.setattr("ulmfit.experiments.find_rate.find_rate", note)
+    CliRunner().invoke(app, ["find-rate", str(folder)], catch_exceptions=False)
+    ((chosen, stage, runs, _),) = given
+    assert (chosen.run_name, stage) == (recipe.run_name, "pretrain")
+    assert runs.resolve() == (tmp_path / "results").resolve()
 
 
 def test_a_wrong_stage_is_one_line(tmp_path: Path) -> None:

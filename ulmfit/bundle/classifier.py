@@ -24,7 +24,7 @@ from ulmfit.language_model.bundle_format import Member, read_description
 from ulmfit.language_model.bundle_weights import least_weights, loaded, read_tokenizer
 from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.encoder import Encoder
-from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.errors import DamagedModel, InputError
 from ulmfit.training.distribution import choose_device
 from ulmfit.training.precision import resolve_precision
 from ulmfit.training.weights import load_weights, own_tensors
@@ -142,7 +142,7 @@ class TextClassifier:
             each = [values.astype(numpy.float32) for values in each]
         mean = numpy.stack(each).mean(axis=0, dtype=numpy.float64)
         if not numpy.isfinite(mean).all():
-            raise InputError("the classifier's predictions are no numbers: its weights are damaged")
+            raise DamagedModel("the classifier's predictions are no numbers: its weights are damaged")
         return mean
 
     def save(self, out: Path | str, *, weights: Weights = "fp32") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ulmfit.bundle.classifier import TextClassifier
 from ulmfit.bundle.inputs import Row
 from ulmfit.bundle.outputs import Prediction
+from ulmfit.classifier.occlusion import NO_WORDS
 
 MOST_ROWS, MOST_CHARACTERS = 1_024, 2_000_000
 """Of a block: texts of like length are computed together inside of it."""
@@ -38,8 +39,10 @@ def _prediction(classifier: TextClassifier, row: Row, found: tuple | None, expla
         return Prediction(row.number, row.id, None, None)
     value, numbers, text = found
     # One token is xxbos: after text rules, or without control characters, no word is left to explain.
-    explained = explain and classifier.explanation_cost(text) > 1
-    return Prediction(row.number, row.id, value, numbers, classifier.explain(text) if explained else None)
+    explanation = None
+    if explain:
+        explanation = classifier.explain(text) if classifier.explanation_cost(text) > 1 else NO_WORDS
+    return Prediction(row.number, row.id, value, numbers, explanation)
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -59,6 +59,10 @@ class Explanation:
     """Whether the text was longer than the classifier reads; the rest has no words here."""
 
 
+NO_WORDS = Explanation("", 0.0, (), False)
+"""The explanation of a text in which there is no word."""
+
+
 @dataclass(frozen=True)
 class CutText:
     """A text as ids, and the words and pieces among them."""

@@ -22,6 +22,8 @@ def export(
 
     if out.suffix.lower() != ".onnx":
         raise InputError(f"{out}: expected a name that ends in .onnx")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: expected the name of a file that can be written")
     classifier = TextClassifier.load(bundle, device="cpu", precision="fp32")
     difference = export_onnx(classifier, out)
     members = len(classifier.members)

@@ -92,6 +92,9 @@ def runs_(
         show_data(json.dumps(listed, ensure_ascii=False, indent=1) + "\n")
         return
     for run in found:
+        if run.state == "damaged":
+            show(f"{run.folder}  damaged, {run.when}\n    {run.result}")
+            continue
         stages = "" if run.state == "done" else f", {run.stages_done} of {run.stages} stages"
         trial = "trial; " if run.trial else ""
         show(f"{run.folder}  {run.state}{stages}, {run.when}, {run.bytes / 1e6:,.1f} MB")

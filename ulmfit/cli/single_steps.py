@@ -70,6 +70,7 @@ def find_rate(
     """Search for a learning rate for a recipe's language model; writes rates.json and rates.svg."""
     from ulmfit.experiments import find_rate as rates
 
-    found, plot = rates.find_rate(changes.recipe(recipe), stage, runs, mirror)
+    chosen, runs = changes.chosen(recipe, runs)
+    found, plot = rates.find_rate(chosen, stage, runs, mirror)
     show(f"suggested learning rate: {found.valley:.2g} (valley), {found.steep:.2g} (steepest)")
     show(f"to use it: --set {stage}.phases.0.learning_rate={found.valley:.2g}\nplot: {plot}")

@@ -7,11 +7,11 @@ corpus.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.stages import ChangedDataset, DatasetStage
 from ulmfit.pipeline.settings import Settings
 from ulmfit.pipeline.stage import Stage, Work
 
@@ -95,7 +95,7 @@ class DataChecks(Stage):
         work.log(f"{len(rows):,} texts checked; all ids are in {CHECKS}")
 
 
-class CleanedDataset(DatasetStage):
+class CleanedDataset(ChangedDataset):
     """A data set without the texts that a check finds fault with; `cleaning.json` lists the ids by reason.
 
     Only the test split's texts are looked at, never its labels, and no text leaves it unless
@@ -127,13 +127,6 @@ class CleanedDataset(DatasetStage):
         "same (then conflicts are looked for in loose copies)",
     )
     settings: CheckSettings = Field(CheckSettings(), description="what counts as alike, and as near-empty")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _takes_over_what_is_said_of_the_data(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(dataset := values.get("dataset"), DatasetStage):
-            return {name: getattr(dataset, name) for name in DatasetStage.model_fields} | values
-        return values
 
     @field_validator("drop")
     @classmethod

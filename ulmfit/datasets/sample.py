@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from ulmfit.datasets.stages import DatasetStage
+from ulmfit.datasets.stages import ChangedDataset, DatasetStage
 from ulmfit.datasets.subsets import choose, row_hash, write_derived
 from ulmfit.datasets.task import has_one_label
 from ulmfit.pipeline.stage import Work
@@ -17,7 +17,7 @@ SAMPLE = "sample.json"
 SAMPLE_SALT = "ulmfit data set sample"
 
 
-class SampledDataset(DatasetStage):
+class SampledDataset(ChangedDataset):
     """Some texts of every split of a data set, the test split included: its figures are no results.
 
     Of single labels each split has them in the proportions of the whole one, every label at least once; of
@@ -33,13 +33,6 @@ class SampledDataset(DatasetStage):
     test: int = Field(100, ge=2, description="test texts")
     unlabelled: int = Field(300, ge=1, description="unlabelled texts, where the data set has any")
     seed: int = Field(0, ge=0, description="decides which texts")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _takes_over_what_is_said_of_the_data(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(dataset := values.get("dataset"), DatasetStage):
-            return {name: getattr(dataset, name) for name in DatasetStage.model_fields} | values
-        return values
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -102,6 +102,11 @@ class DatasetStage(Stage):
         return ""
 
     @property
+    def has_unlabelled(self) -> bool | None:
+        """Whether there are unlabelled texts; None: not known before it is built."""
+        return None
+
+    @property
     def with_same_test(self) -> DatasetStage:
         """The data set that this one is made from and whose test split it has; itself where there is none.
 
@@ -121,6 +126,27 @@ class DatasetStage(Stage):
         if metric_of(self.task, self.metric).of_positive_label and self.positive_label is None:
             raise ValueError(f"metric {self.metric} needs positive_label: name the label that it counts")
         return self
+
+
+class ChangedDataset(DatasetStage):
+    """A data set with the rows of another one, of which some are left out in any split, the test split too.
+
+    Name, metric and so on are those of `dataset` unless they are set.
+    """
+
+    dataset: DatasetStage = Field(description="the data set that it is made from")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_over_what_is_said_of_the_data(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(dataset := values.get("dataset"), DatasetStage):
+            return {name: getattr(dataset, name) for name in DatasetStage.model_fields} | values
+        return values
+
+    @property
+    def has_unlabelled(self) -> bool | None:
+        """Whether there are unlabelled texts, as in the data set that it is made from."""
+        return self.dataset.has_unlabelled
 
 
 def _fitting_metrics(task: Any) -> tuple[str, ...]:
@@ -220,6 +246,11 @@ class LabelledFiles(DatasetStage):
         if (self.test is None) == (self.test_fraction is None):
             raise ValueError("expected test, a file, or test_fraction, such as 0.2: one of them")
         return self
+
+    @property
+    def has_unlabelled(self) -> bool | None:
+        """Whether a file of unlabelled texts is named."""
+        return self.unlabelled is not None
 
     def check_files(self) -> None:
         """Raise InputError for local files whose kind, columns or first row `build` would refuse."""

@@ -28,7 +28,7 @@ class ListedRun:
     """Seeds of fine-tuning and classifier; (): unknown."""
     trial: bool
     state: str
-    """done, running, stopped, failed, or partial: not all was asked for."""
+    """done, running, stopped, failed, partial: not all was asked for, or damaged: cannot be read."""
     stages: int
     stages_done: int
     when: str
@@ -36,7 +36,7 @@ class ListedRun:
     bytes: int
     """Of its stages, those that it shares with other runs too."""
     result: str
-    """Main figure of the record; empty: there is none."""
+    """Main figure of the record, or why that or the run cannot be read; empty: there is none."""
     command: str
     """The command that made it and goes on with it; empty: unknown."""
 
@@ -45,7 +45,7 @@ def list_runs(runs: Path) -> list[ListedRun]:
     """Return all runs below a folder, the newest first; InputError where the folder is not there."""
     if not runs.is_dir():
         raise InputError(f"--runs {runs}: there is no such folder: expected the folder of all results")
-    found = [_listed(runs, path.parent) for path in _lists(runs)]
+    found = [_listed_or_damaged(runs, path.parent) for path in _lists(runs)]
     return sorted(found, key=lambda run: run.when, reverse=True)
 
 
@@ -54,6 +54,31 @@ def _lists(runs: Path) -> Iterator[Path]:
     for folder in sorted(runs.iterdir()):
         if folder.name not in ("stages", "assets", "locks", "jobs") and is_own_folder(folder):
             yield from sorted(folder.rglob(STAGE_LIST))
+
+
+def _listed_or_damaged(runs: Path, folder: Path) -> ListedRun:
+    """Return a run; one whose files cannot be read hides no other."""
+    try:
+        return _listed(runs, folder)
+    except (InputError, OSError, TypeError, ValueError) as error:
+        return ListedRun(
+            folder=str(folder),
+            recipe="",
+            preset="",
+            seeds=(),
+            trial=False,
+            state="damaged",
+            stages=0,
+            stages_done=0,
+            when=_shown_time(folder.stat().st_mtime),
+            bytes=0,
+            result=str(InputError(str(error))),
+            command="",
+        )
+
+
+def _shown_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def _listed(runs: Path, folder: Path) -> ListedRun:
@@ -76,7 +101,7 @@ def _listed(runs: Path, folder: Path) -> ListedRun:
         state=_state(stages, len(done), record.exists()),
         stages=len(stages),
         stages_done=len(done),
-        when=time.strftime("%Y-%m-%d %H:%M", time.localtime(newest)),
+        when=_shown_time(newest),
         bytes=sum(map(folder_bytes, stages)),
         result=result,
         command=command,

@@ -121,6 +121,11 @@ def bootstrapped(make: StageFactory) -> Iterator[System]:
     """ULMFiT that learns from soft labels of unlabelled texts; recipes with train sizes have it in curves."""
     if make.recipe.train_sizes:
         return
+    if make.recipe.bootstrap and make.dataset.has_unlabelled is False:
+        raise InputError(
+            f"bootstrap: {make.dataset.name or 'the data set'} has no unlabelled texts that teachers could "
+            f"label: name a file of them in unlabelled, or set train_sizes"
+        )
     for names in make.recipe.bootstrap:
         runs = {
             seed: (make.taught(names, replace(make.run(seed), pool=make.dataset)),)

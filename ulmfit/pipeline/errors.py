@@ -38,6 +38,10 @@ class InputError(_OneLineError):
     """
 
 
+class DamagedModel(InputError):
+    """The weights of a model are damaged, as its predictions show: no request or text is wrong."""
+
+
 class StageFailed(_OneLineError):
     """A stage could not be finished for a reason that is not the user's input (exit status 1)."""
 

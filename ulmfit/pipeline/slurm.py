@@ -146,10 +146,17 @@ def build_all(stages: list[Stage], runner: Runner, cluster: Cluster) -> list[str
         above = {id(stage): {runner.folder(one) for one in stage.upstream()} for stage in missing}
         new = [one for one in missing if runner.folder(one) not in jobs and not waiting & above[id(one)]]
         if new:
-            jobs |= _find_or_submit(new, runner, cluster)
+            submitted, refused = _find_or_submit(new, runner, cluster)
+            jobs |= submitted
+            for message, group in refused.items():
+                say(message)
+                failures.append(message)
+                lost |= {runner.folder(stage) for stage in group}
         for stage in list(missing):
             folder = runner.folder(stage)
-            if lost & above[id(stage)]:
+            if folder in lost:
+                missing.remove(stage)
+            elif lost & above[id(stage)]:
                 lost.add(folder)
                 missing.remove(stage)
             elif folder in jobs and _is_over(jobs[folder]):
@@ -165,14 +172,20 @@ def build_all(stages: list[Stage], runner: Runner, cluster: Cluster) -> list[str
     return failures
 
 
-def _find_or_submit(stages: list[Stage], runner: Runner, cluster: Cluster) -> dict[Path, Any]:
-    """Return the jobs that build `stages`, by folder: those that run already, and new ones."""
+def _find_or_submit(
+    stages: list[Stage], runner: Runner, cluster: Cluster
+) -> tuple[dict[Path, Any], dict[str, list[Stage]]]:
+    """Return the jobs that build `stages`, by folder: those that run already, and new ones.
+
+    Then the stages whose jobs the cluster refused, by what it said.
+    """
     from filelock import FileLock
 
     (runner.runs / "jobs").mkdir(parents=True, exist_ok=True)
     (runner.runs / "locks").mkdir(exist_ok=True)
     names = {runner.folder(stage): f"{stage.stage_name}-{runner.folder(stage).name}" for stage in stages}
     jobs: dict[Path, Any] = {}
+    refused: dict[str, list[Stage]] = {}
     with contextlib.ExitStack() as locks:
         # All commands take them in this order, so that no two wait for each other.
         for name in sorted(names.values()):
@@ -187,18 +200,26 @@ def _find_or_submit(stages: list[Stage], runner: Runner, cluster: Cluster) -> di
             else:
                 alike.setdefault(repr(cluster.parameters(stage)), []).append(stage)
         for group in alike.values():
-            for stage, job in zip(group, _submit(group, runner, cluster, names), strict=True):
+            try:
+                submitted = _submit(group, runner, cluster, names)
+            except StageFailed as error:
+                refused.setdefault(str(error), []).extend(group)
+                continue
+            for stage, job in zip(group, submitted, strict=True):
                 folder = runner.folder(stage)
                 jobs[folder] = job
                 where = str(job.paths.folder.resolve())
                 note = {"job": job.job_id, "tasks": list(range(job.num_tasks)), "folder": where}
                 write_json(runner.runs / "jobs" / f"{names[folder]}.json", note)
                 say(f"{stage.title}: job {job.job_id} submitted, logs in {job.paths.folder}")
-    return jobs
+    return jobs, refused
 
 
 def _submit(group: list[Stage], runner: Runner, cluster: Cluster, names: dict[Path, str]) -> list[Any]:
-    """Submit stages that ask for the same: one alone as a job, several as an array."""
+    """Submit stages that ask for the same: one alone as a job, several as an array.
+
+    Raises StageFailed where the cluster refuses them.
+    """
     name = names[runner.folder(group[0])]
     several = f"-and-{len(group) - 1}-more" if len(group) > 1 else ""
     executor = _executor(cluster, runner.runs / "jobs" / f"{name}{several}")

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ulmfit.bundle.outputs import Prediction, content_of
-from ulmfit.pipeline.errors import InputError
+from ulmfit.pipeline.errors import DamagedModel, InputError
 from ulmfit.pipeline.printing import show
 from ulmfit.serve.batching import Batcher, Computed, QueueFull, Stopped
 from ulmfit.serve.metrics import CONTENT_TYPE, Metrics
@@ -107,8 +107,7 @@ class Service:
         asked = await read_explain(request, self._settings)
         computed = await self._computed(request, asked.texts, explained=True)
         (content,) = self._contents(asked, computed)
-        if computed.explanation is None:
-            return JSONResponse({**content, "explained": "", "words": [], "cut": False})
+        assert computed.explanation is not None
         return JSONResponse({**content, "cut": computed.explanation.cut})
 
     async def health(self, request: Request) -> Response:
@@ -242,6 +241,9 @@ def _error(error: Exception, path: str) -> Response:
         return _refusal(429, message, {"Retry-After": str(error.seconds)})
     if isinstance(error, Stopped):
         return _refusal(503, "the service ends", {"Connection": "close"})
+    if isinstance(error, DamagedModel):
+        show(f"serve: {path} failed: the bundle is damaged: {error}", sys.stderr)
+        return _refusal(500, str(error))
     if isinstance(error, InputError):
         return _refusal(422, str(error))
     places = traceback.extract_tb(error.__traceback__)

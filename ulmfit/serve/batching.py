@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from ulmfit.classifier.occlusion import NO_WORDS
 from ulmfit.pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Computed:
     values: numpy.ndarray
     """Probabilities (texts, labels), or numbers (texts, 1)."""
     explanation: Explanation | None = None
-    """None: not asked for, or a text without words."""
+    """None: not asked for."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Batcher:
                     f"expected {self._most_explained:,} at most"
                 )
             # One token is xxbos: there is no word in the text.
-            explanation = self._classifier.explain(text) if tokens > 1 else None
+            explanation = self._classifier.explain(text) if tokens > 1 else NO_WORDS
             job.answer.set_result(Computed(self._classifier.values(job.texts), explanation))
         except Exception as error:
             job.answer.set_exception(error)

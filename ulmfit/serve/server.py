@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import signal
 import socket
@@ -77,14 +78,28 @@ def make_server(classifier: TextClassifier, settings: ServeSettings) -> uvicorn.
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a listening socket; raises InputError where the address is taken, or not of this machine."""
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except (OSError, UnicodeError) as error:
         raise InputError(
-            f"--host {host} --port {port}: cannot listen there ({reason}): choose another port, or 0 for a "
-            f"free one"
+            f"--host {host}: this host is unknown ({_reason(error)}): expected an address of this machine, "
+            f"such as 127.0.0.1, or 0.0.0.0 for all of them"
         ) from error
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(
+                f"--host {host}: this is no address of this machine: choose one of its own, or 0.0.0.0 for "
+                f"all of them"
+            ) from error
+        raise InputError(
+            f"--host {host} --port {port}: cannot listen there ({_reason(error)}): choose another port, or 0 "
+            f"for a free one"
+        ) from error
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error
 
 
 def is_loopback(host: str) -> bool:

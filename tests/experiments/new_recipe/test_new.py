@@ -300,7 +300,11 @@ def test_nothing_is_left_where_the_recipe_would_be_wrong() -> None:
     write("data.csv", csv_text(rows()))
     with pytest.raises(InputError, match="metric none does not fit task single_label"):
         made(metric="none")
-    assert not [path for path in Path("recipes").rglob("*") if path.is_file()]
+    assert not Path("recipes").exists()
+    Path("recipes").mkdir()
+    with pytest.raises(InputError):
+        made(metric="none")
+    assert Path("recipes").is_dir() and not list(Path("recipes").iterdir()), "a folder of the user's stays"
 
 
 def excel() -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -215,6 +216,7 @@ def _write(new: NewRecipe, path: Path, tables: Tables) -> None:
     readme = path.with_name("README.md")
     if not readme.exists():
         files = {readme: readme_text(new, path.as_posix(), path.parent.as_posix(), rows, kind), **files}
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     try:
@@ -226,6 +228,9 @@ def _write(new: NewRecipe, path: Path, tables: Tables) -> None:
     except BaseException:
         for place in written:
             place.unlink()
+        for folder in new_folders:
+            with contextlib.suppress(OSError):  # something else was put into it
+                folder.rmdir()
         raise
 
 

@@ -121,7 +121,7 @@ def test_runs_are_listed_and_their_folders_stand_for_recipe_and_options(finished
     assert status == 0, errors
     blocks = output[output.index(f"{folder}  done, ") :].splitlines()
     assert blocks[1].startswith("    accuracy ") and "(ULMFiT, forward + backward)" in blocks[1]
-    assert blocks[2] == f"    ulmfit run {RECIPE} --preset tiny --seeds 0,1"
+    assert blocks[2] == f"    ulmfit run {RECIPE} --preset tiny --seeds 0,1 --runs {finished}"
     listed = json.loads(ulmfit("runs", "--runs", finished, "--json")[1])
     (own,) = [run for run in listed if run["folder"] == str(folder)]
     assert (own["state"], own["preset"], own["seeds"], own["trial"]) == ("done", "tiny", [0, 1], False)

@@ -231,5 +231,5 @@ def test_every_corpus_can_leave_out_short_documents(tmp_path: Path, name: str) -
 
 
 def test_a_data_set_keeps_its_short_texts(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="min_words cannot be set"):
+    with pytest.raises(ValueError, match="min_words is 3, expected 0"):
         sampled_stages(tmp_path)["data set"](min_words=3)

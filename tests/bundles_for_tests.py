@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas
+import pytest
 from stages_for_tests import InventedCorpus, hash_of, invented_text
 
 from ulmfit.bundle.save import write_bundle
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.stages import LabelledFiles
 from ulmfit.experiments import driver
+from ulmfit.experiments import recipe as recipes
 from ulmfit.experiments.presets import Preset, VocabularySettings
 from ulmfit.experiments.recipe import Recipe
 from ulmfit.language_model.settings import Architecture, Dropouts, FineTuneSettings, PretrainSettings
@@ -102,3 +104,11 @@ def make(folder: Path, task: str) -> Made:
     made = Made(recipe, runner, folder / f"{task}-bundle", folder / task / "test.csv")
     made.write(made.folder)
     return made
+
+
+def in_the_folder_of_a_run(made: Made, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to `folder`, where every recipe is that of `made`, with its runs/ and its texts in texts.csv."""
+    monkeypatch.setattr(recipes, "load_recipe", lambda reference: made.recipe)
+    monkeypatch.chdir(folder)
+    (folder / "runs").symlink_to(made.runner.runs)
+    pandas.read_csv(made.table).to_csv("texts.csv", index=False)

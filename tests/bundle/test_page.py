@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pandas
 import pytest
-from bundles_for_tests import Made
+from bundles_for_tests import Made, in_the_folder_of_a_run
 from hub_for_tests import Hub
 from serve.running import running
 
 from ulmfit import TextClassifier
 from ulmfit.cli.app import app
-from ulmfit.experiments import recipe as recipes
 from ulmfit.serve.settings import ServeSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "using-a-model.md"
@@ -76,10 +75,7 @@ def test_its_blocks_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(recipes, "load_recipe", lambda reference: single_label.recipe)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").symlink_to(single_label.runner.runs)
-    pandas.read_csv(single_label.table).to_csv("texts.csv", index=False)
+    in_the_folder_of_a_run(single_label, tmp_path, monkeypatch)
     blocks = BLOCK.findall(PAGE.read_text("utf-8"))
     assert {language for language, _ in blocks} == {"sh", "python"}
     with ExitStack() as stack:

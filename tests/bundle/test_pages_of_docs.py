@@ -16,11 +16,10 @@ from pathlib import Path
 import pandas
 import pytest
 import typer
-from bundles_for_tests import Made
+from bundles_for_tests import Made, in_the_folder_of_a_run
 
 from ulmfit import TextClassifier
 from ulmfit.cli.app import COMMANDS, app
-from ulmfit.experiments import recipe as recipes
 from ulmfit.experiments.recipe import load_recipe
 from ulmfit.report.report import SECTIONS
 
@@ -100,10 +99,7 @@ def test_every_other_block_of_shell_is_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(recipes, "load_recipe", lambda reference: single_label.recipe)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").symlink_to(single_label.runner.runs)
-    pandas.read_csv(single_label.table).to_csv("texts.csv", index=False)
+    in_the_folder_of_a_run(single_label, tmp_path, monkeypatch)
     with_blocks = {page.stem for page in PAGES if blocks(page, "sh")}
     assert with_blocks == {*RUN, "using-a-model"}
     for name in RUN:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+from recipes_for_tests.tiny import TINY_OVERRIDES
 
 from ulmfit.corpus.beginnings import DumpBeginning, WikipediaBeginning
 from ulmfit.corpus.stages import NEWEST, JoinedCorpus, Wikipedia, WikipediaCorpus
@@ -49,15 +50,6 @@ FIRST_OF_FAMILY = (
 )
 """Recipes made by one function are run once."""
 FAMILY_NAMES = ("wikipedia", "xed", "mldoc", "cls_", "poleval2019_", "germeval2017")
-TINY = (
-    "vocabulary.size=600",
-    "pretrain.architecture.embedding_size=8",
-    "pretrain.architecture.hidden_size=12",
-    "pretrain.architecture.layers=2",
-    "pretrain.phases=[{}]",
-    "finetune.phases=[{}]",
-    "classifier.phases=[{}]",
-)
 
 
 def names(path: Path) -> str:
@@ -268,7 +260,7 @@ def test_recipe_runs_to_its_table_at_toy_size(path: Path, tmp_path: Path) -> Non
     sizes = ("corpus.dump.articles=20", "dataset.train=40") if path.parent.name == "toy" else ()
     train_sizes = (20, "all") if recipe.train_sizes else ()
     recipe = recipe.changed(preset=last, seeds=(0,), train_sizes=train_sizes)
-    recipe = recipe.with_overrides([*TINY, *sizes])
+    recipe = recipe.with_overrides([*TINY_OVERRIDES, *sizes])
     folder = driver.run(recipe, tmp_path / "runs")
     assert folder is not None
     record = read_json(folder / "record.json")
@@ -314,7 +306,7 @@ def test_wikipedia_recipe_reads_a_real_page_of_its_language(
     toy = WikipediaCorpus(dump=ToyDump(articles=12), language=LANGUAGE_CODE, workers=1)
     recipe = recipe.changed(corpus=JoinedCorpus(parts=(page, toy)), preset="small")
     # A page of Chinese or Korean alone has more than a thousand characters.
-    recipe = recipe.with_overrides([*TINY, "vocabulary.size=2000"])
+    recipe = recipe.with_overrides([*TINY_OVERRIDES, "vocabulary.size=2000"])
     runs = tmp_path_factory.getbasetemp() / "wikipedias"
     driver.run(recipe, runs, until="tokens")
     runner = Runner(runs)
@@ -329,7 +321,7 @@ def test_wikipedia_recipe_reads_a_real_page_of_its_language(
 def test_transductive_runs_say_so_in_the_table(tmp_path: Path) -> None:
     path = ROOT / "recipes" / "toy" / "sentiment.py"
     sizes = ["corpus.dump.articles=20", "dataset.train=40", "comparisons=[]"]
-    overrides = [*TINY, *sizes, "transductive=true"]
+    overrides = [*TINY_OVERRIDES, *sizes, "transductive=true"]
     recipe = load_recipe(str(path)).changed(seeds=(0,)).with_overrides(overrides)
     folder = driver.run(recipe, tmp_path / "runs")
     assert folder is not None

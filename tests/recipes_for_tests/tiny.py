@@ -27,6 +27,17 @@ TINY = Preset(
     ),
 )
 
+TINY_OVERRIDES = (
+    "vocabulary.size=600",
+    "pretrain.architecture.embedding_size=8",
+    "pretrain.architecture.hidden_size=12",
+    "pretrain.architecture.layers=2",
+    "pretrain.phases=[{}]",
+    "finetune.phases=[{}]",
+    "classifier.phases=[{}]",
+)
+"""What makes any recipe tiny, as `--set` takes it."""
+
 recipe = Recipe(
     name="test/tiny",
     title="Tiny test",

@@ -8,25 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy
 import torch
 
 from ulmfit.bundle.description import ClassifierDescription
-from ulmfit.bundle.hub import local_folder
+from ulmfit.bundle.opening import Engine, Precision, opened
 from ulmfit.classifier.folder import LoadedClassifier, named_settings, task_of_model
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import TextClassifier as Network
 from ulmfit.classifier.settings import ClassifierSettings
 from ulmfit.datasets.text_rules import TextRule, composed, with_rules
-from ulmfit.language_model.bundle_format import Member, read_description
-from ulmfit.language_model.bundle_weights import least_weights, loaded, read_tokenizer
+from ulmfit.language_model.bundle_format import Member
+from ulmfit.language_model.bundle_weights import least_weights, loaded
 from ulmfit.language_model.compute import Compute, choose_compute
 from ulmfit.language_model.encoder import Encoder
 from ulmfit.pipeline.errors import DamagedModel, InputError
-from ulmfit.training.distribution import choose_device
-from ulmfit.training.precision import resolve_precision
 from ulmfit.training.weights import load_weights, own_tensors
 
 if TYPE_CHECKING:
@@ -56,8 +54,8 @@ class TextClassifier:
         folder: Path | str,
         *,
         device: str = "auto",
-        precision: Literal["run", "auto", "fp32", "bf16"] = "run",
-        engine: Literal["auto", "fast", "plain"] = "auto",
+        precision: Precision = "run",
+        engine: Engine = "auto",
         batch: int = 256,
     ) -> Self:
         """Load the bundle in a folder, or at `hf:owner/name@revision` of the Hugging Face hub.
@@ -66,16 +64,16 @@ class TextClassifier:
         are checked first. `precision` run computes as the run did whose table shows this classifier; `batch`
         is the number of texts computed at once. Raises InputError where something does not fit.
         """
-        folder = local_folder(folder)
-        description = read_description(folder, ClassifierDescription, "classifier")
-        chosen = description.precision if precision == "run" else resolve_precision(precision, device)
-        where = choose_device(device)
-        compute = choose_compute(chosen, engine, where, lambda line: None)
-        tokenizer = read_tokenizer(folder, description)
-        members = [_load(folder, description, one, tokenizer, batch) for one in description.members]
+        bundle = opened(
+            folder, ClassifierDescription, "classifier", device=device, precision=precision, engine=engine
+        )
+        description = bundle.description
+        members = [
+            _load(bundle.folder, description, one, bundle.tokenizer, batch) for one in description.members
+        ]
         for member in members:
-            member.model.encoder.module.compute = compute
-            member.model.to(where)
+            member.model.encoder.module.compute = bundle.compute
+            member.model.to(bundle.device)
         return cls(description, members)
 
     @property

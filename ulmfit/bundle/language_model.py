@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy
 import torch
@@ -23,21 +23,18 @@ from ulmfit.bundle.classifier import (
     written,
 )
 from ulmfit.bundle.description import new_classifier
-from ulmfit.bundle.hub import local_folder
+from ulmfit.bundle.opening import Engine, Precision, opened
 from ulmfit.classifier.inference import predict_pooled
 from ulmfit.classifier.model import SentenceEncoder
 from ulmfit.classifier.settings import ClassifierSettings
-from ulmfit.language_model.bundle_format import BundleDescription, read_description
-from ulmfit.language_model.bundle_weights import load_bundled_language_model, read_tokenizer
-from ulmfit.language_model.compute import choose_compute
+from ulmfit.language_model.bundle_format import BundleDescription
+from ulmfit.language_model.bundle_weights import load_bundled_language_model
 from ulmfit.language_model.evaluate import CHUNK, document_losses
 from ulmfit.language_model.loader import reading_order
 from ulmfit.language_model.model import LanguageModel as Network
 from ulmfit.language_model.settings import Direction, Dropouts
 from ulmfit.pipeline.errors import InputError
 from ulmfit.tokens.arrays import TokenArray
-from ulmfit.training.distribution import choose_device
-from ulmfit.training.precision import resolve_precision
 from ulmfit.training.weights import load_weights, own_tensors
 
 if TYPE_CHECKING:
@@ -84,8 +81,8 @@ class LanguageModel:
         folder: Path | str,
         *,
         device: str = "auto",
-        precision: Literal["run", "auto", "fp32", "bf16"] = "run",
-        engine: Literal["auto", "fast", "plain"] = "auto",
+        precision: Precision = "run",
+        engine: Engine = "auto",
         batch: int = 32,
     ) -> Self:
         """Load the bundle in a folder, or at `hf:owner/name@revision`; nothing in it is run.
@@ -93,18 +90,15 @@ class LanguageModel:
         Raises InputError where something does not fit.
         `precision` run computes as in training; `batch` is the number of texts computed at once.
         """
-        folder = local_folder(folder)
-        description = read_description(folder, BundleDescription, "language_model")
-        chosen = description.precision if precision == "run" else resolve_precision(precision, device)
-        where = choose_device(device)
-        compute = choose_compute(chosen, engine, where, lambda line: None)
-        tokenizer = read_tokenizer(folder, description)
+        bundle = opened(
+            folder, BundleDescription, "language_model", device=device, precision=precision, engine=engine
+        )
         networks: dict[Direction, Network] = {}
-        for member in description.members:
-            network = load_bundled_language_model(folder, description, member)
-            network.set_compute(compute)
-            networks[member.direction] = network.to(where).eval()
-        return cls(description, tokenizer, networks, batch)
+        for member in bundle.description.members:
+            network = load_bundled_language_model(bundle.folder, bundle.description, member)
+            network.set_compute(bundle.compute)
+            networks[member.direction] = network.to(bundle.device).eval()
+        return cls(bundle.description, bundle.tokenizer, networks, batch)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

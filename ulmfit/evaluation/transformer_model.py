@@ -81,27 +81,9 @@ def load_transformer(folder: Path, labels: Sequence[str], maximum_tokens: int) -
     """
     _check_files(folder)
     with _transformers() as library:
-        config = _loaded(
-            folder,
-            CONFIG,
-            lambda: library.AutoConfig.from_pretrained(folder, **_local(), num_labels=len(labels)),
-        )
-        _check_config(folder, config)
-        tokenizer = _loaded(
-            folder, "the tokenizer", lambda: library.AutoTokenizer.from_pretrained(folder, **_local())
-        )
-        model, report = _loaded(
-            folder,
-            "the weights",
-            lambda: library.AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **_local(),
-            ),
+        config, tokenizer = _read_beginning(folder, library, num_labels=len(labels))
+        model, report = _read_weights(
+            folder, library.AutoModelForSequenceClassification, config, ignore_mismatched_sizes=True
         )
     new = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     _check_weights(folder, model, new)
@@ -114,30 +96,44 @@ def load_encoder(folder: Path) -> LoadedTransformer:
     """Load an encoder without a head, and its tokenizer, from a folder; otherwise as `load_transformer`."""
     _check_files(folder)
     with _transformers("encoders") as library:
-        config = _loaded(folder, CONFIG, lambda: library.AutoConfig.from_pretrained(folder, **_local()))
-        _check_config(folder, config)
+        config, tokenizer = _read_beginning(folder, library)
         if config.is_encoder_decoder:
             raise InputError(f"{folder / CONFIG} is of a model with a decoder: expected an encoder alone")
-        tokenizer = _loaded(
-            folder, "the tokenizer", lambda: library.AutoTokenizer.from_pretrained(folder, **_local())
-        )
-        model, report = _loaded(
-            folder,
-            "the weights",
-            lambda: library.AutoModel.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-                **_local(),
-            ),
-        )
+        model, report = _read_weights(folder, library.AutoModel, config)
     lacking = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if lacking:
         raise InputError(f"{folder}: the weights do not fit {CONFIG}: {lacking[0]} is missing")
     _check_vocabulary(folder, model, tokenizer)
     return LoadedTransformer(model, tokenizer, _description(folder, model, ()))
+
+
+def _read_beginning(folder: Path, library: Any, **options: Any) -> tuple[Any, Any]:
+    """Return configuration and tokenizer; `options` are of the configuration."""
+    config = _loaded(
+        folder, CONFIG, lambda: library.AutoConfig.from_pretrained(folder, **_local(), **options)
+    )
+    _check_config(folder, config)
+    tokenizer = _loaded(
+        folder, "the tokenizer", lambda: library.AutoTokenizer.from_pretrained(folder, **_local())
+    )
+    return config, tokenizer
+
+
+def _read_weights(folder: Path, kind: Any, config: Any, **options: Any) -> tuple[Any, Any]:
+    """Return a model of `kind`, a class of transformers, in fp32, and what was missing in its file."""
+    return _loaded(
+        folder,
+        "the weights",
+        lambda: kind.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+            **_local(),
+        ),
+    )
 
 
 def download(model: HubModel, parts: Sequence[str] = ()) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas
 import pytest
+from recipes_for_tests.tiny import TINY_OVERRIDES
 
 from ulmfit.corpus.stages import Wikipedia, WikipediaCorpus
 from ulmfit.datasets.stages import DataScript, LabelledFiles
@@ -28,17 +29,7 @@ from ulmfit.toy.stages import ToyDump
 
 WORDS = ["dům", "strom", "řeka", "pěkný", "špatný", "a", "není", "stůl", "žlutý", "kočka", "město", "čas"]
 ROWS = 60
-TINY = (
-    "vocabulary.size=600",
-    "pretrain.architecture.embedding_size=8",
-    "pretrain.architecture.hidden_size=12",
-    "pretrain.architecture.layers=2",
-    "pretrain.phases=[{}]",
-    "finetune.phases=[{}]",
-    "classifier.phases=[{}]",
-    'comparisons=["tfidf"]',
-    "seeds=[0]",
-)
+TINY = (*TINY_OVERRIDES, 'comparisons=["tfidf"]', "seeds=[0]")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The first step of loading a bundle of either kind: it is found and checked, and where it computes is chosen."""
+"""The first step of loading a bundle of either kind: it is found, checked, and given a place to compute."""
 
 from __future__ import annotations
 
